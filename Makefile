@@ -1,0 +1,41 @@
+# `make demo` and `make test` work on a fresh machine: they make .venv first when it is missing or out of date.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: install demo test check format lock clean
+.DELETE_ON_ERROR:
+
+install: $(STAMP)
+
+$(STAMP): requirements.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 13) else f"Level 4 needs Python 3.11 or 3.12; {sys.executable} is {v[0]}.{v[1]}. Set PYTHON=/path/to/python3.11.")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "python3 cannot make a virtual environment. On Debian: apt-get install python3-venv"; rm -rf .venv; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	@touch $@
+
+demo: install
+	$(BIN)/python run.py +experiment=quickstart
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Resolves pyproject.toml anew in an empty environment and freezes what came out.
+lock:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet '.[dev,sweep]'
+	.venv-lock/bin/python -m pip freeze --all --exclude level4 --exclude pip > requirements.lock
+	rm -rf .venv-lock build
+
+clean:
+	rm -rf .venv build *.egg-info outputs multirun

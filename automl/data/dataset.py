@@ -1,0 +1,66 @@
+"""Data before and after encoding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from automl.types import Modality
+
+TRAIN, VALID, TEST = "train", "valid", "test"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Raw rows, before anything was fitted on them.
+
+    ``table``: the plain columns (numbers, categories, dates, text), possibly none.
+    ``arrays``: inputs that are no table, name -> array whose first axis is the row (images, series, spectrograms).
+    ``target``: one value per row. ``split``: "train" / "valid" / "test" per row when the origin gives one, else None.
+    ``group``, ``time``: per row, when rows belong together or have an order; never features.
+    ``modalities``: what the source knows of its inputs (array name or table column -> modality).
+    ``origin``: for people: the path or name it came from. ``notes``: what the source did, a line each.
+    """
+
+    name: str
+    table: pd.DataFrame
+    target: pd.Series
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    split: np.ndarray | None = None
+    group: np.ndarray | None = None
+    time: np.ndarray | None = None
+    modalities: Mapping[str, Modality] = field(default_factory=dict)
+    origin: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Encoded rows of one split.
+
+    ``inputs``: one array per input of the task, first axis the row (see ``automl.types.Input``).
+    ``y``: int64 class index, or float32 value in the target's own unit, shape (rows,).
+    ``rows``: positions in the Dataset, shape (rows,).
+    """
+
+    inputs: tuple[np.ndarray, ...]
+    y: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The three splits. ``test`` is touched once, at the end."""
+
+    train: Part
+    valid: Part
+    test: Part

@@ -40,8 +40,8 @@ def is_numeric(column: pd.Series) -> bool:
 
 
 def is_texty(column: pd.Series) -> bool:
-    """Whether the column may hold strings (object, string, category of strings): no numbers, dates or
-    bools.""" if isinstance(column.dtype, pd.CategoricalDtype):
+    """Whether the column may hold strings (object, string, or category of strings)."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
         return is_texty(pd.Series(column.cat.categories))
     return pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype)
 

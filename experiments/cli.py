@@ -1,0 +1,85 @@
+"""What a user sees when something is wrong: one line that names the choices, and an exit status.
+
+0 done, 2 a mistake in the command or the data, 130 stopped by Ctrl-C, 1 a fault of ours (with its traceback).
+Set ``HYDRA_FULL_ERROR=1`` to see the traceback of every error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from automl.errors import UserError
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn the errors of Hydra, OmegaConf and the user into one line on stderr."""
+    wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own, longer text and exits itself
+    try:
+        yield
+    except KeyboardInterrupt:
+        leave("Stopped. Finished trials are kept; add resume=true to go on.", 130)
+    except Exception as error:
+        line = explain(error)
+        if wanted or line is None:
+            raise
+        leave(line, 2)
+
+
+def leave(line: str, status: int) -> None:
+    print(line, file=sys.stderr)
+    raise SystemExit(status)
+
+
+def explain(error: BaseException | None) -> str | None:
+    """One line for an error of the user's making, None for any other."""
+    while error is not None:
+        if isinstance(error, UserError):
+            return f"Error: {flat(str(error))}"
+        if isinstance(error, OmegaConfBaseException) and error.parent_node is not None and error.key is not None:
+            return explain_key(error)
+        if isinstance(error, (HydraException, OmegaConfBaseException)) and error.__cause__ is None:
+            return f"Error: {explain_text(str(error))}"
+        error = error.__cause__
+    return None
+
+
+def explain_key(error: OmegaConfBaseException) -> str:
+    """A key that is not in the configuration, or a value that does not fit there."""
+    name = str(error.full_key or error.key)
+    try:
+        choices = sorted(str(key) for key in error.parent_node)  # type: ignore[union-attr]
+    except TypeError:
+        choices = []
+    if not choices or str(error.key) in choices:
+        return f"Error: {name}: {flat(str(error.msg or error)).split(' full_key')[0]}"
+    near = difflib.get_close_matches(str(error.key), choices, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"Error: no option {name!r}.{hint} Choices here: {', '.join(choices)}."
+
+
+def explain_text(text: str) -> str:
+    """Hydra's own texts, shortened: what could not be found, and the choices."""
+    missing = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
+    options = re.findall(r"^\t+(\S+)$", text.split("Config search path")[0], re.MULTILINE)
+    if missing and options:
+        near = difflib.get_close_matches(missing[2], options, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        return f"{missing[1]}={missing[2]} is not there.{hint} Choices: {', '.join(options)}."
+    needed = re.search(r"You must specify '([^']+)'", text)
+    if needed and options:
+        return f"{needed[1]} is missing. Set {needed[1]}=... to one of: {', '.join(options)}."
+    return flat(text.split("Config search path")[0])
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,169 @@
+"""What every engine shares: numbering, budget, events in a fixed order, and going on after a crash.
+
+An engine runs at most ``workers`` trainings at once. NNI's strategies ask ``idle_worker_available`` before each
+proposal; it blocks until a worker is free (NNI would poll once a second) and hands over **one** finished result at a
+time. So what a strategy has seen when it proposes its n-th candidate depends only on the order in which trainings
+finished, and a killed search is replayed exactly: the same strategy runs again from its seed, and what the store
+already holds is handed over in the recorded order instead of being trained again.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from nni.nas.execution import ExecutionEngine
+from nni.nas.execution.event import FinalMetricEvent, TrainingEndEvent
+from nni.nas.space import ExecutableModelSpace, ModelStatus
+
+from automl.types import Budget, Trial
+from nas.evaluate import Job, Order, Outcome
+from nas.space import Proposal
+
+
+class Engine(ExecutionEngine):
+    """Base of all engines: implement ``_start``, ``_collect`` and ``shutdown``.
+
+    ``workers``: trainings at once. ``trial_seconds``: wall-time limit of one training, None for the budget's alone.
+    """
+
+    def __init__(self, workers: int, trial_seconds: float | None = None) -> None:
+        super().__init__()
+        if workers < 1:
+            raise ValueError(f"an engine needs at least one worker, got {workers}")
+        self.workers = workers
+        self.trial_seconds = trial_seconds
+
+    # --- for subclasses
+
+    def warm_up(self) -> None:
+        """Begin what takes long (processes, imports) before the data is ready. Optional."""
+
+    @abstractmethod
+    def _start(self, number: int, order: Order) -> None:
+        """Begin or queue one training; must not block on it."""
+
+    @abstractmethod
+    def _collect(self) -> list[tuple[int, Outcome]]:
+        """Wait until at least one started training has ended; all that have, in the order in which they ended."""
+
+    # --- for nas.search
+
+    def open(
+        self,
+        job: Job,
+        budget: Budget,
+        *,
+        seed: int,
+        record: Sequence[Trial] = (),
+        finished: Callable[[Trial, Outcome | None], None] = lambda trial, outcome: None,
+        learned: Callable[[Trial], None] = lambda trial: None,
+    ) -> None:
+        """Take up a search.
+
+        ``record``: its trials from before a crash, in the order in which they finished.
+        ``finished``: called with each new trial the moment it ends (the place to write it down).
+        ``learned``: called with each trial, recorded ones too, as the strategy hears of it.
+        """
+        self.job, self.budget, self.seed = job, budget, seed
+        self._finished, self._learned = finished, learned
+        self._record = {(t.candidate.id, t.fidelity): t for t in record}
+        self._taken = {t.number for t in record}
+        self._replay: deque[tuple[str, int]] = deque((t.candidate.id, t.fidelity) for t in record)
+        self._recorded: dict[tuple[str, int], Proposal] = {}
+        self._running: dict[int, Proposal] = {}
+        self._ready: deque[tuple[Proposal, Trial]] = deque()
+        self._models: list[Proposal] = []
+        self._count = 0
+        spent = sum(t.seconds for t in record) / self.workers
+        self._started = time.monotonic() - spent
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the budget; None without a limit."""
+        if self.budget.seconds is None:
+            return None
+        return self.budget.seconds - (time.monotonic() - self._started)
+
+    # --- NNI's side
+
+    def submit_models(self, *models: ExecutableModelSpace) -> None:
+        for model in models:
+            if not isinstance(model, Proposal):
+                raise TypeError(f"this engine runs Proposals of our SearchSpace, got {type(model).__name__}")
+            model.status = ModelStatus.Training
+            self._count += 1
+            self._models.append(model)
+            key = (model.candidate.id, model.fidelity or self.budget.epochs)
+            if key in self._record:
+                model.number = self._record[key].number
+                self._recorded[key] = model
+                continue
+            # A replay meets its own numbers again; one that went another way must not reuse a recorded number.
+            model.number = self._count - 1
+            if model.number in self._taken:
+                model.number = max(self._taken) + 1
+            self._taken.add(model.number)
+            self._running[model.number] = model
+            left = [s for s in (self.trial_seconds, self.seconds_left) if s is not None]
+            self._start(model.number, Order(model.candidate, key[1], self.seed, max(min(left), 0.1) if left else None))
+
+    def list_models(self, status: ModelStatus | None = None) -> Iterable[ExecutableModelSpace]:
+        return [m for m in self._models if status is None or m.status == status]
+
+    def idle_worker_available(self) -> bool:
+        """Block until a worker is free or the budget is spent."""
+        while len(self._running) + len(self._recorded) + len(self._ready) >= self.workers and self.budget_available():
+            self._deliver()
+        return self.budget_available()
+
+    def budget_available(self) -> bool:
+        left = self.seconds_left
+        return (self.budget.trials is None or self._count < self.budget.trials) and (left is None or left > 0)
+
+    def wait_models(self, *models: ExecutableModelSpace) -> None:
+        for model in models or tuple(self._models):
+            while not model.status.completed():
+                self._deliver()
+
+    # --- inside
+
+    def _deliver(self) -> None:
+        """Hand one result to the strategy: the recorded ones first, in their order, then new ones as they end."""
+        for key in self._replay:
+            if key in self._recorded:
+                self._replay.remove(key)
+                self._dispatch(self._recorded.pop(key), self._record.pop(key))
+                return
+        while not self._ready:
+            for number, outcome in self._collect():
+                model = self._running.pop(number)
+                trial = self._trial(model, outcome)
+                self._finished(trial, outcome)
+                self._ready.append((model, trial))
+        self._dispatch(*self._ready.popleft())
+
+    def _trial(self, model: Proposal, outcome: Outcome) -> Trial:
+        return Trial(
+            task=self.job.task.name,
+            candidate=model.candidate,
+            fidelity=model.fidelity or self.budget.epochs,
+            seed=self.seed,
+            status=outcome.status,
+            score=outcome.score,
+            curve=outcome.curve,
+            seconds=outcome.seconds,
+            parameters=outcome.parameters,
+            error=outcome.error,
+            number=model.number,
+        )
+
+    def _dispatch(self, model: Proposal, trial: Trial) -> None:
+        self._learned(trial)
+        if trial.status == "ok" and trial.score is not None:
+            self.dispatch_model_event(FinalMetricEvent(model, trial.score))
+            self.dispatch_model_event(TrainingEndEvent(model, ModelStatus.Trained))
+        else:
+            self.dispatch_model_event(TrainingEndEvent(model, ModelStatus.Failed))

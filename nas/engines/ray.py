@@ -1,0 +1,229 @@
+"""Trains in persistent Ray workers: on this machine, or on a cluster by its address.
+
+A worker imports torch once and then trains many candidates. One that crashes, hangs or outgrows its memory is
+replaced; its training becomes a Trial with that status and the search goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray
+import torch
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError
+
+from nas.engines.base import Engine
+from nas.evaluate import Job, Order, Outcome, evaluate, one_line
+
+ROOT = str(Path(__file__).resolve().parents[2])
+
+
+class Worker:
+    """Lives in its own process; holds the job and trains one order at a time."""
+
+    def __init__(self, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.job: Job | None = None
+
+    def take(self, job: Job) -> int:
+        """Take up a job; answers with the process id."""
+        self.job = job
+        return os.getpid()
+
+    def evaluate(self, order: Order) -> Outcome:
+        assert self.job is not None
+        return evaluate(self.job, order)
+
+
+@dataclass
+class Seat:
+    """A worker as the engine sees it."""
+
+    actor: Any
+    ready: Any  # reference to the answer of ``take``: its process id
+    pid: int | None = None
+    number: int | None = None
+    order: Order | None = None
+    result: Any = None
+    since: float = 0.0
+
+
+class RayEngine(Engine):
+    """Parameters.
+
+    workers: trainings at once; None: one per core, or as many as fit ``gpus_per_worker`` on the GPUs.
+    threads: torch threads of a worker. gpus_per_worker: a fraction lets several small candidates share a GPU.
+    address: of an existing Ray cluster; None starts a private one on this machine, closed to the network.
+    retries: how often a training is started again when its worker is lost. memory_gb: limit per worker.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        threads: int = 1,
+        gpus_per_worker: float | None = None,
+        address: str | None = None,
+        retries: int = 1,
+        memory_gb: float | None = None,
+        trial_seconds: float | None = None,
+    ) -> None:
+        gpus = torch.cuda.device_count() if address is None else 0
+        self.gpus = (1.0 if gpus else 0.0) if gpus_per_worker is None else gpus_per_worker
+        if workers is None:
+            workers = max(int(gpus / self.gpus), 1) if gpus and self.gpus else len(os.sched_getaffinity(0))
+        super().__init__(workers, trial_seconds)
+        self.threads, self.address, self.retries, self.memory_gb = threads, address, retries, memory_gb
+        self._seats: list[Seat] = []
+        self._queue: deque[tuple[int, Order]] = deque()
+        self._tries: dict[int, int] = {}
+        self._job: Any = None
+        self._own_cluster = False
+
+    # --- life
+
+    def warm_up(self) -> None:
+        if self._seats:
+            return
+        if not ray.is_initialized():
+            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+            environment = {"PYTHONPATH": os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])}
+            options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+            if self.address is None:
+                options |= {
+                    "num_cpus": max(self.workers * self.threads, 1),
+                    "include_dashboard": False,
+                    "_node_ip_address": "127.0.0.1",
+                }
+            ray.init(self.address, runtime_env={"env_vars": environment}, **options)
+            self._own_cluster = True
+        self._seats = [self._seat() for _ in range(self.workers)]
+
+    def _seat(self) -> Seat:
+        make: Any = ray.remote(num_cpus=self.threads, num_gpus=self.gpus, max_restarts=0)(Worker)
+        actor = make.remote(self.threads)
+        return Seat(actor, actor.take.remote(self._job) if self._job is not None else None)
+
+    def open(self, job: Job, *args: Any, **kwargs: Any) -> None:
+        self.warm_up()
+        self._job = ray.put(job)
+        for seat in self._seats:
+            seat.ready, seat.pid = seat.actor.take.remote(self._job), None
+        super().open(job, *args, **kwargs)
+
+    def shutdown(self) -> None:
+        for seat in self._seats:
+            ray.kill(seat.actor)
+        self._seats = []
+        self._queue.clear()
+        if self._own_cluster:
+            ray.shutdown()
+            self._own_cluster = False
+
+    # --- work
+
+    def _start(self, number: int, order: Order) -> None:
+        self._queue.append((number, order))
+        self._assign()
+
+    def _assign(self) -> None:
+        """Give queued orders to free workers that are up."""
+        for index, seat in enumerate(self._seats):
+            if not self._queue:
+                return
+            if seat.number is not None:
+                continue
+            if seat.pid is None:
+                try:
+                    done, _ = ray.wait([seat.ready], timeout=0)
+                    if not done:
+                        continue
+                    seat.pid = ray.get(seat.ready)
+                except RayError:
+                    self._seats[index] = self._seat()
+                    continue
+            seat.number, seat.order = self._queue.popleft()
+            seat.since = time.monotonic()
+            seat.result = seat.actor.evaluate.remote(seat.order)
+
+    def _collect(self) -> list[tuple[int, Outcome]]:
+        while True:
+            self._assign()
+            busy = {s.result: i for i, s in enumerate(self._seats) if s.number is not None}
+            starting = [s.ready for s in self._seats if s.pid is None and self._queue]
+            done, _ = ray.wait([*busy, *starting], timeout=0.5, num_returns=1)
+            ended = []
+            for reference in done:
+                if reference in busy:
+                    ended += self._take(busy[reference])
+            for index in busy.values():
+                ended += self._police(index)
+            if ended:
+                return ended
+
+    def _take(self, index: int) -> list[tuple[int, Outcome]]:
+        """The result of a worker that ended; nothing when the training was started again."""
+        seat = self._seats[index]
+        number, order = seat.number, seat.order
+        assert number is not None and order is not None
+        seconds = time.monotonic() - seat.since
+        try:
+            outcome: Outcome = ray.get(seat.result)  # pyright: ignore[reportAssignmentType]
+            seat.number = seat.order = seat.result = None
+            self._assign()
+            return [(number, outcome)]
+        except OutOfMemoryError as error:
+            outcome = Outcome("oom", seconds=seconds, error=one_line(error))
+        except RayActorError:
+            tried = self._tries.get(number, 0)
+            if tried < self.retries:
+                self._tries[number] = tried + 1
+                self._queue.appendleft((number, order))
+                self._replace(index)
+                return []
+            outcome = Outcome("failed", seconds=seconds, error=f"its worker was killed, {tried + 1} times")
+        except RayError as error:
+            outcome = Outcome("failed", seconds=seconds, error=one_line(error))
+        self._replace(index)
+        return [(number, outcome)]
+
+    def _police(self, index: int) -> list[tuple[int, Outcome]]:
+        """Stop a training that overstays its time or memory."""
+        seat = self._seats[index]
+        if seat.number is None or seat.order is None:
+            return []
+        seconds = time.monotonic() - seat.since
+        outcome = None
+        limit = seat.order.seconds
+        # The training keeps its limit itself, batch by batch; twice that and ten seconds means it hangs.
+        if limit is not None and seconds > 2 * limit + 10:
+            outcome = Outcome(
+                "timeout", seconds=seconds, error=f"killed after {seconds:.1f} s, the limit is {limit:.1f} s"
+            )
+        elif self.memory_gb is not None and seat.pid is not None and self.address is None:
+            used = resident_gb(seat.pid)
+            if used > self.memory_gb:
+                outcome = Outcome("oom", seconds=seconds, error=f"used {used:.1f} GB, the limit is {self.memory_gb} GB")
+        if outcome is None:
+            return []
+        number = seat.number
+        self._replace(index)
+        return [(number, outcome)]
+
+    def _replace(self, index: int) -> None:
+        ray.kill(self._seats[index].actor)
+        self._seats[index] = self._seat()
+
+
+def resident_gb(pid: int) -> float:
+    """Resident memory of a process on this machine; 0 when it is gone."""
+    try:
+        return psutil.Process(pid).memory_info().rss / 1e9
+    except psutil.Error:
+        return 0.0

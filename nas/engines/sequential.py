@@ -1,0 +1,74 @@
+"""Trains in this process, one after the other: the easiest to debug, and exactly repeatable."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+
+from nas.engines.base import Engine
+from nas.evaluate import Order, Outcome, evaluate
+
+
+class SequentialEngine(Engine):
+    """``threads``: torch threads, None leaves torch's own choice."""
+
+    def __init__(self, trial_seconds: float | None = None, threads: int | None = None) -> None:
+        super().__init__(workers=1, trial_seconds=trial_seconds)
+        self.threads = threads
+        self._queue: deque[tuple[int, Order]] = deque()
+
+    def _start(self, number: int, order: Order) -> None:
+        self._queue.append((number, order))
+
+    def _collect(self) -> list[tuple[int, Outcome]]:
+        number, order = self._queue.popleft()
+        threads = torch.get_num_threads()
+        try:
+            torch.set_num_threads(self.threads or threads)
+            with alarm(order.seconds):
+                outcome = evaluate(self.job, order)
+        except TrialHangs as hang:
+            outcome = Outcome("timeout", seconds=hang.seconds, error=str(hang))
+        finally:
+            torch.set_num_threads(threads)
+        return [(number, outcome)]
+
+    def shutdown(self) -> None:
+        self._queue.clear()
+
+
+class TrialHangs(BaseException):
+    """Not an Exception, so that no handler inside a training swallows it."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"stopped after {seconds:.1f} s: the training did not keep its own time limit")
+        self.seconds = seconds
+
+
+@contextmanager
+def alarm(seconds: float | None) -> Iterator[None]:
+    """Interrupt Python code that ignores its time limit, at twice the limit plus ten seconds.
+
+    The training keeps the limit itself, batch by batch; this is for one that hangs. Needs the main thread.
+    """
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    patience = 2 * seconds + 10
+
+    def ring(signum: int, frame: FrameType | None) -> None:
+        raise TrialHangs(patience)
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, patience)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

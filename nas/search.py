@@ -1,0 +1,45 @@
+"""The loop: prior -> NNI strategy <-> NNI engine -> trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from nni.nas.strategy.base import Strategy
+
+from automl.types import Budget, Prior, Trial
+from nas.engines.base import Engine
+from nas.evaluate import Job, Outcome
+from nas.space import SearchSpace
+
+
+def search(
+    job: Job,
+    prior: Prior,
+    strategy: Strategy,
+    engine: Engine,
+    budget: Budget,
+    *,
+    seed: int,
+    record: Sequence[Trial] = (),
+    finished: Callable[[Trial, Outcome | None], None] = lambda trial, outcome: None,
+    learn: Callable[[Trial], Prior | None] = lambda trial: None,
+) -> list[Trial]:
+    """Search until the budget is spent or the space is exhausted; every trial, in the order of their proposals.
+
+    ``record``: trials of the same search from before it was stopped; they are replayed, not trained again.
+    ``finished``: hears of each new trial the moment it ends. ``learn``: hears of every trial as the strategy does
+    and may answer with a new prior, which the strategy follows from its next proposal on.
+    """
+    space = SearchSpace(prior)
+    trials: dict[int, Trial] = {}
+
+    def learned(trial: Trial) -> None:
+        trials[trial.number] = trial
+        new = learn(trial)
+        if new is not None:
+            space.follow(new)
+
+    engine.open(job, budget, seed=seed, record=record, finished=finished, learned=learned)
+    strategy(space, engine)
+    engine.wait_models()  # some strategies return while their last models still train
+    return [trials[number] for number in sorted(trials)]

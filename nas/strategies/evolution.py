@@ -1,0 +1,26 @@
+"""NNI's regularized evolution on a conditional space."""
+
+from __future__ import annotations
+
+from nni.nas.space import ExecutableModelSpace
+from nni.nas.strategy import RegularizedEvolution
+
+from nas.space import Proposal, SearchSpace
+
+
+class Evolution(RegularizedEvolution):
+    """Aging evolution (Real et al. 2019, algorithm 1) as NNI runs it; only the mutation knows about conditions.
+
+    NNI mutates every axis of the flat sample, also those of families not chosen. Here only the active ones mutate,
+    and an axis that becomes active is drawn from the prior.
+    """
+
+    def new_individual(self) -> ExecutableModelSpace:
+        space = self.model_space
+        assert isinstance(space, SearchSpace)
+        parent = space.candidate(self.best_parent())
+        model: Proposal = space.propose(space.mutate(parent, self.mutation_prob, self._random_state))
+        if self._dedup_helper is not None:
+            self._dedup_helper.dedup(model.sample)
+        self._individual_counter += 1
+        return model

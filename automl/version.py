@@ -1,0 +1,47 @@
+"""Which code made a result."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import subprocess
+import tomllib
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+@functools.cache
+def code_version() -> str:
+    """Such as ``0.1.0+g139cf87c0de1`` (package version, git revision, ``.dirty`` when files were changed).
+
+    Outside a checkout the package version alone; ``unknown`` when there is none. Never raises; asked once
+    a process.
+    """
+    revision = _revision()
+    return _package_version() + (f"+g{revision}" if revision else "")
+
+
+def _package_version() -> str:
+    try:  # a checkout first: an installed copy of another version may lie beside it
+        return tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    except (OSError, ValueError, KeyError):
+        pass
+    try:
+        return importlib.metadata.version("level4")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _revision() -> str:
+    if not (_ROOT / ".git").exists():
+        return ""
+    # Inside a git hook GIT_DIR and its kin point to another repository.
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    command = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=3, env=clean, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip().replace("-dirty", ".dirty")

@@ -20,17 +20,19 @@ def search(
     budget: Budget,
     *,
     seed: int,
+    portfolio: int = 10,
     record: Sequence[Trial] = (),
     finished: Callable[[Trial, Outcome | None], None] = lambda trial, outcome: None,
     learn: Callable[[Trial], Prior | None] = lambda trial: None,
 ) -> list[Trial]:
     """Search until the budget is spent or the space is exhausted; every trial, in the order of their proposals.
 
+    ``portfolio``: how many of the prior's own candidates go first.
     ``record``: trials of the same search from before it was stopped; they are replayed, not trained again.
     ``finished``: hears of each new trial the moment it ends. ``learn``: hears of every trial as the strategy does
     and may answer with a new prior, which the strategy follows from its next proposal on.
     """
-    space = SearchSpace(prior)
+    space = SearchSpace(prior, portfolio)
     trials: dict[int, Trial] = {}
 
     def learned(trial: Trial) -> None:

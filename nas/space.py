@@ -132,15 +132,17 @@ class Proposal(ExecutableModelSpace):
 class SearchSpace(ExecutableModelSpace):
     """Every family and axis as NNI's strategies see them, weighted by a Prior.
 
-    Labels: ``family`` and ``FAMILY.AXIS``. Random draws first hand out the prior's portfolio, in order, then sample
-    by weight; so NNI's own Random and RegularizedEvolution start where the meta-learner says, unchanged.
+    Labels: ``family`` and ``FAMILY.AXIS``. Random draws first hand out the best ``first`` of the prior's portfolio, in
+    order, then sample by weight; so NNI's own Random and RegularizedEvolution start where the meta-learner says,
+    unchanged.
     """
 
     evaluator = None
     sample = None
 
-    def __init__(self, prior: Prior) -> None:
+    def __init__(self, prior: Prior, first: int = 10) -> None:
         super().__init__()
+        self.first = first
         self.axes: Axes = prior.axes
         self.prior = prior
         names = list(prior.axes)
@@ -188,9 +190,10 @@ class SearchSpace(ExecutableModelSpace):
     def random(self, memo: dict[str, Any] | None = None, random_state: RandomState | None = None) -> Proposal:
         """The next of the portfolio, then a draw from the weights; fills ``memo`` with the flat sample."""
         state = random_state or RandomState()
-        while self._waiting:
+        while self._waiting and self.first > 0:
             candidate = self._waiting.popleft()
             if candidate.id not in self._given and self.prior.log_prob(candidate) > float("-inf"):
+                self.first -= 1
                 break
         else:
             candidate = self.draw(state)

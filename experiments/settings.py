@@ -1,0 +1,69 @@
+"""The scalars of the configuration, checked: a wrong value is one line that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from automl.errors import UserError
+from automl.types import Budget
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``ensemble``: members at most. ``portfolio``: candidates of the meta-learner that go first."""
+
+    seed: int
+    level: int
+    resume: bool
+    progress: bool
+    portfolio: int
+    ensemble: int
+    budget: Budget
+
+
+def settings(cfg: DictConfig) -> Settings:
+    """Raises UserError for a value of the wrong type or out of range."""
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    budget = plain["budget"]
+    return Settings(
+        seed=whole(plain, "seed", 0, 2**32 - 1),
+        level=whole(plain, "level", 0, 4),
+        resume=truth(plain, "resume"),
+        progress=truth(plain, "progress"),
+        portfolio=whole(plain, "portfolio", 0),
+        ensemble=whole(plain["objective"], "ensemble", 1, prefix="objective."),
+        budget=Budget(
+            trials=whole(budget, "trials", 1, prefix="budget.", free=True),
+            seconds=number(budget, "seconds", 0, prefix="budget.", free=True),
+            epochs=whole(budget, "epochs", 1, prefix="budget.") or 1,
+        ),
+    )
+
+
+def whole(of: Mapping[str, Any], key: str, low: int, high: int | None = None, *, prefix: str = "", free: bool = False) -> Any:
+    value = of[key]
+    if value is None and free:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
+        span = f"a whole number of at least {low}" if high is None else f"a whole number from {low} to {high}"
+        raise UserError(f"{prefix}{key}={value} must be {span}{', or null' if free else ''}")
+    return value
+
+
+def number(of: Mapping[str, Any], key: str, above: float, *, prefix: str = "", free: bool = False) -> float | None:
+    value = of[key]
+    if value is None and free:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > above:
+        raise UserError(f"{prefix}{key}={value} must be a number above {above:g}{', or null' if free else ''}")
+    return float(value)
+
+
+def truth(of: Mapping[str, Any], key: str) -> bool:
+    if not isinstance(of[key], bool):
+        raise UserError(f"{key}={of[key]} must be true or false")
+    return of[key]

@@ -1,0 +1,76 @@
+"""A column of categories as codes."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from automl.data.columns import as_words
+
+MAX_CATEGORIES = 512
+MISSING = "\0missing"  # no cell can hold a zero byte
+
+
+@dataclass(frozen=True)
+class CategoryColumn:
+    """Codes 1.. in order of frequency; 0 for what training did not see, or saw once.
+
+    A missing value is a category of its own when training has one. A column with more than 8 categories also gets the
+    log frequency of its category, which lets rare ones share what they have in common.
+    """
+
+    name: str
+    categories: list[str]
+    log_counts: list[float]
+
+    @classmethod
+    def fit(cls, name: str, column: pd.Series) -> CategoryColumn | None:
+        """None when the training rows hold one category only."""
+        counts = as_words(column).fillna(MISSING).value_counts()
+        if len(counts) < 2:
+            return None
+        counts = counts.sort_index().sort_values(ascending=False, kind="stable")
+        # Rare ones become "unknown", which trains the code that new categories get; small tables keep theirs.
+        kept = counts[counts > 1] if len(counts) > 20 else counts
+        kept = kept.iloc[:MAX_CATEGORIES]
+        if len(kept) == 0:
+            return None
+        log_counts = np.log1p(kept.to_numpy(dtype=np.float64)).tolist() if len(kept) > 8 else []
+        return cls(name, [str(c) for c in kept.index], log_counts)
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        return ((0,) if self.log_counts else ()) + (len(self.categories) + 1,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ((f"{self.name} frequency",) if self.log_counts else ()) + (self.name,)
+
+    @property
+    def field(self) -> dict[str, Any]:
+        shown = [c for c in self.categories if c != MISSING]
+        return {
+            "name": self.name,
+            "kind": "categorical",
+            "categories": shown,
+            "missing": len(shown) < len(self.categories),
+        }
+
+    def transform(self, column: pd.Series) -> np.ndarray:
+        """float32 (rows, 1 or 2)."""
+        codes, distinct = pd.factorize(as_words(column).fillna(MISSING))
+        index = {c: i + 1 for i, c in enumerate(self.categories)}
+        known = np.array([index.get(str(d), 0) for d in distinct], dtype=np.int64)
+        encoded = known[codes] if len(distinct) else np.zeros(len(column), dtype=np.int64)
+        if not self.log_counts:
+            return encoded[:, None].astype(np.float32)
+        logs = np.asarray(self.log_counts)
+        scaled = (np.concatenate([[np.log(2.0)], logs]) - logs.mean()) / max(float(logs.std()), 1e-6)
+        return np.stack([scaled[encoded], encoded], axis=1).astype(np.float32)
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)

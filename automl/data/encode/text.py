@@ -1,0 +1,113 @@
+"""Text as token ids."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from automl.data.dataset import Dataset
+from automl.types import Input
+
+PAD, UNKNOWN, FIRST = 0, 1, 2
+MAX_VOCABULARY = 20_000
+MAX_LENGTH = 512
+_WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+_MAX_CHARACTERS = 20_000  # per text: more says nothing more, and one row must not take the memory
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """Lower-case words and marks; tokens seen twice have their own id, the others share ``buckets`` by a stable hash.
+
+    Very short texts (names, codes) are read as characters, pairs and triples of characters instead (``characters``).
+    A text longer than ``length`` keeps its first three quarters and its last quarter, where the gist stands (Sun et al.
+    2019, arXiv:1905.05583, section 5.3.1). An empty text is one unknown token.
+    """
+
+    name: str
+    characters: bool
+    length: int
+    buckets: int
+    vocabulary: list[str]
+
+    @classmethod
+    def fit(cls, name: str, column: pd.Series) -> TextEncoder:
+        texts = _texts(column)
+        words = [len(t.split()) for t in texts[:5_000] if t]
+        size = float(np.mean(words)) if words else 0.0
+        letters = float(np.mean([len(t) for t in texts[:5_000] if t] or [0]))
+        # Hardly more than one word each, or words that no blank divides (Chinese): letters say more than words.
+        characters = size < 2.0 or letters / max(size, 1) > 20
+        counts: Counter[str] = Counter()
+        lengths = np.empty(len(texts), dtype=np.int64)
+        for i, text in enumerate(texts):
+            tokens = tokenise(text, characters)
+            counts.update(tokens)
+            lengths[i] = len(tokens)
+        kept = sorted((t for t, n in counts.items() if n > 1), key=lambda t: (-counts[t], t))[:MAX_VOCABULARY]
+        overflow = len(counts) - len(kept)
+        buckets = int(2 ** np.clip(np.ceil(np.log2(max(overflow, 1) / 8 + 1)), 4, 12))
+        length = int(np.clip(np.quantile(lengths, 0.99) if len(lengths) else 1, 4, MAX_LENGTH))
+        return cls(name, characters, length, buckets, kept)
+
+    @property
+    def why(self) -> str:
+        unit = "characters and their pairs and triples" if self.characters else "words"
+        return (
+            f"{self.name}: text as {unit}, {len(self.vocabulary):,} in the vocabulary, the rest hashed to "
+            f"{self.buckets:,}, {self.length} tokens per row"
+        )
+
+    @property
+    def input(self) -> Input:
+        return Input(self.name, "text", (self.length,), vocabulary=FIRST + len(self.vocabulary) + self.buckets)
+
+    @property
+    def fields(self) -> tuple[dict[str, Any], ...]:
+        return ({"name": self.name, "kind": "text", "missing": True},)
+
+    def transform(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+        """int64 (rows, length)."""
+        index = {t: FIRST + i for i, t in enumerate(self.vocabulary)}
+        start = FIRST + len(self.vocabulary)
+        out = np.zeros((len(rows), self.length), dtype=np.int64)
+        head = self.length - self.length // 4
+        for i, text in enumerate(_texts(dataset.table[self.name].iloc[rows])):
+            tokens = tokenise(text, self.characters)
+            if len(tokens) > self.length:
+                tokens = tokens[:head] + tokens[len(tokens) - (self.length - head) :]
+            ids = [
+                index.get(t) or start + zlib.crc32(t.encode("utf-8", "surrogatepass")) % self.buckets for t in tokens
+            ]
+            out[i, : len(ids)] = ids
+            if not ids:
+                out[i, 0] = UNKNOWN
+        return out
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> TextEncoder:
+        return cls(**state)
+
+
+def tokenise(text: str, characters: bool) -> list[str]:
+    """Words and marks, or characters followed by their pairs and triples, with ^ and $ at the ends."""
+    text = text.lower()
+    if not characters:
+        return _WORD.findall(text)
+    text = f"^{' '.join(text.split())}$" if text.strip() else ""
+    return [*text, *(text[i : i + 2] for i in range(len(text) - 1)), *(text[i : i + 3] for i in range(len(text) - 2))]
+
+
+def _texts(column: pd.Series) -> list[str]:
+    return [str(t)[:_MAX_CHARACTERS] for t in column.astype("string").fillna("")]

@@ -1,0 +1,110 @@
+"""From a Dataset to a Task and its encoded splits: formulate, check, split, encode."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from automl.data.dataset import Dataset, Part, Parts
+from automl.data.encode import Encoding
+from automl.data.quality import Quality
+from automl.data.quality import check as check_quality
+from automl.data.split import split
+from automl.task import check_kind, formulate, infer_kind
+from automl.types import Kind, Limits, Task
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """``dataset``: the raw rows after repairs; ``Part.rows`` are positions in it. ``quality``: the findings, or None.
+
+    ``folds``: number of folds advised for choosing between candidates, 0 when one validation split is enough.
+    """
+
+    task: Task
+    parts: Parts
+    encoding: Encoding
+    dataset: Dataset
+    quality: Quality | None = None
+    folds: int = 0
+
+
+def prepare(
+    dataset: Dataset,
+    *,
+    kind: Kind | None = None,
+    metric: str | None = None,
+    limits: Limits | None = None,
+    goal: str = "",
+    name: str | None = None,
+    group: str = "",
+    seed: int = 0,
+    test_share: float = 0.25,
+    valid_share: float | None = None,
+    check: bool = True,
+    repairs: Mapping[str, bool] | None = None,
+) -> Prepared:
+    """Stages 1 and 2 of the pipeline. Raises UserError for data that cannot be learned from.
+
+    ``check`` False skips the quality report and its repairs; ``repairs`` switches single ones.
+    """
+    why = list(dataset.notes)
+    dataset = drop_unlabelled(dataset, why)
+    reason = "asked"
+    if kind is None:
+        kind, reason = infer_kind(dataset)
+    else:
+        check_kind(dataset, kind)
+    quality, dropped, steps = None, np.zeros(0, dtype=np.int64), ()
+    if check:
+        dataset, quality = check_quality(dataset, repairs=repairs, kind=kind, seed=seed)
+        dropped, steps = np.asarray(quality.drop_if_train, dtype=np.int64), quality.steps
+    rows = split(dataset, kind, seed=seed, test_share=test_share, valid_share=valid_share)
+    train = np.setdiff1d(rows.train, dropped)
+    encoding = Encoding.fit(dataset, train, kind=kind, steps=steps)
+    task = formulate(
+        dataset,
+        encoding.inputs,
+        kind=kind,
+        metric=metric,
+        limits=limits,
+        goal=goal,
+        name=name,
+        group=group,
+        classes=encoding.target.classes,
+    )
+    kind_line = f"kind: {kind}, as {reason}" if reason != "asked" else f"kind: {kind}, as asked"
+    lines = [w for w in task.why if not w.startswith("kind: ")]
+    task = dataclasses.replace(task, why=(*why, kind_line, *lines, *encoding.why, *rows.why))
+    y = encoding.encode_target(dataset.target)
+
+    def part(positions: np.ndarray) -> Part:
+        return Part(encoding.transform(dataset, positions), y[positions], positions)
+
+    parts = Parts(part(train), part(rows.valid), part(rows.test))
+    return Prepared(task, parts, encoding, dataset, quality, rows.folds)
+
+
+def drop_unlabelled(dataset: Dataset, why: list[str]) -> Dataset:
+    """Leave out rows without a target: there is nothing to learn from or to judge by."""
+    known = dataset.target.notna().to_numpy()
+    if known.all() or not known.any():
+        return dataset
+    why.append(f"left out {int((~known).sum()):,} rows without a target")
+    return take(dataset, np.flatnonzero(known))
+
+
+def take(dataset: Dataset, rows: np.ndarray) -> Dataset:
+    """The data set with these rows only, in this order."""
+    return dataclasses.replace(
+        dataset,
+        table=dataset.table.iloc[rows].reset_index(drop=True),
+        target=dataset.target.iloc[rows].reset_index(drop=True),
+        arrays={name: array[rows] for name, array in dataset.arrays.items()},
+        split=None if dataset.split is None else dataset.split[rows],
+        group=None if dataset.group is None else dataset.group[rows],
+        time=None if dataset.time is None else dataset.time[rows],
+    )

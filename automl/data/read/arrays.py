@@ -1,0 +1,162 @@
+"""Arrays from npz and npy files, without pickle."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from automl.errors import UserError
+from automl.types import Modality
+
+# Header lies are cheap: an npy header may claim any shape. 64 GiB is past every data set that fits in memory here.
+MAX_BYTES = 64 << 30
+_X = ("x", "data", "images", "features", "inputs", "series")
+_Y = ("y", "target", "targets", "label", "labels")
+_PARTS = {"train": ("train", "tr"), "valid": ("valid", "val", "validation", "dev"), "test": ("test", "te")}
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an npz file. Raises UserError for a broken file and for object arrays (they need pickle)."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: _member(path, archive, name) for name in archive.files}
+    except UserError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, AttributeError) as error:
+        if "pickle" in str(error):
+            raise UserError(
+                f"{path} is no plain npz (it needs pickle, which can run code); save it with numpy.savez"
+            ) from error
+        raise UserError(f"{path} is not a readable npz: {error}; save it again with numpy.savez") from error
+    if not arrays:
+        raise UserError(f"{path} holds no arrays; save X_train, y_train, X_test, y_test in it with numpy.savez")
+    return arrays
+
+
+def _member(path: Path, archive, name: str) -> np.ndarray:
+    try:
+        return archive[name]
+    except ValueError as error:
+        if "pickle" in str(error) or "Object arrays" in str(error):
+            raise UserError(
+                f"array {name!r} in {path} holds Python objects, which need pickle and are refused; "
+                "save numbers, or pad unequal rows with NaN to one array"
+            ) from error
+        raise UserError(f"array {name!r} in {path} is broken: {error}; save it again with numpy.savez") from error
+    except MemoryError as error:
+        raise UserError(f"array {name!r} in {path} does not fit in memory; save fewer rows, or smaller ones") from error
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """One array of an npy file; same errors as ``read_npz``."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        reason = "holds Python objects, which need pickle and are refused" if "pickle" in str(error) else str(error)
+        raise UserError(f"{path} {reason}; save it again with numpy.save as numbers") from error
+
+
+def x_y_split(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Find inputs, target and split among named arrays: (X, y, split or None), parts put one after the other.
+
+    Knows X_train/y_train, X_valid/y_valid, X_test/y_test in any case, and plain X/y.
+    """
+    lower = {name.lower(): array for name, array in arrays.items()}
+    xs, ys, parts = [], [], []
+    for part, aliases in _PARTS.items():
+        x = _first(lower, [f"{x}_{a}" for a in aliases for x in _X] + [f"{a}_{x}" for a in aliases for x in _X])
+        y = _first(lower, [f"{y}_{a}" for a in aliases for y in _Y] + [f"{a}_{y}" for a in aliases for y in _Y])
+        if (x is None) != (y is None):
+            raise UserError(f"{path} has only one of X_{part} and y_{part} (it holds: {_names(arrays)}); save both")
+        if x is None or y is None:
+            continue
+        _check_pair(path, x, y, f"X_{part}", f"y_{part}")
+        xs.append(x)
+        ys.append(y.reshape(-1))
+        parts.append(np.full(len(x), part, dtype="<U5"))
+    if xs:
+        shapes = {x.shape[1:] for x in xs}
+        if len(shapes) > 1:
+            raise UserError(
+                f"{path}: rows of the splits differ in shape: {sorted(map(str, shapes))}; save equal shapes"
+            )
+        if len(xs) == 1:
+            return xs[0], ys[0], None
+        return np.concatenate(xs), np.concatenate(ys), np.concatenate(parts)
+    x, y = _first(lower, list(_X)), _first(lower, list(_Y))
+    if x is None or y is None:
+        raise UserError(
+            f"{path} holds {_names(arrays)}, but no X_train and y_train (or X and y); save the arrays under these names"
+        )
+    _check_pair(path, x, y, "X", "y")
+    return x, y.reshape(-1), None
+
+
+def _first(arrays: Mapping[str, np.ndarray], names: list[str]) -> np.ndarray | None:
+    return next((arrays[n] for n in names if n in arrays), None)
+
+
+def _names(arrays: Mapping[str, np.ndarray]) -> str:
+    return ", ".join(list(arrays)[:8])
+
+
+def _check_pair(path: Path, x: np.ndarray, y: np.ndarray, x_name: str, y_name: str) -> None:
+    if x.ndim < 2:
+        raise UserError(f"{x_name} in {path} has shape {x.shape}; it needs rows and at least one more axis")
+    if y.size != len(x) or (y.ndim > 1 and y.shape[0] != len(x)):
+        raise UserError(
+            f"{y_name} in {path} has shape {y.shape} for {len(x)} rows of {x_name}; give one target value per row"
+        )
+    if x.dtype.kind not in "biuf" or x.dtype.itemsize > 8:
+        raise UserError(f"{x_name} in {path} has type {x.dtype}; save it as integers or floats")
+    if 0 in x.shape[1:]:
+        raise UserError(f"{x_name} in {path} has shape {x.shape}: an axis of length 0; save real rows")
+
+
+def modality_of(x: np.ndarray) -> tuple[Modality, str]:
+    """What an array of rows most likely is, and why, in one line.
+
+    Images are integers in 0..255 (or floats in [0, 1] with a colour axis); series are floats, one row a channel.
+    Two axes (rows, values) are columns of a table.
+    """
+    shape = " x ".join(map(str, x.shape[1:]))
+    if x.ndim == 2:
+        return "tabular", f"an array of {x.shape[1]} numbers per row is a table"
+    byte = x.dtype == np.uint8
+    colour = x.ndim == 4 and (x.shape[-1] in (1, 3, 4) or x.shape[1] in (1, 3, 4))
+    if byte and (x.ndim == 3 or colour):
+        return "image", f"bytes of shape {shape} are images"
+    if colour:
+        return "image", f"numbers of shape {shape} with a colour axis are images"
+    if x.ndim == 4:
+        raise UserError(f"an array of rows of shape {shape} is no image (1, 3 or 4 colours) and no series; reshape it")
+    if x.ndim > 4:
+        raise UserError(f"an array of rows with {x.ndim - 1} axes ({shape}) is not supported; give at most 3")
+    height, width = x.shape[1:]
+    if min(height, width) >= 8 and max(height, width) <= 4 * min(height, width) and _whole_bytes(x):
+        return "image", f"whole numbers from 0 to 255 of shape {shape} are images"
+    if _looks_like_spectrogram(x):
+        return "audio", f"floats of shape {shape} that are smooth along both axes are spectrograms"
+    return "series", f"floats of shape {shape} are series: {height} channel{'s' * (height > 1)} of length {width}"
+
+
+def _whole_bytes(x: np.ndarray) -> bool:
+    some = x[:200].astype(np.float64)
+    return bool(np.isfinite(some).all() and some.min() >= 0 and some.max() <= 255 and (some == np.round(some)).all())
+
+
+def _looks_like_spectrogram(x: np.ndarray) -> bool:
+    """A usual number of mel bands, whose neighbours rise and fall together (correlation above 0.6)."""
+    bands = x.shape[1]
+    if bands not in (32, 40, 64, 80, 96, 128) or x.shape[2] < 16:
+        return False
+    some = np.nan_to_num(x[:64].astype(np.float64))
+    flat = some.transpose(1, 0, 2).reshape(bands, -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    norm = np.sqrt((flat**2).sum(axis=1)) + 1e-12
+    near = (flat[1:] * flat[:-1]).sum(axis=1) / (norm[1:] * norm[:-1])
+    return float(np.median(near)) > 0.6

@@ -1,0 +1,62 @@
+"""One file: a table (csv, tsv, parquet, arrow), an npz archive, or a pair of npy files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from automl.data.dataset import Dataset
+from automl.data.read.arrays import modality_of, read_npy, read_npz, x_y_split
+from automl.data.read.files import existing
+from automl.data.read.table import read_table
+from automl.data.sources.build import from_arrays, from_table
+from automl.errors import UserError
+
+
+@dataclass
+class FileSource:
+    """Reads ``path`` by its kind.
+
+    ``target``, ``group``, ``time`` name columns of a table. ``delimiter`` is found when None. An npz holds X_train,
+    y_train, X_test, y_test (or X and y); an npy file of inputs has its target beside it (``X.npy`` and ``y.npy``, or
+    ``NAME.npy`` and ``NAME_y.npy``), or ``target`` gives the path.
+    """
+
+    path: str
+    target: str | None = None
+    group: str | None = None
+    time: str | None = None
+    name: str | None = None
+    delimiter: str | None = None
+
+    def load(self) -> Dataset:
+        path = existing(self.path)
+        name = self.name or stem(path)
+        suffix = path.suffix.lower()
+        if suffix in (".npz", ".npy"):
+            arrays = read_npz(path) if suffix == ".npz" else _npy_pair(path, self.target)
+            x, y, split = x_y_split(path, arrays)
+            modality, why = modality_of(x)
+            return from_arrays(x, y, modality, name=name, origin=str(path), split=split, notes=(why,))
+        if suffix in (".pkl", ".pickle", ".pt", ".pth", ".joblib"):
+            raise UserError(f"{path} is a pickle, which can run code, and is refused; save the data as csv or npz")
+        table, notes = read_table(path, delimiter=self.delimiter)
+        dataset = from_table(
+            table, name=name, origin=str(path), target=self.target, group=self.group, time=self.time, notes=notes
+        )
+        return replace(dataset, name=name)
+
+
+def stem(path: Path) -> str:
+    """The file's name without its endings: ``abalone`` for ``abalone.csv.gz``."""
+    return path.name.split(".")[0] or path.name
+
+
+def _npy_pair(path: Path, target: str | None):
+    names = [f"{path.stem}_y.npy", "y.npy", path.name.replace("X", "y", 1), path.name.replace("x", "y", 1)]
+    folder = path.parent
+    candidates = [Path(target).expanduser()] if target else [folder / n for n in names if n != path.name]
+    found = next((c for c in candidates if c.is_file()), None)
+    if found is None:
+        raise UserError(f"{path} has no target beside it ({candidates[0].name}); set data.target=PATH_OF_Y.npy")
+    return {"X": read_npy(path), "y": read_npy(found)}

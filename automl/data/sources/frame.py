@@ -1,0 +1,68 @@
+"""Data that is already in memory: pandas or numpy, from Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from automl.data.dataset import Dataset
+from automl.data.read.arrays import modality_of
+from automl.data.sources.build import from_arrays, from_table
+from automl.errors import UserError
+
+
+@dataclass
+class FrameSource:
+    """A DataFrame that holds the target (``target`` names the column), or inputs ``data`` and a target array ``y``.
+
+    ``data``: DataFrame, or array (rows, ...) of columns, images or series; None raises UserError, as a frame can only
+    come from Python. ``split``: train / valid / test per row, or None.
+    """
+
+    data: Any = None
+    y: Any = None
+    target: str | None = None
+    group: str | None = None
+    time: str | None = None
+    split: Any = None
+    name: str | None = None
+
+    def load(self) -> Dataset:
+        if self.data is None:
+            raise UserError(
+                "data=frame needs a DataFrame from Python: FrameSource(df, target='y'); for a file use data=file"
+            )
+        name = self.name or "frame"
+        if isinstance(self.data, np.ndarray) and self.data.ndim > 2:
+            if self.y is None:
+                raise UserError("data=frame with an array needs y: FrameSource(x, y)")
+            y = np.asarray(self.y)
+            if len(y) != len(self.data):
+                raise UserError(f"y has {len(y)} values for {len(self.data)} rows of data; give one per row")
+            modality, why = modality_of(self.data)
+            split = None if self.split is None else np.asarray(self.split, dtype="<U5")
+            return from_arrays(self.data, y, modality, name=name, origin=name, split=split, notes=(why,))
+        table = self.data.copy() if isinstance(self.data, pd.DataFrame) else _as_frame(self.data)
+        target = self.target
+        if self.y is not None:
+            target = target or "target"
+            if len(self.y) != len(table):
+                raise UserError(f"y has {len(self.y)} values for {len(table)} rows of data; give one per row")
+            if target in table.columns:
+                raise UserError(f"data already has a column {target!r}; drop y or name it with target=")
+            table[target] = np.asarray(self.y)
+        if self.split is not None:
+            table["split"] = np.asarray(self.split)
+        if len(table) == 0:
+            raise UserError("the DataFrame has no rows; give at least one row per class")
+        return from_table(table, name=name, origin=name, target=target, group=self.group, time=self.time)
+
+
+def _as_frame(data: Any) -> pd.DataFrame:
+    array = np.asarray(data)
+    if array.ndim != 2:
+        raise UserError(f"data has shape {array.shape}; give a DataFrame or an array with at least two axes")
+    return pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])

@@ -1,0 +1,329 @@
+"""Task formulation: from the data and what was asked to a Task, with one line of reason per decision.
+
+How the kind is inferred from the target (``infer_kind``), first rule that holds:
+
+1. words: 2 distinct are binary, more are multiclass (refused when nearly every row has its own);
+2. 2 distinct values are binary;
+3. numbers with fractions are regression;
+4. whole numbers are classes when the given split is stratified by them (each value has its share of the test rows to
+   within one row: chance does not do that), or the target is named like a class, or there are at most 4;
+5. whole numbers are a quantity, so regression, when there are too many to be classes (more than 20 that do not count
+   0, 1, 2, ... with similar frequencies), when they look like a measurement (rare at both ends and frequent between),
+   or when the given split ignores them and they are no plain codes;
+6. else they are classes.
+
+The rules were checked on 128 real sets (``python -m experiments.bench data``); ``kind`` overrides them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from automl.data.dataset import TEST, Dataset
+from automl.errors import UserError
+from automl.types import Input, Kind, Limits, Task
+
+METRICS: dict[str, tuple[str, ...]] = {
+    "binary": ("accuracy", "balanced_accuracy", "roc_auc", "f1_macro", "log_loss", "brier", "ece"),
+    "multiclass": ("accuracy", "balanced_accuracy", "roc_auc", "f1_macro", "log_loss", "brier", "ece"),
+    "regression": ("r2", "rmse", "mae"),
+}
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "rmse", "mae"})
+KINDS: tuple[Kind, ...] = ("binary", "multiclass", "regression")
+MAX_CLASSES = 1_000
+# Where one class has most of the rows and another a tenth of it or less, accuracy hardly sees the rare one.
+IMBALANCE = 10.0
+_CLASS_NAMES = re.compile(
+    r"(^|_)(class|category|label|species|type|diagnosis|cluster|group)(_?id|es|s)?$", re.IGNORECASE
+)
+_GOAL = re.compile(r"\s*([a-z][a-z0-9_]*)\s*(>=|<=|>|<)\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(%?)\s*")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A success criterion: ``metric`` compared with ``value`` in the metric's own unit."""
+
+    metric: str
+    sign: str
+    value: float
+
+    def met(self, scores: dict[str, float]) -> bool | None:
+        """Whether the scores (metric name -> value) meet it; None when the metric was not measured."""
+        got = scores.get(self.metric)
+        if got is None or np.isnan(got):
+            return None
+        return {">=": got >= self.value, ">": got > self.value, "<=": got <= self.value, "<": got < self.value}[
+            self.sign
+        ]
+
+
+def parse_goal(text: str) -> Goal | None:
+    """``accuracy >= 0.95`` or ``rmse < 3`` (``95%`` is 0.95); None for an empty text. Raises UserError otherwise."""
+    if not text or not text.strip():
+        return None
+    found = _GOAL.fullmatch(text)
+    if not found:
+        raise UserError(f"goal {text!r} is not understood; write METRIC >= NUMBER, such as 'accuracy >= 0.95'")
+    metric, sign, number, percent = found.groups()
+    known = sorted({m for names in METRICS.values() for m in names} | {"latency_ms", "parameters", "megabytes"})
+    if metric not in known:
+        raise UserError(f"goal {text!r} names no known metric; use one of: {', '.join(known)}")
+    return Goal(metric, sign, float(number) / (100 if percent else 1))
+
+
+def formulate(
+    dataset: Dataset,
+    inputs: Sequence[Input],
+    *,
+    kind: Kind | None = None,
+    metric: str | None = None,
+    limits: Limits | None = None,
+    goal: str = "",
+    name: str | None = None,
+    group: str = "",
+    classes: Sequence[str] | None = None,
+) -> Task:
+    """The task for a data set whose inputs are known. What is None is inferred; ``Task.why`` says how.
+
+    Raises UserError for a target that cannot be learned and for a kind, metric or goal that does not fit it.
+    """
+    why = [_describe(i) for i in inputs]
+    if kind is None:
+        kind, reason = infer_kind(dataset)
+        why.append(f"kind: {kind}, as {reason}")
+    else:
+        check_kind(dataset, kind)
+        why.append(f"kind: {kind}, as asked")
+    if kind == "regression":
+        classes = ()
+    elif classes is None:
+        classes = class_names(dataset.target)
+    if metric is None:
+        metric, reason = default_metric(dataset, kind)
+        why.append(f"metric: {metric}, as {reason}")
+    elif metric not in METRICS[kind]:
+        raise UserError(f"metric {metric!r} does not fit {kind}; use one of: {', '.join(METRICS[kind])}")
+    else:
+        why.append(f"metric: {metric}, as asked")
+    wanted = parse_goal(goal)
+    if wanted and wanted.metric not in (*METRICS[kind], "latency_ms", "parameters", "megabytes"):
+        raise UserError(f"goal {goal!r} does not fit {kind}; use one of: {', '.join(METRICS[kind])}")
+    if wanted:
+        why.append(f"goal: {wanted.metric} {wanted.sign} {wanted.value:g}, as asked")
+    limits = limits or Limits()
+    asked = {k: v for k, v in vars(limits).items() if v is not None}
+    for key, value in asked.items():
+        if value <= 0:
+            raise UserError(f"limits.{key}={value} must be positive, or null for no limit")
+        why.append(f"limit: {key} at most {value:g}, as asked")
+    return Task(
+        name=name or dataset.name,
+        kind=kind,
+        inputs=tuple(inputs),
+        num_outputs=1 if kind == "regression" else len(classes),
+        metric=metric,
+        group=group or name or dataset.name,
+        classes=tuple(classes),
+        limits=limits,
+        goal=goal.strip(),
+        why=tuple(why),
+    )
+
+
+def class_names(target: pd.Series) -> tuple[str, ...]:
+    """The distinct labels as text: numbers in their order, words in the alphabet's; whole floats lose their point."""
+    values = pd.unique(target.dropna())
+    if pd.api.types.is_bool_dtype(target):
+        return tuple(label(v) for v in sorted(values))
+    if pd.api.types.is_numeric_dtype(target):
+        return tuple(label(v) for v in np.sort(np.asarray(values)))
+    return tuple(sorted({label(v) for v in values}, key=_natural))
+
+
+def label(value: object) -> str:
+    """One label as text: ``3.0`` is "3", so that integers which became floats keep their names."""
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def check_kind(dataset: Dataset, kind: str) -> None:
+    """Raises UserError when the target cannot be of this kind."""
+    if kind not in KINDS:
+        raise UserError(f"task.kind={kind!r} is unknown; use one of: {', '.join(KINDS)}")
+    target = _known(dataset)
+    distinct = target.nunique()
+    where = f"target {target.name!r} of {dataset.origin or dataset.name}"
+    if kind == "regression":
+        if not pd.api.types.is_numeric_dtype(target) and pd.to_numeric(target, errors="coerce").isna().any():
+            bad = target[pd.to_numeric(target, errors="coerce").isna()].iloc[0]
+            raise UserError(f"{where} holds {str(bad)!r}, no number; mend it, or set task.kind=multiclass")
+        return
+    if kind == "binary" and distinct != 2:
+        raise UserError(f"{where} has {distinct} distinct values, binary needs 2; set task.kind=multiclass")
+    if distinct > MAX_CLASSES:
+        raise UserError(
+            f"{where} has {distinct:,} distinct values, at most {MAX_CLASSES:,} classes; set task.kind=regression"
+        )
+
+
+def infer_kind(dataset: Dataset) -> tuple[Kind, str]:
+    """The kind of task and the reason in a few words. Raises UserError for a target that cannot be learned."""
+    target = _known(dataset)
+    where = f"target {target.name!r} of {dataset.origin or dataset.name}"
+    counts = target.value_counts()
+    distinct = len(counts)
+    if distinct < 2:
+        raise UserError(
+            f"{where} holds only {str(counts.index[0])!r} in its {len(target)} rows; "
+            "there is nothing to tell apart: give rows of another value, or set data.target=..."
+        )
+    if not pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target):
+        return _kind_of_words(target, distinct, where)
+    if distinct == 2:
+        return "binary", f"the target has 2 distinct values ({_some(counts)})"
+    values = target.to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise UserError(f"{where} holds infinity; mend or drop these rows")
+    if (values != np.round(values)).any():
+        return "regression", f"the target holds numbers with fractions, {distinct:,} distinct"
+    return _kind_of_whole_numbers(dataset, target, counts)
+
+
+def _known(dataset: Dataset) -> pd.Series:
+    target = dataset.target.dropna()
+    where = f"target {dataset.target.name!r} of {dataset.origin or dataset.name}"
+    if len(target) == 0:
+        raise UserError(f"{where} has no value in any of its {len(dataset)} rows; set data.target=COLUMN")
+    if len(target) < 4:
+        raise UserError(f"{where} has {len(target)} rows with a value; give at least 4 to train, select and test")
+    return target
+
+
+def _kind_of_words(target: pd.Series, distinct: int, where: str) -> tuple[Kind, str]:
+    numbers = pd.to_numeric(target.astype("string").str.replace(",", ""), errors="coerce")
+    if pd.api.types.is_datetime64_any_dtype(target):
+        raise UserError(f"{where} holds dates, which are no classes; set data.target to a number or a class")
+    if numbers.notna().mean() > 0.9 and distinct > 20:
+        bad = target[numbers.isna()]
+        example = f" such as {str(bad.iloc[0])!r}" if len(bad) else ""
+        raise UserError(f"{where} holds numbers written as text{example}; mend these rows, or set task.kind=regression")
+    if distinct == 2:
+        return "binary", f"the target has 2 distinct labels ({_some(target.value_counts())})"
+    if distinct > MAX_CLASSES or distinct > 0.5 * len(target):
+        raise UserError(
+            f"{where} has {distinct:,} different labels in {len(target):,} rows, too many to be classes; "
+            "set data.target=COLUMN"
+        )
+    return "multiclass", f"the target has {distinct} distinct labels"
+
+
+def _kind_of_whole_numbers(dataset: Dataset, target: pd.Series, counts: pd.Series) -> tuple[Kind, str]:
+    distinct, rows = len(counts), len(target)
+    by_value = counts.sort_index()
+    first, last = int(by_value.index[0]), int(by_value.index[-1])
+    codes = first in (0, 1) and last - first + 1 == distinct  # 0..K-1 or 1..K without a gap
+    span = f"{distinct} whole numbers from {first} to {last}"
+    if distinct <= 4:
+        return "multiclass", f"the target has only {distinct} distinct values ({_some(counts)})"
+    if distinct > min(MAX_CLASSES, rows / 4):
+        return "regression", f"the target has {span} in {rows:,} rows: too many to be classes"
+    split = split_by_target(dataset)
+    if split == "stratified" and distinct <= 200:
+        return "multiclass", f"each of the target's {span} has its share of the given test split: they are classes"
+    if _CLASS_NAMES.search(str(target.name)) and (codes or distinct <= 20):
+        return "multiclass", f"the target {target.name!r} has {span}, and its name says class"
+    similar = bool(by_value.max() <= 10 * by_value.median() and by_value.min() >= 2)
+    if distinct > 20:
+        if codes and similar and not _bell(by_value):
+            return "multiclass", f"the target has {span}, all about equally frequent: they are codes of classes"
+        return "regression", f"the target has {span}: a quantity"
+    if dataset.arrays or not codes:
+        if _bell(by_value) and not codes:
+            return "regression", f"the target has {span}, rare at both ends and frequent between: a measurement"
+        if split == "random" and not codes and not dataset.arrays:
+            return "regression", f"the target has {span}, and the given split was drawn without regard to them"
+    elif _bell(by_value) and distinct > 10:
+        return "regression", f"the target has {span}, rare at both ends and frequent between: a count"
+    return "multiclass", f"the target has {span}: they are taken for classes; set task.kind=regression if not"
+
+
+def split_by_target(dataset: Dataset) -> str:
+    """How the given test split treats the target's values: "stratified", "random", "other" or "none" (no split).
+
+    Stratified: every value has its share of the test rows to within one row (which a random draw would reach with a
+    probability below 1e-3). Random: shares differ as a draw without regard to the target makes them differ.
+    """
+    if dataset.split is None:
+        return "none"
+    known = dataset.target.notna().to_numpy()
+    test = (dataset.split == TEST)[known]
+    share = test.mean()
+    if share in (0.0, 1.0):
+        return "none"
+    codes, _ = pd.factorize(dataset.target[known])
+    totals = np.bincount(codes)
+    got = np.bincount(codes[test], minlength=len(totals))
+    spread = np.sqrt(totals * share * (1 - share))
+    off = np.abs(got - share * totals)
+    # The chance that a random draw lands within one row of every share: about 2 / (spread * sqrt(2 pi)) per value.
+    chance = np.prod(np.minimum(1.0, 2.0 / np.maximum(spread * np.sqrt(2 * np.pi), 1e-9))[1:])
+    if off.max() <= 1.0:
+        return "stratified" if chance < 1e-3 else "other"
+    from scipy.stats import chi2
+
+    statistic = float(((got - share * totals) ** 2 / np.maximum(totals * share * (1 - share), 1e-9)).sum())
+    return "random" if chi2.sf(statistic, len(totals) - 1) > 1e-3 else "other"
+
+
+def _bell(by_value: pd.Series) -> bool:
+    """Whether frequencies over the sorted values rise and fall once, and the ends are rare (a tenth of the peak)."""
+    counts = by_value.to_numpy(dtype=np.float64)
+    if len(counts) > 20:  # smooth: many values are ragged
+        width = max(3, len(counts) // 8)
+        counts = np.convolve(counts, np.ones(width) / width, mode="same")[:: max(1, width // 2)]
+    peak = int(counts.argmax())
+    if peak < 1 or peak > len(counts) - 2:
+        return False
+    slack = 0.02 * counts.max()
+    rises = bool((np.diff(counts[: peak + 1]) >= -slack).all())
+    falls = bool((np.diff(counts[peak:]) <= slack).all())
+    return rises and falls and max(counts[0], counts[-1]) <= 0.1 * counts.max()
+
+
+def default_metric(dataset: Dataset, kind: Kind) -> tuple[str, str]:
+    """The metric for the kind and the imbalance, and the reason."""
+    if kind == "regression":
+        return "r2", "that is the usual one for regression and has no unit"
+    counts = dataset.target.dropna().value_counts()
+    ratio = counts.iloc[0] / counts.iloc[-1]
+    share = counts.iloc[0] / counts.sum()
+    if share > 0.9 or (ratio > IMBALANCE and share > 0.5):
+        return (
+            "balanced_accuracy",
+            f"the classes are imbalanced: {share:.0%} of the rows are {label(counts.index[0])!r}, "
+            f"{ratio:.0f} times as many as {label(counts.index[-1])!r}",
+        )
+    return "accuracy", f"the classes are balanced enough (the most frequent has {share:.0%} of the rows)"
+
+
+def _describe(one: Input) -> str:
+    shape = " x ".join(map(str, one.shape))
+    notes = {"tabular": "columns after encoding", "image": "channels x height x width", "text": "tokens"}
+    return f"input {one.name}: {one.modality}, {shape} {notes.get(one.modality, 'channels x length')}"
+
+
+def _some(counts: pd.Series) -> str:
+    text = ", ".join(label(v) for v in list(counts.index[:4]))
+    return text + (", ..." if len(counts) > 4 else "")
+
+
+def _natural(text: str) -> list[tuple[int, float, str]]:
+    """Sort key in which "class 10" comes after "class 2"."""
+    parts = re.split(r"(\d+)", text)
+    return [(0, float(p), "") if p.isdigit() else (1, 0.0, p) for p in parts]

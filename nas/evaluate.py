@@ -33,12 +33,18 @@ class Job:
 
 @dataclass(frozen=True)
 class Order:
-    """One training: ``epochs`` to run, within ``seconds`` of wall time (None: no limit)."""
+    """One training: up to ``epochs``, within ``seconds`` of wall time (None: no limit).
+
+    ``start``: the ``Outcome.resume`` of a shorter training of the same candidate, to go on from; None starts afresh.
+    ``keep``: whether the training may be continued later, so that the outcome must hold its state.
+    """
 
     candidate: Candidate
     epochs: int
     seed: int
     seconds: float | None = None
+    start: bytes | None = None
+    keep: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,8 @@ class Outcome:
     """What came of an order.
 
     ``predictions``: validation probabilities (rows, classes) or values (rows,). ``weights``: the trained network's
-    state as safetensors bytes. Both None unless ok. ``epochs``: really trained.
+    state as safetensors bytes. Both None unless ok. ``epochs``: really trained. ``latency_ms``: of one row, when it was
+    asked for. ``resume``: what a longer training goes on from, when the order asked to keep it.
     """
 
     status: Status
@@ -58,6 +65,8 @@ class Outcome:
     error: str = ""
     predictions: np.ndarray | None = None
     weights: bytes | None = None
+    latency_ms: float | None = None
+    resume: bytes | None = None
 
 
 def evaluate(job: Job, order: Order) -> Outcome:

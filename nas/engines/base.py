@@ -19,6 +19,7 @@ from nni.nas.execution.event import FinalMetricEvent, TrainingEndEvent
 from nni.nas.space import ExecutableModelSpace, ModelStatus
 
 from automl.types import Budget, Trial
+from nas.engines.states import States
 from nas.evaluate import Job, Order, Outcome
 from nas.space import Proposal
 
@@ -76,6 +77,7 @@ class Engine(ExecutionEngine):
         self._running: dict[int, Proposal] = {}
         self._ready: deque[tuple[Proposal, Trial]] = deque()
         self._models: list[Proposal] = []
+        self._states = States()
         self._count = 0
         spent = sum(t.seconds for t in record) / self.workers
         self._started = time.monotonic() - spent
@@ -108,7 +110,10 @@ class Engine(ExecutionEngine):
             self._taken.add(model.number)
             self._running[model.number] = model
             left = [s for s in (self.trial_seconds, self.seconds_left) if s is not None]
-            self._start(model.number, Order(model.candidate, key[1], self.seed, max(min(left), 0.1) if left else None))
+            seconds = max(min(left), 0.1) if left else None
+            start = self._states.get(model.candidate)
+            order = Order(model.candidate, key[1], self.seed, seconds, start, keep=key[1] < self.budget.epochs)
+            self._start(model.number, order)
 
     def list_models(self, status: ModelStatus | None = None) -> Iterable[ExecutableModelSpace]:
         return [m for m in self._models if status is None or m.status == status]
@@ -141,9 +146,17 @@ class Engine(ExecutionEngine):
             for number, outcome in self._collect():
                 model = self._running.pop(number)
                 trial = self._trial(model, outcome)
+                self._keep(trial, outcome)
                 self._finished(trial, outcome)
                 self._ready.append((model, trial))
         self._dispatch(*self._ready.popleft())
+
+    def _keep(self, trial: Trial, outcome: Outcome) -> None:
+        """Hold the state of a training that may go on, and forget that of one that is complete."""
+        if trial.fidelity >= self.budget.epochs:
+            self._states.drop(trial.candidate)
+        elif outcome.resume is not None:
+            self._states.put(trial.candidate, outcome.resume)
 
     def _trial(self, model: Proposal, outcome: Outcome) -> Trial:
         return Trial(
@@ -156,6 +169,7 @@ class Engine(ExecutionEngine):
             curve=outcome.curve,
             seconds=outcome.seconds,
             parameters=outcome.parameters,
+            latency_ms=outcome.latency_ms,
             error=outcome.error,
             number=model.number,
         )

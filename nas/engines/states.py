@@ -28,7 +28,7 @@ class States:
             return
         while self._sizes and (sum(self._sizes.values()) + len(state) > self.limit or len(self._sizes) >= self.count):
             self._remove(next(iter(self._sizes)))
-        file = tempfile.TemporaryFile()
+        file = tempfile.TemporaryFile()  # noqa: SIM115  (closed when it is dropped)
         file.write(state)
         file.flush()
         self._files[candidate.id], self._sizes[candidate.id] = file, len(state)

@@ -1,0 +1,209 @@
+"""Random changes of training batches that keep the label: on the device, a whole batch at a time.
+
+Each modality has one function and three strengths; what they may change is what the label should not depend on:
+
+======== ================================ ==================================== ===================================
+modality light                            medium                               strong
+======== ================================ ==================================== ===================================
+image    shifts up to 1/16                + rotation, zoom, contrast           + mirror, erased patch
+audio    one mask in time and frequency   two masks each, shift in time        two wide masks each, gain
+series   noise, scale                     + shift in time                      + stretched time
+tabular  5 % of cells from another row    10 %                                 20 %
+text     5 % of tokens become unknown     10 %                                 20 %
+======== ================================ ==================================== ===================================
+
+Mirrors wait for "strong": they turn some characters into others. Inputs are as networks see them (images float32 and
+standardised), so 0 is the mean of an image, a spectrogram or a series. Shapes and types stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from automl.types import Input, Modality
+
+STRENGTHS = ("none", "light", "medium", "strong")
+UNKNOWN_TOKEN = 1
+
+
+def _uniform(shape: Sequence[int], low: float, high: float, like: Tensor, generator: Generator) -> Tensor:
+    return torch.rand(tuple(shape), generator=generator, device=like.device) * (high - low) + low
+
+
+def _masked(x: Tensor, axis: int, share: float, count: int, generator: Generator) -> Tensor:
+    """Set ``count`` random stretches along the axis, each up to ``share`` of it, to 0 (Park et al. 2019)."""
+    size = x.shape[axis]
+    place = torch.arange(size, device=x.device)
+    shape = [len(x)] + [1] * (x.ndim - 1)
+    shape[axis] = size
+    for _ in range(count):
+        width = _uniform((len(x), 1), 0, share * size, x, generator)
+        start = _uniform((len(x), 1), 0, 1, x, generator) * (size - width)
+        inside = (place >= start) & (place < start + width)
+        x = x.masked_fill(inside.reshape(shape), 0.0)
+    return x
+
+
+def _resampled(x: Tensor, position: Tensor, masked: bool) -> Tensor:
+    """``x`` (rows, channels, length) read at ``position`` (rows, length), linearly; edges are repeated.
+
+    A mask channel (the last) is read at the nearest place, so that it stays 0 or 1.
+    """
+    position = position.clamp(0, x.shape[2] - 1)
+    low = position.floor().long()
+    high = (low + 1).clamp(max=x.shape[2] - 1)
+    part = (position - low)[:, None]
+
+    def at(index: Tensor) -> Tensor:
+        return x.gather(2, index[:, None].expand_as(x))
+
+    out = torch.lerp(at(low), at(high), part)
+    if masked:
+        out[:, -1] = at(position.round().long())[:, -1]
+    return out
+
+
+def _image(x: Tensor, of: Input, strength: int, generator: Generator) -> Tensor:
+    rows, _, height, width = x.shape
+    turn = (0.0, 0.17, 0.3)[strength - 1]  # radians
+    zoom = (0.0, 0.1, 0.2)[strength - 1]
+    # One affine map for everything that moves: shifts in units of half an image, as affine_grid wants them.
+    angle = _uniform((rows,), -turn, turn, x, generator)
+    size = torch.exp(_uniform((rows,), -zoom, zoom, x, generator))
+    mirror = torch.ones(rows, device=x.device)
+    if strength == 3:
+        mirror = (_uniform((rows,), 0, 1, x, generator) < 0.5) * 2.0 - 1.0
+    reach = [2 * max(1, round(side / 16 * (1 + (strength > 1)))) / side for side in (width, height)]
+    shift = [_uniform((rows,), -r, r, x, generator) for r in reach]
+    if strength == 1:  # whole pixels: nothing is blurred
+        shift = [(s * side / 2).round() * 2 / side for s, side in zip(shift, (width, height), strict=True)]
+    cos, sin = angle.cos() * size, angle.sin() * size
+    ratio = height / width
+    theta = torch.stack(
+        [
+            torch.stack([cos * mirror, -sin * ratio, shift[0]], 1),
+            torch.stack([sin * mirror / ratio, cos, shift[1]], 1),
+        ],
+        1,
+    )
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    x = F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    if strength >= 2:
+        contrast = _uniform((rows, 1, 1, 1), 0.8, 1.2, x, generator)
+        x = x * contrast + _uniform((rows, 1, 1, 1), -0.2, 0.2, x, generator)
+    if strength == 3:
+        x = _erased(x, 0.4, generator)
+    return x
+
+
+def _erased(x: Tensor, share: float, generator: Generator) -> Tensor:
+    """One patch with sides up to ``share`` of the image becomes the mean (Zhong et al. 2017, with constant fill)."""
+    inside = torch.ones((), dtype=torch.bool, device=x.device)
+    for axis in (2, 3):
+        size = x.shape[axis]
+        width = _uniform((len(x), 1), 0, share * size, x, generator)
+        start = _uniform((len(x), 1), 0, 1, x, generator) * (size - width)
+        place = torch.arange(size, device=x.device)
+        along = (place >= start) & (place < start + width)
+        inside = inside & (along[:, None, :, None] if axis == 2 else along[:, None, None, :])
+    return x.masked_fill(inside, 0.0)
+
+
+def _audio(x: Tensor, of: Input, strength: int, generator: Generator) -> Tensor:
+    if strength >= 2:
+        rows, _, _, frames = x.shape
+        shift = _uniform((rows, 1), -0.1, 0.1, x, generator) * frames
+        place = (torch.arange(frames, device=x.device) + shift).round().long().clamp(0, frames - 1)
+        x = x.gather(3, place[:, None, None, :].expand_as(x))
+    if strength == 3:
+        x = x + _uniform((len(x), 1, 1, 1), -0.3, 0.3, x, generator)
+    count, share = ((1, 0.1), (2, 0.15), (2, 0.25))[strength - 1]
+    return _masked(_masked(x, 3, share, count, generator), 2, share, count, generator)
+
+
+def _series(x: Tensor, of: Input, strength: int, generator: Generator) -> Tensor:
+    rows, channels, length = x.shape
+    if strength >= 2:
+        stretch = 0.1 if strength == 3 else 0.0
+        speed = torch.exp(_uniform((rows, 1), -stretch, stretch, x, generator))
+        shift = (_uniform((rows, 1), -0.1, 0.1, x, generator) * length).round()
+        place = torch.arange(length, device=x.device) - length / 2
+        x = _resampled(x, place * speed + length / 2 + shift, of.masked)
+    noise = (0.03, 0.06, 0.1)[strength - 1]
+    free = channels - of.masked
+    values = x[:, :free]
+    values = values * (1 + 2 * noise * torch.randn((rows, free, 1), generator=generator, device=x.device))
+    values = values + noise * torch.randn(values.shape, generator=generator, device=x.device)
+    if not of.masked:
+        return values
+    return torch.cat([values * (x[:, -1:] > 0), x[:, -1:]], 1)  # unobserved places hold 0 and keep it
+
+
+def _tabular(x: Tensor, of: Input, strength: int, generator: Generator) -> Tensor:
+    """Swap noise: cells take the value of the same column in another row, so codes stay codes."""
+    share = (0.05, 0.1, 0.2)[strength - 1]
+    other = torch.randint(len(x), tuple(x.shape), generator=generator, device=x.device)
+    return torch.where(_uniform(x.shape, 0, 1, x, generator) < share, x.gather(0, other), x)
+
+
+def _text(x: Tensor, of: Input, strength: int, generator: Generator) -> Tensor:
+    share = (0.05, 0.1, 0.2)[strength - 1]
+    lost = (_uniform(x.shape, 0, 1, x, generator) < share) & (x != 0)
+    return x.masked_fill(lost, UNKNOWN_TOKEN)
+
+
+CHANGES: Mapping[Modality, Callable[[Tensor, Input, int, Generator], Tensor]] = {
+    "image": _image,
+    "audio": _audio,
+    "series": _series,
+    "tabular": _tabular,
+    "text": _text,
+}
+
+
+def augment(
+    batch: Sequence[Tensor], inputs: Sequence[Input], strength: str, generator: Generator
+) -> tuple[Tensor, ...]:
+    """Change a batch at random. ``batch``: one tensor (rows, ...) per input; ``generator`` is on the same device.
+
+    Raises ValueError for an unknown strength.
+    """
+    if strength not in STRENGTHS:
+        raise ValueError(f"unknown augment {strength!r}; strengths are: {', '.join(STRENGTHS)}")
+    if strength == "none":
+        return tuple(batch)
+    level = STRENGTHS.index(strength)
+    return tuple(CHANGES[of.modality](x, of, level, generator) for x, of in zip(batch, inputs, strict=True))
+
+
+def can_mix(inputs: Sequence[Input]) -> bool:
+    """Whether mixup can be used: half a token is none, so not with text."""
+    return all(of.modality != "text" for of in inputs)
+
+
+def mixup(
+    batch: Sequence[Tensor], inputs: Sequence[Input], alpha: float, rng: np.random.Generator, generator: Generator
+) -> tuple[tuple[Tensor, ...], Tensor, float]:
+    """Blend every row with a partner (Zhang et al. 2018): ``share * row + (1 - share) * partner``.
+
+    Returns the blended batch, each row's partner (rows,) and the share, drawn once per batch from Beta(alpha, alpha).
+    Category codes cannot be blended: each is the partner's with probability ``1 - share``.
+    """
+    share = float(rng.beta(alpha, alpha))
+    rows = len(batch[0])
+    partner = torch.randperm(rows, generator=generator, device=batch[0].device)
+    mixed = []
+    for x, of in zip(batch, inputs, strict=True):
+        other = x[partner]
+        out = torch.lerp(other, x, share)
+        codes = [i for i, c in enumerate(of.cardinalities) if c > 0]
+        if codes:
+            keep = _uniform((rows, len(codes)), 0, 1, x, generator) < share
+            out[:, codes] = torch.where(keep, x[:, codes], other[:, codes])
+        mixed.append(out)
+    return tuple(mixed), partner, share

@@ -1,0 +1,156 @@
+"""How good a prediction is: one name, one number, for search, report and users alike.
+
+Predictions are probabilities ``(rows, classes)`` for classification and values ``(rows,)`` in the target's own unit for
+regression. Every metric is finite for finite predictions, also when a class is absent from the rows (each function says
+what it returns then), so a score can always be compared and written as JSON.
+
+Plain NumPy: the training loop scores after every epoch, where scikit-learn's input checks would cost more than small
+networks do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from scipy.stats import rankdata
+
+from automl.types import Kind
+
+ECE_BINS = 15
+SMALLEST = 1e-7
+"""Probabilities are clipped to [SMALLEST, 1] before a logarithm: the resolution of the float32 they come in."""
+
+
+def accuracy(y: np.ndarray, p: np.ndarray) -> float:
+    """Share of rows whose most probable class is the true one."""
+    return float(np.mean(p.argmax(1) == y))
+
+
+def balanced_accuracy(y: np.ndarray, p: np.ndarray) -> float:
+    """Mean recall over the classes that occur in ``y``."""
+    return float(np.mean(list(recalls(y, p).values())))
+
+
+def recalls(y: np.ndarray, p: np.ndarray) -> dict[int, float]:
+    """Recall of each class that occurs in ``y``."""
+    right = p.argmax(1) == y
+    return {int(c): float(np.mean(right[y == c])) for c in np.unique(y)}
+
+
+def log_loss(y: np.ndarray, p: np.ndarray) -> float:
+    """Mean negative log-likelihood in nats; rows are renormalised."""
+    clipped = np.clip(p, SMALLEST, 1.0)
+    return float(np.mean(np.log(clipped.sum(1)) - np.log(clipped[np.arange(len(y)), y])))
+
+
+def roc_auc(y: np.ndarray, p: np.ndarray) -> float:
+    """Area under the ROC curve: of class 1 for two classes, else the mean of one class against the rest.
+
+    Classes without a positive or without a negative row have no curve and are left out; 0.5 (chance) when none has one.
+    """
+    areas = [_area(y == c, p[:, c]) for c in ((1,) if p.shape[1] == 2 else range(p.shape[1]))]
+    defined = [a for a in areas if a is not None]
+    return float(np.mean(defined)) if defined else 0.5
+
+
+def _area(positive: np.ndarray, score: np.ndarray) -> float | None:
+    """Probability that a positive row scores above a negative one, ties counting half (Mann-Whitney U)."""
+    of, rest = int(positive.sum()), int((~positive).sum())
+    if not of or not rest:
+        return None
+    return float((rankdata(score)[positive].sum() - of * (of + 1) / 2) / (of * rest))
+
+
+def f1_macro(y: np.ndarray, p: np.ndarray) -> float:
+    """Mean F1 over the classes that occur in ``y`` or are predicted."""
+    guess = p.argmax(1)
+    classes = p.shape[1]
+    hit = np.bincount(y[guess == y], minlength=classes)
+    total = np.bincount(y, minlength=classes) + np.bincount(guess, minlength=classes)
+    return float(np.mean(2 * hit[total > 0] / total[total > 0]))
+
+
+def brier(y: np.ndarray, p: np.ndarray) -> float:
+    """Brier score: squared error of the probabilities; of class 1 alone for two classes, else summed over classes."""
+    error = np.sum((p - np.eye(p.shape[1])[y]) ** 2, axis=1)
+    return float(np.mean(error) / (2 if p.shape[1] == 2 else 1))
+
+
+def ece(y: np.ndarray, p: np.ndarray) -> float:
+    """Expected calibration error of the top label over 15 equal-width bins (Guo et al. 2017, eq. 3), in [0, 1]."""
+    confidence, right = p.max(1), p.argmax(1) == y
+    # Bin m holds confidences in ((m-1)/15, m/15].
+    place = np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
+    gap = np.bincount(place, weights=right - confidence, minlength=ECE_BINS)
+    return float(np.abs(gap).sum() / len(y))
+
+
+def r2(y: np.ndarray, value: np.ndarray) -> float:
+    """Share of variance explained; when ``y`` is constant, 1 for a perfect prediction and else 0."""
+    rest, total = float(np.sum((y - value) ** 2)), float(np.sum((y - y.mean()) ** 2))
+    if total == 0:
+        return 1.0 if rest == 0 else 0.0
+    return 1 - rest / total
+
+
+def rmse(y: np.ndarray, value: np.ndarray) -> float:
+    """Root mean squared error, in the target's unit."""
+    return float(np.sqrt(np.mean((y - value) ** 2)))
+
+
+def mae(y: np.ndarray, value: np.ndarray) -> float:
+    """Mean absolute error, in the target's unit."""
+    return float(np.mean(np.abs(y - value)))
+
+
+Metric = Callable[[np.ndarray, np.ndarray], float]
+CLASSIFICATION: Mapping[str, Metric] = {
+    f.__name__: f for f in (accuracy, balanced_accuracy, log_loss, roc_auc, f1_macro, brier, ece)
+}
+REGRESSION: Mapping[str, Metric] = {f.__name__: f for f in (r2, rmse, mae)}
+LOSSES = frozenset({"log_loss", "brier", "ece", "rmse", "mae"})
+
+
+def _of(kind: Kind) -> Mapping[str, Metric]:
+    return REGRESSION if kind == "regression" else CLASSIFICATION
+
+
+def metric_names(kind: Kind) -> tuple[str, ...]:
+    """The metrics that exist for a kind of task."""
+    return tuple(_of(kind))
+
+
+def higher_is_better(name: str) -> bool:
+    """Whether more of this metric is better. Raises ValueError for an unknown name."""
+    if name not in CLASSIFICATION and name not in REGRESSION:
+        raise ValueError(f"unknown metric {name!r}; metrics are: {', '.join((*CLASSIFICATION, *REGRESSION))}")
+    return name not in LOSSES
+
+
+def scores(kind: Kind, y: np.ndarray, prediction: np.ndarray, classes: Sequence[str] | None = None) -> dict[str, float]:
+    """Every metric of the kind; with ``classes`` (their names) also ``recall[name]`` of each class that occurs.
+
+    ``y``: class index or value, shape (rows,); ``prediction``: see the module. Raises ValueError for wrong shapes.
+    """
+    y, prediction = _checked(kind, y, prediction)
+    found = {name: metric(y, prediction) for name, metric in _of(kind).items()}
+    if classes is not None and kind != "regression":
+        found |= {f"recall[{classes[c]}]": r for c, r in recalls(y, prediction).items()}
+    return found
+
+
+def score(metric: str, kind: Kind, y: np.ndarray, prediction: np.ndarray) -> float:
+    """One metric as a score, higher is better: losses are negated. Raises ValueError for one the kind has not."""
+    if metric not in _of(kind):
+        raise ValueError(f"no metric {metric!r} for {kind}; metrics are: {', '.join(_of(kind))}")
+    value = _of(kind)[metric](*_checked(kind, y, prediction))
+    return value if higher_is_better(metric) else -value
+
+
+def _checked(kind: Kind, y: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    y, prediction = np.asarray(y), np.asarray(prediction, dtype=np.float64)
+    dimensions = 1 if kind == "regression" else 2
+    if not len(y) or prediction.ndim != dimensions or len(prediction) != len(y):
+        raise ValueError(f"{kind} needs rows and predictions of {dimensions} axes: {y.shape}, {prediction.shape}")
+    return (y.astype(np.float64) if kind == "regression" else y.astype(np.int64)), prediction

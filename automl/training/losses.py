@@ -1,0 +1,87 @@
+"""What training minimises. Outputs are logits ``(rows, classes)`` or standardised values ``(rows, 1)``.
+
+A network that is an ensemble inside (TabM) may return ``(rows, members, outputs)``: every member then has its own loss,
+and the mean is minimised (Gorishniy et al. 2024, section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from automl.types import Task
+
+FOCUS = 2.0
+"""Gamma of the focal loss (Lin et al. 2017, section 3.2)."""
+LARGEST_WEIGHT = 10.0
+
+
+def cross_entropy(out: Tensor, y: Tensor, smoothing: float, weight: Tensor) -> Tensor:
+    return F.cross_entropy(out, y, label_smoothing=smoothing)
+
+
+def class_weighted(out: Tensor, y: Tensor, smoothing: float, weight: Tensor) -> Tensor:
+    return F.cross_entropy(out, y, weight=weight, label_smoothing=smoothing)
+
+
+def focal(out: Tensor, y: Tensor, smoothing: float, weight: Tensor) -> Tensor:
+    """Cross-entropy times (1 - p_true)^2: well-classified rows count little (Lin et al. 2017, eq. 4)."""
+    each = F.cross_entropy(out, y, label_smoothing=smoothing, reduction="none")
+    p = out.softmax(1).gather(1, y[:, None])[:, 0]
+    return ((1 - p) ** FOCUS * each).mean()
+
+
+def mse(out: Tensor, y: Tensor) -> Tensor:
+    return F.mse_loss(out, y)
+
+
+def huber(out: Tensor, y: Tensor) -> Tensor:
+    return F.smooth_l1_loss(out, y)
+
+
+def quantile(out: Tensor, y: Tensor) -> Tensor:
+    """Pinball loss of the median: robust to outliers, best for the metric mae."""
+    return 0.5 * F.l1_loss(out, y)
+
+
+CLASSES: Mapping[str, Callable[[Tensor, Tensor, float, Tensor], Tensor]] = {
+    f.__name__: f for f in (cross_entropy, focal, class_weighted)
+}
+VALUES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {f.__name__: f for f in (mse, huber, quantile)}
+
+
+def class_weights(y: Tensor, classes: int) -> Tensor:
+    """Inverse class frequency, mean 1 over balanced classes, at most ``LARGEST_WEIGHT``; shape (classes,)."""
+    counts = torch.bincount(y.cpu(), minlength=classes).clamp(min=1)
+    return (len(y) / (classes * counts.float())).clamp(max=LARGEST_WEIGHT)
+
+
+class Loss(nn.Module):
+    """The loss of a task by name ("" takes the default). Raises ValueError for one that the kind has not."""
+
+    weight: Tensor
+
+    def __init__(self, task: Task, name: str, smoothing: float, y: Tensor) -> None:
+        super().__init__()
+        self.values = task.kind == "regression"
+        known = VALUES if self.values else CLASSES
+        name = name or next(iter(known))
+        if name not in known:
+            raise ValueError(f"no loss {name!r} for {task.kind}; losses are: {', '.join(known)}")
+        self.name, self.smoothing = name, smoothing
+        weight = class_weights(y, task.num_outputs) if name == "class_weighted" else torch.empty(0)
+        self.register_buffer("weight", weight, persistent=False)
+
+    def forward(self, out: Tensor, y: Tensor) -> Tensor:
+        """Mean loss. ``out``: (rows, outputs) or (rows, members, outputs); ``y``: (rows,), standardised if values."""
+        out = out.float()
+        if self.values:
+            members = out.numel() // len(y)
+            return VALUES[self.name](out.reshape(len(y), members), y[:, None].expand(-1, members))
+        if out.ndim == 3:
+            y = y.repeat_interleave(out.shape[1])
+            out = out.flatten(0, 1)
+        return CLASSES[self.name](out, y, self.smoothing, self.weight)

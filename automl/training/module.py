@@ -1,0 +1,220 @@
+"""The one LightningModule: every network of the program is trained by it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from automl import metrics
+from automl.data.augment import augment, can_mix, mixup
+from automl.data.dataset import Part
+from automl.training.ema import Ema
+from automl.training.losses import Loss
+from automl.training.optim import Schedule, make_optimizer
+from automl.training.options import Options
+from automl.training.predictor import Predictor
+from automl.training.rows import Rows, Stretches, derived_seed
+from automl.training.state import TrainingState, copied, read_moments, write_moments
+from automl.types import Task
+
+VALID_BATCH = 512
+SHORTEST_PATIENCE = 5
+
+
+class Diverged(Exception):
+    """The training loss or a prediction is no finite number."""
+
+
+class OutOfTime(Exception):
+    """The time limit was reached in the middle of an epoch."""
+
+
+class Training(pl.LightningModule):
+    """Trains a predictor's network and remembers its best epoch.
+
+    Manual optimization: a Lightning batch is a stretch of optimizer steps (see ``Stretches``). Validation is in
+    ``on_train_epoch_end``: one pass, one score. The best epoch has the highest score; among equals (small validation
+    sets) the lowest log-loss or squared error.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        task: Task,
+        options: Options,
+        train: Part,
+        valid: Part | None,
+        *,
+        epochs: int,
+        horizon: int,
+        seed: int,
+        deadline: float | None,
+        device: torch.device,
+        on_epoch: Callable[[int, float], bool] | None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.predictor, self.task, self.options = predictor, task, options
+        self.rows = Rows(train, device)
+        self.valid = Rows(valid, device) if valid is not None else None
+        self.valid_y = valid.y if valid is not None else None
+        self.loss = Loss(task, options.loss, options.label_smoothing, self.rows.y)
+        self.seed, self.deadline, self.on_epoch = seed, deadline, on_epoch
+        self.loader = Stretches(len(train), options.batch_size, seed, lambda: self.epoch)
+        self.patience = options.patience or max(SHORTEST_PATIENCE, epochs // 3)
+        self.mixes = options.mixup > 0 and can_mix(task.inputs)
+        self.generator = torch.Generator(device)
+        self.rng = np.random.default_rng(0)
+        network = predictor.network
+        self.where = device
+        self.optimizer = make_optimizer(network, options.optimizer, options.learning_rate, options.weight_decay)
+        self.schedule = Schedule(self.optimizer, options.schedule, self.loader.steps * horizon)
+        self.ema = Ema(network, self.loader.steps * horizon) if options.ema else None
+        self.weights = [p for p in network.parameters() if p.requires_grad]
+        self.epoch = self.step = 0
+        self.curve: list[float] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_epoch, self.best_loss = 0, float("inf")
+        self.cut = False  # stopped by the time limit in mid-epoch
+        self.predictions: np.ndarray | None = None  # of the best epoch
+
+    def resume(self, state: TrainingState) -> None:
+        """Go on from a state. Raises RuntimeError or ValueError when it belongs to another network or recipe."""
+        self.predictor.network.load_state_dict(dict(state.weights))
+        write_moments(self.optimizer, state.moments)
+        if self.ema is not None:
+            for name, average in self.ema.average.items():
+                average.copy_(state.average[name])
+        self.epoch, self.step, self.curve = state.epoch, state.step, list(state.curve)
+        self.best, self.best_epoch, self.best_loss = dict(state.best), state.best_epoch, state.best_loss
+
+    def state(self) -> TrainingState:
+        """Where the training stands now."""
+        return TrainingState(
+            epoch=self.epoch,
+            step=self.step,
+            weights=copied(self.predictor.network.state_dict()),
+            best=self.best,
+            moments=read_moments(self.optimizer),
+            average=copied(self.ema.average) if self.ema is not None else {},
+            curve=tuple(self.curve),
+            best_epoch=self.best_epoch,
+            best_loss=self.best_loss,
+        )
+
+    def configure_optimizers(self) -> Optimizer:
+        return self.optimizer
+
+    def transfer_batch_to_device(self, batch: list[Tensor], device: torch.device, dataloader_idx: int) -> list[Tensor]:
+        return batch  # row numbers; the rows are on the device already
+
+    def on_train_epoch_start(self) -> None:
+        # Everything random in an epoch follows from seed and epoch, so a resumed training draws the same numbers.
+        torch.manual_seed(derived_seed(self.seed, self.epoch, "dropout"))
+        self.generator.manual_seed(derived_seed(self.seed, self.epoch, "augment"))
+        self.rng = np.random.default_rng(derived_seed(self.seed, self.epoch, "mixup"))
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        total = torch.zeros((), device=self.where)
+        for index in batch:
+            self.check_time()
+            inputs, y = self.rows.take(index)
+            self.schedule.set(self.step)
+            loss = self.batch_loss(inputs, y)
+            self.optimizer.zero_grad()
+            loss.backward()
+            if self.options.clip > 0:
+                torch.nn.utils.clip_grad_norm_(self.weights, self.options.clip)
+            self.optimizer.step()
+            if self.ema is not None:
+                self.ema.update(self.step)
+            self.step += 1
+            total += loss.detach()
+        if not torch.isfinite(total):  # once a stretch: on a GPU every look at a number waits for it
+            raise Diverged(f"the training loss is {float(total)} in epoch {self.epoch + 1}")
+
+    def batch_loss(self, inputs: tuple[Tensor, ...], y: Tensor) -> Tensor:
+        """Loss of one batch of encoded inputs (rows, ...) and raw targets (rows,)."""
+        if self.task.kind == "regression":
+            y = (y - self.predictor.center) / self.predictor.scale
+        prepared = augment(self.predictor.prepare(*inputs), self.task.inputs, self.options.augment, self.generator)
+        if not self.mixes:
+            return self.loss(self.predictor.network(*prepared), y)
+        mixed, partner, share = mixup(prepared, self.task.inputs, self.options.mixup, self.rng, self.generator)
+        out = self.predictor.network(*mixed)
+        return share * self.loss(out, y) + (1 - share) * self.loss(out, y[partner])
+
+    def on_train_epoch_end(self) -> None:
+        stop = False
+        if self.valid is not None:
+            with self.averaged():
+                self.validate(self.epoch + 1)
+            stop = self.epoch + 1 - self.best_epoch >= self.patience
+        self.epoch += 1
+        if self.on_epoch is not None and self.curve:
+            stop = not self.on_epoch(self.epoch, self.curve[-1]) or stop
+        self.trainer.should_stop = stop
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Inside, the network holds the moving average of its weights, if one is kept."""
+        return nullcontext() if self.ema is None else self.ema.swapped()
+
+    def validate(self, epoch: int) -> None:
+        """Score the network as it is and remember it when it is the best so far."""
+        predictions = self.predict_valid()
+        if not np.isfinite(predictions).all():
+            raise Diverged(f"a prediction is no finite number after epoch {epoch}")
+        assert self.valid_y is not None
+        kind, y = self.task.kind, self.valid_y
+        score = metrics.score(self.task.metric, kind, y, predictions)
+        loss = metrics.rmse(y, predictions) if kind == "regression" else metrics.log_loss(y, predictions)
+        best = max(self.curve, default=float("-inf"))
+        self.curve.append(score)
+        if (score, -loss) > (best, -self.best_loss):
+            self.best_epoch, self.best_loss, self.predictions = epoch, loss, predictions
+            self.best = copied(self.predictor.network.state_dict())
+
+    def finish(self) -> TrainingState | None:
+        """After the last epoch: leave the network with its best weights, on the CPU; give up what holds memory.
+
+        Returns where the training stands, or None when it was cut in mid-epoch: that is no place to go on from.
+        """
+        state = None if self.cut else self.state()
+        self.deadline = None
+        self.predictor.to(self.where)  # Lightning has moved it to the CPU
+        if self.valid is None:
+            with self.averaged():
+                self.best, self.best_epoch = copied(self.predictor.network.state_dict()), self.epoch
+        self.predictor.network.load_state_dict(self.best)
+        if self.valid is not None and self.predictions is None:  # no epoch since the start was better than those before
+            self.predictions = self.predict_valid()
+        self.predictor.to("cpu").eval()
+        del (
+            self.rows,
+            self.valid,
+        )  # module and Trainer refer to each other: without this it would wait for the collector
+        return state
+
+    def check_time(self) -> None:
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise OutOfTime("the time limit came before the end of the first epoch")
+
+    @torch.no_grad()
+    def predict_valid(self) -> np.ndarray:
+        """Predictions for the validation rows, by the network as it is; in float32, as the exported graph will be."""
+        assert self.valid is not None
+        self.predictor.eval()
+        out = []
+        for index in torch.arange(len(self.valid)).split(VALID_BATCH):
+            self.check_time()
+            inputs, _ = self.valid.take(index)
+            out.append(self.predictor(*inputs))
+        self.predictor.train()
+        return torch.cat(out).cpu().numpy()

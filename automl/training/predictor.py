@@ -1,0 +1,108 @@
+"""From a network to predictions: the modules that are validated, ensembled and exported.
+
+A network sees prepared inputs (images as float32, standardised; the rest as encoded) and returns logits
+``(rows, classes)`` or standardised values ``(rows, 1)``; one more axis in the middle holds the members of an ensemble
+inside the network. A ``Predictor`` takes encoded inputs and returns probabilities ``(rows, classes)`` or values
+``(rows,)`` in the target's own unit, so an exported graph needs nothing around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from automl.training.rows import as_tensor
+from automl.types import Input, Task
+
+
+class Prepare(nn.Module):
+    """Encoded inputs -> what networks see: uint8 images become float32, standardised per channel."""
+
+    def __init__(self, inputs: Sequence[Input]) -> None:
+        super().__init__()
+        self.images = tuple(i.modality == "image" for i in inputs)
+        for at, of in enumerate(inputs):
+            if of.modality == "image":
+                channels = of.shape[0]
+                mean = torch.tensor(of.mean or (0.0,) * channels).reshape(1, channels, 1, 1)
+                std = torch.tensor(of.std or (1.0,) * channels).reshape(1, channels, 1, 1)
+                # (x / 255 - mean) / std as one product and one sum.
+                self.register_buffer(f"scale{at}", 1 / (255 * std), persistent=False)
+                self.register_buffer(f"shift{at}", -mean / std, persistent=False)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(
+            x.float() * self.get_buffer(f"scale{at}") + self.get_buffer(f"shift{at}") if image else x
+            for at, (x, image) in enumerate(zip(inputs, self.images, strict=True))
+        )
+
+
+class Predictor(nn.Module):
+    """A network with its inputs prepared and its outputs read.
+
+    ``mean``, ``std``: of the training targets, which regression networks see standardised.
+    """
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(self, network: nn.Module, task: Task, mean: float = 0.0, std: float = 1.0) -> None:
+        super().__init__()
+        self.prepare = Prepare(task.inputs)
+        self.network = network
+        self.values = task.kind == "regression"
+        self.register_buffer("center", torch.tensor(mean, dtype=torch.float32), persistent=False)
+        self.register_buffer("scale", torch.tensor(std, dtype=torch.float32), persistent=False)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.read(self.network(*self.prepare(*inputs)))
+
+    def read(self, out: Tensor) -> Tensor:
+        """Network output -> probabilities (rows, classes) or values (rows,)."""
+        out = out.float()
+        if self.values:
+            return out.reshape(out.shape[0], -1).mean(1) * self.scale + self.center
+        p = out.softmax(-1)
+        return p.mean(1) if p.ndim == 3 else p
+
+
+class EnsemblePredictor(nn.Module):
+    """Weighted mean of several Predictors' predictions; weights are normalised to sum 1."""
+
+    weights: Tensor
+
+    def __init__(self, members: Sequence[nn.Module], weights: Sequence[float]) -> None:
+        super().__init__()
+        if not members or len(members) != len(weights) or min(weights) < 0 or sum(weights) <= 0:
+            raise ValueError(f"an ensemble needs one weight >= 0 per member, got {len(members)} and {list(weights)}")
+        self.members = nn.ModuleList(members)
+        total = float(sum(weights))
+        self.register_buffer("weights", torch.tensor([w / total for w in weights]), persistent=False)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        total = self.members[0](*inputs) * self.weights[0]
+        for at, member in enumerate(self.members):
+            if at:
+                total = total + member(*inputs) * self.weights[at]
+        return total
+
+
+@torch.no_grad()
+def predict(
+    predictor: nn.Module,
+    inputs: Sequence[np.ndarray],
+    *,
+    device: str | torch.device = "cpu",
+    batch_size: int = 512,
+) -> np.ndarray:
+    """Predictions for encoded rows as a float32 array; the predictor is moved to ``device`` and set to eval mode."""
+    predictor.to(device).eval()
+    tensors = [as_tensor(a) for a in inputs]
+    out = [
+        predictor(*(t[at : at + batch_size].to(device) for t in tensors)).float().cpu()
+        for at in range(0, len(tensors[0]), batch_size)
+    ]
+    return torch.cat(out).numpy()

@@ -1,0 +1,52 @@
+"""Train the chosen network once more, on training and validation rows together."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import nn
+
+from automl.data.dataset import Part
+from automl.training.train import Fit, train
+from automl.types import Choices, Task
+
+
+def joined(first: Part, second: Part) -> Part:
+    """The rows of both parts, in order."""
+    return Part(
+        inputs=tuple(np.concatenate(pair) for pair in zip(first.inputs, second.inputs, strict=True)),
+        y=np.concatenate([first.y, second.y]),
+        rows=np.concatenate([first.rows, second.rows]),
+    )
+
+
+def refit(
+    network: nn.Module,
+    task: Task,
+    train_part: Part,
+    valid_part: Part,
+    choices: Choices,
+    fit: Fit,
+    *,
+    horizon: int,
+    seed: int,
+    seconds: float | None = None,
+    device: str = "auto",
+) -> Fit:
+    """Train a fresh ``network`` on both parts for as long as ``fit`` took to its best epoch.
+
+    Nothing is left to choose an epoch by, so the number of epochs and the schedule (``horizon``: the epochs that the
+    first training was planned for) are those of ``fit``. The result has no score and no predictions. It is a timeout
+    when ``seconds`` are not enough: keep the first weights then.
+    """
+    return train(
+        network,
+        task,
+        joined(train_part, valid_part),
+        None,
+        choices,
+        epochs=max(1, fit.best_epoch),
+        horizon=horizon,
+        seed=seed,
+        seconds=seconds,
+        device=device,
+    )

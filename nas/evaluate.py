@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from automl.training.train import train
 from safetensors.torch import save
 
 from automl.data.dataset import Part
+from automl.training.state import TrainingState
+from automl.training.train import train
 from automl.types import Axes, Candidate, Family, Status, Task
+from nas.preflight import SHARE, free_gb, latency_ms, memory_gb, over_limit
 from nas.space import build
 
 
 @dataclass(frozen=True)
 class Job:
-    """What every training of a search shares; sent to each worker once."""
+    """What every training of a search shares; sent to each worker once.
+
+    ``latency``: measure every candidate's latency before it is trained; a limit on it does so too.
+    """
 
     task: Task
     train: Part
@@ -29,6 +34,7 @@ class Job:
     families: Mapping[str, Family]
     axes: Axes
     device: str = "auto"
+    latency: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class Outcome:
 
 def evaluate(job: Job, order: Order) -> Outcome:
     """Train one candidate. Whatever goes wrong becomes an Outcome with that status."""
-    parameters = None
+    parameters = latency = None
     try:
         candidate = order.candidate
         network = build(
@@ -79,8 +85,15 @@ def evaluate(job: Job, order: Order) -> Outcome:
         )
         parameters = sum(p.numel() for p in network.parameters())
         too_big = over_limit(job.task, parameters)
+        if not too_big and (job.latency or job.task.limits.latency_ms is not None):
+            latency = latency_ms(network, job.task, job.train)
+            too_big = over_limit(job.task, parameters, latency)
         if too_big:
-            return Outcome("skipped", parameters=parameters, error=too_big)
+            return Outcome("skipped", parameters=parameters, latency_ms=latency, error=too_big)
+        needed, free = memory_gb(network, job.task, job.train, candidate), free_gb(job.device)
+        if needed > SHARE * free:
+            error = f"training needs about {needed:.1f} GB, {free:.1f} GB are free"
+            return Outcome("oom", parameters=parameters, latency_ms=latency, error=error)
         fit = train(
             network,
             job.task,
@@ -91,26 +104,23 @@ def evaluate(job: Job, order: Order) -> Outcome:
             seed=order.seed,
             seconds=order.seconds,
             device=job.device,
+            start=None if order.start is None else TrainingState.from_bytes(order.start),
         )
-        if fit.status != "ok":
-            return Outcome(fit.status, None, fit.curve, fit.seconds, fit.epochs, parameters, fit.error)
-        weights = save({name: tensor.contiguous().cpu() for name, tensor in fit.state.items()})
-        return Outcome("ok", fit.score, fit.curve, fit.seconds, fit.epochs, parameters, "", fit.predictions, weights)
+        outcome = Outcome(fit.status, None, fit.curve, fit.seconds, fit.epochs, parameters, fit.error)
+        outcome = replace(outcome, latency_ms=latency)
+        if fit.status != "ok" or fit.state is None:
+            return outcome
+        return replace(
+            outcome,
+            score=fit.score,
+            predictions=fit.predictions,
+            weights=save({name: tensor.contiguous().cpu() for name, tensor in fit.state.items()}),
+            resume=fit.resume.to_bytes() if order.keep and fit.resume is not None else None,
+        )
     except (MemoryError, torch.OutOfMemoryError) as error:
-        return Outcome("oom", parameters=parameters, error=one_line(error))
+        return Outcome("oom", parameters=parameters, latency_ms=latency, error=one_line(error))
     except Exception as error:  # the promise of this function: a bad candidate never ends a search
-        return Outcome("failed", parameters=parameters, error=one_line(error))
-
-
-def over_limit(task: Task, parameters: int) -> str:
-    """Which hard limit a network of this size breaks, or an empty string."""
-    limits = task.limits
-    megabytes = parameters * 4 / 1e6
-    if limits.parameters is not None and parameters > limits.parameters:
-        return f"{parameters} parameters, the limit is {limits.parameters}"
-    if limits.megabytes is not None and megabytes > limits.megabytes:
-        return f"{megabytes:.2f} MB of weights, the limit is {limits.megabytes}"
-    return ""
+        return Outcome("failed", parameters=parameters, latency_ms=latency, error=one_line(error))
 
 
 def one_line(error: BaseException) -> str:

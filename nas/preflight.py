@@ -1,0 +1,126 @@
+"""What can be known of a candidate before it is trained: its size, its latency, the memory that training needs."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from automl.data.dataset import Part
+from automl.training.options import Options
+from automl.training.predictor import Predictor
+from automl.training.rows import as_tensor
+from automl.training.train import find_device
+from automl.types import Candidate, Task
+
+FORWARDS, WARM_UP, SECONDS = 25, 5, 2.0
+VALID_BATCH = 512  # of automl.training.module
+SHARE = 0.9  # of the free memory that a training may fill
+
+
+def over_limit(task: Task, parameters: int, latency: float | None = None) -> str:
+    """Which hard limit a network of this size and latency (milliseconds) breaks, or an empty string."""
+    limits = task.limits
+    megabytes = parameters * 4 / 1e6
+    if limits.parameters is not None and parameters > limits.parameters:
+        return f"{parameters} parameters, the limit is {limits.parameters}"
+    if limits.megabytes is not None and megabytes > limits.megabytes:
+        return f"{megabytes:.2f} MB of weights, the limit is {limits.megabytes}"
+    if limits.latency_ms is not None and latency is not None and latency > limits.latency_ms:
+        return f"{latency:.2f} ms for one row, the limit is {limits.latency_ms}"
+    return ""
+
+
+def one_row(part: Part) -> tuple[Tensor, ...]:
+    """The first row, encoded, one tensor (1, ...) per input."""
+    return tuple(as_tensor(x[:1]) for x in part.inputs)
+
+
+def latency_ms(network: nn.Module, task: Task, part: Part) -> float:
+    """Median time of a single row through the untrained network on one CPU thread, in milliseconds.
+
+    Plain torch, so above what the exported graph takes later: a candidate that keeps the limit here keeps it there.
+    """
+    predictor, inputs = Predictor(network, task), one_row(part)
+    times: list[float] = []
+    with as_it_was(network), one_thread(), torch.inference_mode():
+        predictor.eval()
+        began = time.perf_counter()
+        while len(times) < FORWARDS + WARM_UP:
+            start = time.perf_counter()
+            predictor(*inputs)
+            times.append(time.perf_counter() - start)
+            if time.perf_counter() - began > SECONDS:
+                break
+    return 1000 * statistics.median(times[WARM_UP:] or times)
+
+
+def memory_gb(network: nn.Module, task: Task, part: Part, candidate: Candidate) -> float:
+    """Roughly what training fills, in GB: weights, gradients, optimizer, copies, and the activations of a batch.
+
+    Activations are what autograd keeps for one row, times the batch.
+    """
+    weights = sum(p.numel() for p in network.parameters() if p.requires_grad) * 4
+    options = Options.of(candidate.choices)
+    moments = 2 if options.optimizer == "adamw" else 1
+    copies = 1 + options.ema  # the best weights, the moving average
+    predictor = Predictor(network, task)
+    with as_it_was(network):
+        predictor.eval()
+        per_row = kept_bytes(predictor, one_row(part))
+    # The widest point of a validation pass is below a tenth of all activations for any network of some depth.
+    rows = max(options.batch_size, VALID_BATCH // 10)
+    return (weights * (2 + moments + copies) + per_row * rows) / 1e9
+
+
+def kept_bytes(predictor: nn.Module, inputs: tuple[Tensor, ...]) -> int:
+    """Bytes that autograd keeps for the backward pass of these rows, without the weights themselves."""
+    known = {t.untyped_storage().data_ptr() for t in (*predictor.parameters(), *predictor.buffers())}
+    kept: dict[int, int] = {}
+    alive: list[Tensor] = []  # so that no address is used twice
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            kept[storage.data_ptr()] = storage.nbytes()
+            alive.append(tensor)
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        predictor(*inputs)
+    return sum(kept.values())
+
+
+def free_gb(device: str = "auto") -> float:
+    """Memory that is free on the device now, in GB."""
+    where = find_device(device)
+    if where.type == "cuda":
+        return torch.cuda.mem_get_info(where)[0] / 1e9
+    return psutil.virtual_memory().available / 1e9
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def as_it_was(network: nn.Module) -> Iterator[None]:
+    """Leave the network in the mode in which it came, and torch's random numbers where they were."""
+    modes = {module: module.training for module in network.modules()}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

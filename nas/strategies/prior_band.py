@@ -1,0 +1,160 @@
+"""Many short trainings, few long ones, and new candidates from where the evidence points."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from automl.types import Candidate, Prior
+from nas.space import Proposal
+from nas.strategies.neighbours import Neighbours, mean_likelihood, pick
+from nas.strategies.rungs import Rungs, bracket_starts, rung_epochs
+from nas.strategies.stepwise import Stepwise
+from nas.zero_cost import ZeroCost, zero_cost
+
+Sampler = Literal["prior", "uniform", "incumbent"]
+
+
+class PriorBand(Stepwise):
+    """PriorBand (Mallik et al. 2023) on asynchronous Hyperband brackets (Li et al. 2018, 2020).
+
+    A candidate is trained for few epochs first and goes on, from its checkpoint, when it is among the best 1/eta of
+    its rung. A new one comes from a mixture of three: the prior, the neighbourhood of the best so far, and the uniform
+    distribution. The uniform share is 1 / (1 + eta^rung) (their section 4.2); prior and incumbent share the rest by how
+    well each explains the best results (their equation 3, with geometric means per decision, so that the number of
+    axes does not matter). With a uniform prior this is a cold multi-fidelity evolution.
+
+    min_epochs, eta: of the rungs; the highest is the budget's epochs. mutation: probability that an axis changes.
+    brackets: false starts every candidate on the lowest rung. elite: parents are drawn from that many of the best.
+    zero_cost: score of an untrained network that decides between ``draws`` equally likely candidates and between
+    equal results. retries: draws in a row that give nothing new before the space counts as exhausted.
+    """
+
+    def __init__(
+        self,
+        min_epochs: int = 1,
+        eta: int = 3,
+        mutation: float = 0.25,
+        brackets: bool = True,
+        elite: int = 4,
+        zero_cost: ZeroCost | None = None,
+        draws: int = 3,
+        retries: int = 500,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.min_epochs, self.eta, self.mutation, self.brackets = min_epochs, eta, mutation, brackets
+        self.elite, self.retries = elite, retries
+        self.zero_cost: ZeroCost | None = zero_cost
+        self.draws = draws if zero_cost else 1
+        self._rng = np.random.default_rng(seed)
+
+    def prepare(self) -> None:
+        epochs = rung_epochs(self.search_engine.budget.epochs, self.min_epochs, self.eta)
+        self.rungs = Rungs(epochs, self.eta, tie_break=lambda id: self._untrained.get(id, 0.0))
+        self._starts = bracket_starts(len(epochs), self.eta) if self.brackets else (0,)
+        self._turn = 0
+        self._known: dict[str, Candidate] = {}
+        self._best: dict[str, float] = {}  # candidate -> its best score on any rung
+        self._untrained: dict[str, float] = {}  # candidate -> zero-cost score
+        self._submitted = 0
+
+    # --- what next
+
+    def propose(self) -> Proposal | None:
+        found = self._finish_in_time() or self.rungs.promote() or self._new() or self.rungs.promote_anyway()
+        if found is None:
+            return None
+        self._submitted += 1
+        id, rung = found
+        return self.space.propose(self._known[id], self.rungs.epochs[rung])
+
+    def observe(self, proposal: Proposal, score: float | None) -> None:
+        id = proposal.candidate.id
+        assert proposal.fidelity is not None
+        self.rungs.report(self.rungs.epochs.index(proposal.fidelity), id, score)
+        if score is not None:
+            self._best[id] = max(score, self._best.get(id, -math.inf))
+
+    def _finish_in_time(self) -> tuple[str, int] | None:
+        """The last trials of a budget finish the best, so that even a short search ends with a full training."""
+        trials = self.search_engine.budget.trials
+        if trials is None or trials - self._submitted >= len(self.rungs.epochs):
+            return None
+        return self.rungs.promote_anyway()
+
+    def _new(self) -> tuple[str, int] | None:
+        start = self._starts[self._turn % len(self._starts)]
+        candidate = self._listed() or self._drawn(start)
+        if candidate is None:
+            return None
+        self._turn += 1
+        self._known[candidate.id] = candidate
+        return candidate.id, start
+
+    def _listed(self) -> Candidate | None:
+        while (candidate := self.portfolio.next()) is not None:
+            if candidate.id not in self._known:
+                return candidate
+        return None
+
+    def _drawn(self, rung: int) -> Candidate | None:
+        """A candidate not tried before; of several equally likely ones that with the best untrained network."""
+        found: dict[str, Candidate] = {}
+        shares = self.shares(rung)
+        sampler: Sampler = list(shares)[pick(list(shares.values()), self._rng)]
+        for attempt in range(self.retries):
+            # A sampler that runs dry gives way to the uniform one, which reaches every candidate.
+            candidate = self._sample(sampler if attempt < self.retries // 4 else "uniform")
+            if candidate.id not in self._known:
+                found[candidate.id] = candidate
+            if len(found) == self.draws:
+                break
+        if self.zero_cost is None or not found:
+            return next(iter(found.values()), None)
+        for id, candidate in found.items():
+            if id not in self._untrained:
+                self._untrained[id] = zero_cost(self.search_engine.job, candidate, self.zero_cost)
+        return max(found.values(), key=lambda c: self._untrained[c.id])
+
+    # --- where from
+
+    def _sample(self, sampler: Sampler) -> Candidate:
+        prior = self.space.prior
+        if sampler == "prior":
+            return prior.sample(self._rng)
+        if sampler == "uniform":
+            return Prior.uniform(prior.axes).sample(self._rng)
+        best = self._elite()
+        parent = best[pick([0.5**rank for rank in range(len(best))], self._rng)]
+        return Neighbours(prior, self.mutation).draw(parent, self._rng)
+
+    def shares(self, rung: int) -> dict[Sampler, float]:
+        """Probability of each sampler for a candidate that starts on this rung."""
+        uniform = 1 / (1 + self.eta**rung)
+        top, best = self._evidence(), self._elite()
+        if len(top) < 2:
+            return {"prior": 1 - uniform, "uniform": uniform, "incumbent": 0.0}
+        near = Neighbours(self.space.prior, self.mutation)
+        for_prior = for_incumbent = 0.0
+        for rank, candidate in enumerate(c for c in top if c.id != best[0].id):  # it would speak for itself
+            weight = len(top) - rank
+            for_prior += weight * mean_likelihood(self.space.prior, candidate)
+            for_incumbent += weight * near.likelihood(best[0], candidate)
+        incumbent = (1 - uniform) * for_incumbent / (for_prior + for_incumbent)
+        return {"prior": 1 - uniform - incumbent, "uniform": uniform, "incumbent": incumbent}
+
+    def _evidence(self) -> list[Candidate]:
+        """The best third or so of the highest rung that has seen enough, best first."""
+        for rung in reversed(range(len(self.rungs.epochs))):
+            ranked = [id for id in self.rungs.ranked(rung) if self.rungs.score(rung, id) > -math.inf]
+            if len(ranked) >= self.eta + 1:
+                return [self._known[id] for id in ranked[: max(len(ranked) // self.eta, self.eta)]]
+        return []
+
+    def _elite(self) -> list[Candidate]:
+        """The best so far, by their best score on any rung."""
+        ranked = sorted(self._best, key=lambda id: self._best[id], reverse=True)
+        return [self._known[id] for id in ranked[: self.elite]]

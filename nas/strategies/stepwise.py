@@ -1,0 +1,89 @@
+"""Base of our own strategies: one proposal at a time, each after every result that was ready for it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from nni.nas.execution import ExecutionEngine
+from nni.nas.execution.event import ModelEventType, TrainingEndEvent
+from nni.nas.space import ExecutableModelSpace, ModelStatus
+from nni.nas.strategy.base import Strategy
+
+from automl.types import Candidate
+from nas.engines.base import Engine
+from nas.space import Proposal, SearchSpace
+
+
+class Stepwise(Strategy):
+    """The loop; subclasses say what to try (``propose``) and take in what came of it (``observe``).
+
+    Both must depend on the seed and on the order of results alone, never on the clock: a killed search is replayed.
+    """
+
+    def _initialize(self, model_space: ExecutableModelSpace, engine: ExecutionEngine) -> ExecutableModelSpace:
+        if not isinstance(model_space, SearchSpace) or not isinstance(engine, Engine):
+            raise TypeError(f"{type(self).__name__} explores our SearchSpace on our engines")
+        self.space = model_space
+        self.search_engine = engine
+        self.running: list[Proposal] = []
+        self.portfolio = Portfolio(model_space)
+        engine.register_model_event_callback(ModelEventType.TrainingEnd, self._ended)
+        self.prepare()
+        return model_space
+
+    def _cleanup(self) -> None:
+        self.engine.unregister_model_event_callback(ModelEventType.TrainingEnd, self._ended)
+
+    def _run(self) -> None:
+        while self.wait_for_resource():
+            proposal = self.propose()
+            if proposal is not None:
+                self.running.append(proposal)
+                self.engine.submit_models(proposal)
+            elif self.running:
+                self.engine.wait_models(self.running[0])  # what comes back may open the way again
+            else:
+                return
+
+    def _ended(self, event: TrainingEndEvent) -> None:
+        proposal = event.model
+        assert isinstance(proposal, Proposal)
+        self.running.remove(proposal)
+        score = proposal.metric if event.status == ModelStatus.Trained else None
+        self.observe(proposal, None if score is None else float(score))  # pyright: ignore[reportArgumentType]
+
+    # --- for subclasses
+
+    def prepare(self) -> None:
+        """Set up what needs ``self.space`` and ``self.search_engine``."""
+
+    @abstractmethod
+    def propose(self) -> Proposal | None:
+        """The next training; None when there is nothing to try before a further result."""
+
+    @abstractmethod
+    def observe(self, proposal: Proposal, score: float | None) -> None:
+        """A training ended; ``score`` is None unless it went well."""
+
+
+class Portfolio:
+    """Hands out the prior's own candidates, best first, each once; a new prior's list is followed at once.
+
+    ``limit``: how many at most; the search's own setting by default.
+    """
+
+    def __init__(self, space: SearchSpace, limit: int | None = None) -> None:
+        self.space = space
+        self.left = space.first if limit is None else limit
+        self.given: set[str] = set()
+
+    def next(self) -> Candidate | None:
+        """The best one not given before, or None."""
+        if self.left <= 0:
+            return None
+        for candidate in self.space.prior.portfolio:
+            if candidate.id not in self.given and self.space.prior.log_prob(candidate) > float("-inf"):
+                self.given.add(candidate.id)
+                self.left -= 1
+                return candidate
+        return None

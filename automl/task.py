@@ -17,9 +17,11 @@ The rules were checked on 128 real sets (``python -m experiments.bench data``); 
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -160,10 +162,15 @@ def check_kind(dataset: Dataset, kind: str) -> None:
     distinct = target.nunique()
     where = f"target {target.name!r} of {dataset.origin or dataset.name}"
     if kind == "regression":
-        if not pd.api.types.is_numeric_dtype(target) and pd.to_numeric(target, errors="coerce").isna().any():
-            bad = target[pd.to_numeric(target, errors="coerce").isna()].iloc[0]
+        wrong = ~np.isfinite(_numbers(target))
+        if wrong.any():
+            bad = target.iloc[int(np.flatnonzero(wrong)[0])]
             raise UserError(f"{where} holds {str(bad)!r}, no number; mend it, or set task.kind=multiclass")
+        if distinct < 2:
+            raise UserError(f"{where} holds only {str(target.iloc[0])!r}; there is nothing to learn")
         return
+    if distinct < 2:
+        raise UserError(f"{where} holds only {str(target.iloc[0])!r}; there is nothing to tell apart")
     if kind == "binary" and distinct != 2:
         raise UserError(f"{where} has {distinct} distinct values, binary needs 2; set task.kind=multiclass")
     if distinct > MAX_CLASSES:
@@ -195,6 +202,28 @@ def infer_kind(dataset: Dataset) -> tuple[Kind, str]:
     return _kind_of_whole_numbers(dataset, target, counts)
 
 
+def numeric_target(dataset: Dataset) -> Dataset:
+    """The data set with a target of numbers written as text ("1,200", "$5") as numbers; else as it is."""
+    target = dataset.target
+    if pd.api.types.is_numeric_dtype(target) or pd.api.types.is_datetime64_any_dtype(target):
+        return dataset
+    known = target.notna().to_numpy()
+    numbers = _numbers(target)
+    if not known.any() or not np.isfinite(numbers[known]).all():
+        return dataset
+    if len(np.unique(numbers[known])) <= 20 and (numbers[known] == np.round(numbers[known])).all():
+        return dataset  # codes of classes: "01" is to keep its name
+    return dataclasses.replace(dataset, target=pd.Series(numbers, name=target.name))
+
+
+def _numbers(target: pd.Series) -> np.ndarray:
+    """float64, NaN where a value is no number; reads thousands commas, currency and percent signs."""
+    if not (pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target)):
+        plain: Any = target.astype("string").str.replace(r"[,\s$€£¥%]", "", regex=True)
+        target = pd.Series(pd.to_numeric(plain, errors="coerce"))
+    return np.asarray(target.to_numpy(dtype=np.float64, na_value=np.nan))
+
+
 def _known(dataset: Dataset) -> pd.Series:
     target = dataset.target.dropna()
     where = f"target {dataset.target.name!r} of {dataset.origin or dataset.name}"
@@ -206,13 +235,12 @@ def _known(dataset: Dataset) -> pd.Series:
 
 
 def _kind_of_words(target: pd.Series, distinct: int, where: str) -> tuple[Kind, str]:
-    numbers = pd.to_numeric(target.astype("string").str.replace(",", ""), errors="coerce")
     if pd.api.types.is_datetime64_any_dtype(target):
         raise UserError(f"{where} holds dates, which are no classes; set data.target to a number or a class")
-    if numbers.notna().mean() > 0.9 and distinct > 20:
-        bad = target[numbers.isna()]
-        example = f" such as {str(bad.iloc[0])!r}" if len(bad) else ""
-        raise UserError(f"{where} holds numbers written as text{example}; mend these rows, or set task.kind=regression")
+    known = np.isfinite(_numbers(target))
+    if known.mean() > 0.9 and distinct > 20:
+        bad = target.iloc[int(np.flatnonzero(~known)[0])]
+        raise UserError(f"{where} holds numbers, but also {str(bad)!r}; mend or drop these rows")
     if distinct == 2:
         return "binary", f"the target has 2 distinct labels ({_some(target.value_counts())})"
     if distinct > MAX_CLASSES or distinct > 0.5 * len(target):

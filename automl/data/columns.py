@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from automl.data.quality.parse import floats, to_date, to_number, to_text
+from automl.data.quality.parse import column_of, floats, to_date, to_number, to_text
 from automl.types import Modality
 
 ColumnKind = Literal["numeric", "categorical", "datetime", "text", "empty"]
@@ -27,7 +27,7 @@ def column_kinds(table: pd.DataFrame, modalities: Mapping[str, Modality] | None 
     known = modalities or {}
     lonely = table.shape[1] == 1
     return {
-        str(name): "text" if known.get(str(name)) == "text" else column_kind(table[name], lonely=lonely)
+        str(name): "text" if known.get(str(name)) == "text" else column_kind(column_of(table, str(name)), lonely=lonely)
         for name in table.columns
     }
 

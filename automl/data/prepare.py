@@ -13,7 +13,7 @@ from automl.data.encode import Encoding
 from automl.data.quality import Quality
 from automl.data.quality import check as check_quality
 from automl.data.split import split
-from automl.task import check_kind, formulate, infer_kind
+from automl.task import check_kind, formulate, infer_kind, numeric_target
 from automl.types import Kind, Limits, Task
 
 
@@ -52,7 +52,7 @@ def prepare(
     ``check`` False skips the quality report and its repairs; ``repairs`` switches single ones.
     """
     why = list(dataset.notes)
-    dataset = drop_unlabelled(dataset, why)
+    dataset = numeric_target(dataset)
     reason = "asked"
     if kind is None:
         kind, reason = infer_kind(dataset)
@@ -62,6 +62,7 @@ def prepare(
     if check:
         dataset, quality = check_quality(dataset, repairs=repairs, kind=kind, seed=seed)
         dropped, steps = np.asarray(quality.drop_if_train, dtype=np.int64), quality.steps
+    dataset, dropped = drop_unlabelled(dataset, dropped, why)
     rows = split(dataset, kind, seed=seed, test_share=test_share, valid_share=valid_share)
     train = np.setdiff1d(rows.train, dropped)
     encoding = Encoding.fit(dataset, train, kind=kind, steps=steps)
@@ -88,13 +89,17 @@ def prepare(
     return Prepared(task, parts, encoding, dataset, quality, rows.folds)
 
 
-def drop_unlabelled(dataset: Dataset, why: list[str]) -> Dataset:
-    """Leave out rows without a target: there is nothing to learn from or to judge by."""
+def drop_unlabelled(dataset: Dataset, marked: np.ndarray, why: list[str]) -> tuple[Dataset, np.ndarray]:
+    """Leave out rows without a target, also of the test split: there is nothing to learn from or to judge by.
+
+    ``marked``: positions of some rows; they come back as positions in what is left.
+    """
     known = dataset.target.notna().to_numpy()
-    if known.all() or not known.any():
-        return dataset
+    if known.all():
+        return dataset, marked
     why.append(f"left out {int((~known).sum()):,} rows without a target")
-    return take(dataset, np.flatnonzero(known))
+    place = np.cumsum(known) - 1
+    return take(dataset, np.flatnonzero(known)), place[marked[known[marked]]]
 
 
 def take(dataset: Dataset, rows: np.ndarray) -> Dataset:

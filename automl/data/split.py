@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from automl.data.columns import as_number
 from automl.data.dataset import TEST, TRAIN, VALID, Dataset
 from automl.errors import UserError
 from automl.types import Kind
@@ -146,7 +147,7 @@ def _strata(dataset: Dataset, rows: np.ndarray, kind: Kind) -> np.ndarray:
     if kind != "regression":
         return pd.factorize(target)[0]
     bins = int(np.clip(len(rows) // 20, 1, 10))
-    ranks = pd.Series(pd.to_numeric(target, errors="coerce").to_numpy()).rank(method="first").to_numpy()
+    ranks = pd.Series(as_number(target)).rank(method="first").to_numpy()
     return np.minimum((ranks - 1) * bins // len(rows), bins - 1).astype(np.int64)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,7 @@ class CategoryColumn:
         counts = counts.sort_index().sort_values(ascending=False, kind="stable")
         # Rare ones become "unknown", which trains the code that new categories get; small tables keep theirs.
         kept = counts[counts > 1] if len(counts) > 20 else counts
-        kept = kept.iloc[:MAX_CATEGORIES]
+        kept = cast(pd.Series, kept).iloc[:MAX_CATEGORIES]
         if len(kept) == 0:
             return None
         log_counts = np.log1p(kept.to_numpy(dtype=np.float64)).tolist() if len(kept) > 8 else []

@@ -45,7 +45,8 @@ class ImageEncoder:
         pixels = _bytes(raw, gain).astype(np.float32) / 255
         mean = pixels.mean(axis=(0, 2, 3), dtype=np.float64)
         std = pixels.std(axis=(0, 2, 3), dtype=np.float64).clip(1 / 255)
-        return cls(name, *raw.shape[1:], gain, mean.tolist(), std.tolist())
+        channels, height, width = raw.shape[1:]
+        return cls(name, channels, height, width, gain, mean.tolist(), std.tolist())
 
     @property
     def why(self) -> str:

@@ -9,7 +9,7 @@ import lzma
 import zipfile
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from automl.errors import UserError
 
@@ -26,7 +26,7 @@ def existing(path: str | Path, *, option: str = "data.path") -> Path:
     return found
 
 
-def open_bytes(path: Path) -> BinaryIO:
+def open_bytes(path: Path) -> IO[bytes]:
     """Open for reading, unpacked when it is gz, bz2, xz, or a zip that holds exactly one file."""
     if path.is_dir():
         raise UserError(f"{path} is a folder; give a file, or use data=image_folder or data=audio_folder")
@@ -60,7 +60,7 @@ def _only_member(path: Path):
     return archive.open(tables[0])
 
 
-class _Checked(io.RawIOBase):
+class _Checked(io.BufferedIOBase, IO[bytes]):  # type: ignore[misc]
     """A packed file whose corruption is told as a UserError."""
 
     def __init__(self, file, path: Path) -> None:
@@ -69,7 +69,7 @@ class _Checked(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         try:
             return self._file.read(size)
         except (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:

@@ -19,6 +19,7 @@ import pyarrow.feather
 import pyarrow.parquet
 
 from automl.data.progress import Progress
+from automl.data.quality.parse import column_of
 from automl.data.read.files import open_bytes, short
 from automl.errors import UserError
 
@@ -69,7 +70,7 @@ def read_csv(path: Path, *, delimiter: str | None = None) -> tuple[pd.DataFrame,
     if len(frame) == 0:
         raise UserError(f"{path} has a header but no rows; give a file with at least one row per class")
     first = frame.columns[0]
-    if first == "" and _is_counter(frame[first]):
+    if first == "" and _is_counter(column_of(frame, first)):
         frame = frame.drop(columns=first)
         notes.append("dropped the nameless first column: it only counts the rows")
     _check_names(path, list(frame.columns))

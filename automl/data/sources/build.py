@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from automl.data.dataset import TEST, TRAIN, VALID, Dataset
+from automl.data.quality.parse import column_of
 from automl.data.read.files import short
 from automl.errors import UserError
 from automl.types import Modality
@@ -58,11 +59,11 @@ def from_table(
     return Dataset(
         name=name,
         table=features,
-        target=table[target].reset_index(drop=True),
+        target=column_of(table, target),
         arrays=dict(arrays or {}),
         split=split[1] if split else None,
-        group=table[group].to_numpy() if group else None,
-        time=_times(table[time], origin) if time else None,
+        group=column_of(table, group).to_numpy() if group else None,
+        time=_times(column_of(table, time), origin) if time else None,
         modalities=dict(modalities or {}),
         origin=origin,
         notes=tuple(notes),
@@ -129,16 +130,16 @@ def _split_column(
     names = [c for c in table.columns if str(c).lower() == SPLIT_NAME and c != target]
     if not names:
         return None
-    raw = table[names[0]]
+    raw = column_of(table, names[0])
     words = raw.astype("string").str.strip().str.lower()
-    unknown = raw[~words.isin(_SPLITS)]
-    if len(unknown):
-        if words.isin(_SPLITS).mean() < 0.5:
+    known = words.isin(_SPLITS).to_numpy(dtype=bool)
+    if not known.all():
+        if known.mean() < 0.5:
             notes.append(f"column {names[0]!r} holds no train / valid / test: kept as a feature")
             return None
-        row = int(np.flatnonzero(~words.isin(_SPLITS).to_numpy())[0])
+        row = int(np.flatnonzero(~known)[0])
         raise UserError(
-            f"column {names[0]!r} in {origin} holds {short(unknown.iloc[0])!r} in row {row + 1}; "
+            f"column {names[0]!r} in {origin} holds {short(str(raw.iloc[row]))!r} in row {row + 1}; "
             "use train, valid or test"
         )
     split = words.map(_SPLITS).to_numpy(dtype="<U5")

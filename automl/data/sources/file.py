@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from automl.data.dataset import Dataset
@@ -10,6 +10,7 @@ from automl.data.read.arrays import modality_of, read_npy, read_npz, x_y_split
 from automl.data.read.files import existing
 from automl.data.read.table import read_table
 from automl.data.sources.build import from_arrays, from_table
+from automl.data.sources.media_columns import load_media
 from automl.errors import UserError
 
 
@@ -19,7 +20,8 @@ class FileSource:
 
     ``target``, ``group``, ``time`` name columns of a table. ``delimiter`` is found when None. An npz holds X_train,
     y_train, X_test, y_test (or X and y); an npy file of inputs has its target beside it (``X.npy`` and ``y.npy``, or
-    ``NAME.npy`` and ``NAME_y.npy``), or ``target`` gives the path.
+    ``NAME.npy`` and ``NAME_y.npy``), or ``target`` gives the path. Columns of picture or sound paths (relative to the
+    file's folder) become inputs of their own; ``size`` is the pictures' side in pixels, found when None.
     """
 
     path: str
@@ -28,6 +30,7 @@ class FileSource:
     time: str | None = None
     name: str | None = None
     delimiter: str | None = None
+    size: int | None = None
 
     def load(self) -> Dataset:
         path = existing(self.path)
@@ -41,10 +44,19 @@ class FileSource:
         if suffix in (".pkl", ".pickle", ".pt", ".pth", ".joblib"):
             raise UserError(f"{path} is a pickle, which can run code, and is refused; save the data as csv or npz")
         table, notes = read_table(path, delimiter=self.delimiter)
-        dataset = from_table(
-            table, name=name, origin=str(path), target=self.target, group=self.group, time=self.time, notes=notes
+        named = (self.target, self.group, self.time)
+        table, arrays, modalities, more = load_media(table, path.parent, str(path), size=self.size, without=named)
+        return from_table(
+            table,
+            name=name,
+            origin=str(path),
+            target=self.target,
+            group=self.group,
+            time=self.time,
+            arrays=arrays,
+            modalities=modalities,
+            notes=(*notes, *more),
         )
-        return replace(dataset, name=name)
 
 
 def stem(path: Path) -> str:

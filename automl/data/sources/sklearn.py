@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ class SklearnSource:
 
         origin = f"sklearn.datasets.load_{self.name}"
         if self.name == "digits":
-            bunch = sklearn.datasets.load_digits()
+            bunch: Any = sklearn.datasets.load_digits()
             images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)  # the set's unit is 0..16
             return from_arrays(images, bunch.target, "image", name="digits", origin=origin)
         bunch = getattr(sklearn.datasets, f"load_{self.name}")(as_frame=True)

@@ -1,0 +1,172 @@
+"""Many picture or sound files to one array, and columns of paths to such files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from automl.data.progress import track
+from automl.data.read import audio, image
+from automl.data.read.files import short
+from automl.errors import UserError
+from automl.types import Modality
+
+# Convolutions on a processor are slow beyond this; data.size asks for more.
+MAX_SIDE = 64
+MAX_SECONDS = 10.0
+_SAMPLE = 300
+_WORKERS = 4
+_GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F"}
+Broken = str  # "stop" or "skip"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """``array``: one row per file that could be read; ``kept``: their positions; ``notes``: what was done."""
+
+    array: np.ndarray
+    kept: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+def read_images(paths: Sequence[Path | None], *, size: int | None = None, broken: Broken = "stop") -> Loaded:
+    """uint8 (files, h, w) when all are grey, else (files, h, w, 3); None gives a black picture.
+
+    ``size``: side in pixels; None keeps the size when all agree and it is small, else takes the median side, at most
+    ``MAX_SIDE``. ``broken``: "stop" raises UserError at the first unreadable file, "skip" leaves such files out.
+    """
+    if size is not None and not 1 <= size <= 1024:
+        raise UserError(f"data.size={size} must lie between 1 and 1024 pixels")
+    height, width, mode, note = _common_size([p for p in paths if p is not None], size)
+    shape = (height, width) if mode == "L" else (height, width, 3)
+
+    def one(path: Path | None) -> np.ndarray:
+        if path is None:
+            return np.zeros(shape, dtype=np.uint8)
+        return image.resize_one(image.decode_image(path, place=str(path), mode=mode), height, width)
+
+    loaded = _read(paths, one, shape, np.uint8, "reading pictures", broken)
+    return Loaded(loaded.array, loaded.kept, (note, *loaded.notes))
+
+
+def read_sounds(paths: Sequence[Path | None], *, seconds: float | None = None, broken: Broken = "stop") -> Loaded:
+    """Log-mel spectrograms, float32 (files, mels, frames), NaN after the end of a short one.
+
+    ``seconds``: what is kept of each; None takes the longest of a sample, at most ``MAX_SECONDS``.
+    """
+    if seconds is not None and not 0.1 <= seconds <= audio.MAX_SECONDS:
+        raise UserError(f"data.seconds={seconds} must lie between 0.1 and {audio.MAX_SECONDS:.0f}")
+    if seconds is None:
+        seconds = min(MAX_SECONDS, max(_durations([p for p in paths if p is not None]), default=1.0))
+    frames = int(np.ceil(seconds * audio.RATE / audio.HOP)) + 1
+
+    def one(path: Path | None) -> np.ndarray:
+        out = np.full((audio.MELS, frames), np.nan, dtype=np.float32)
+        if path is None:
+            out[:] = audio.FLOOR
+            return out
+        sound = audio.decode_wav(path, place=str(path))[: frames * audio.HOP]
+        mel = audio.log_mel(sound)[:, :frames]
+        out[:, : mel.shape[1]] = mel
+        return out
+
+    loaded = _read(paths, one, (audio.MELS, frames), np.float32, "reading sounds", broken)
+    note = f"sounds as {audio.MELS} mel bands x {frames} frames of 16 ms: the first {seconds:.1f} s of each"
+    return Loaded(loaded.array, loaded.kept, (note, *loaded.notes))
+
+
+def _read(
+    paths: Sequence[Path | None],
+    one: Callable[[Path | None], np.ndarray],
+    shape: tuple[int, ...],
+    dtype: type,
+    text: str,
+    broken: Broken,
+) -> Loaded:
+    if broken not in ("stop", "skip"):
+        raise UserError(f"data.broken={broken!r} is unknown; use stop or skip")
+
+    def safe(path: Path | None) -> np.ndarray | UserError:
+        try:
+            return one(path)
+        except UserError as error:
+            return error
+
+    array = np.empty((len(paths), *shape), dtype=dtype)
+    kept, bad = [], []
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for i, got in enumerate(track(pool.map(safe, paths), text, len(paths))):
+            if isinstance(got, UserError):
+                if broken == "stop":
+                    pool.shutdown(cancel_futures=True)
+                    raise UserError(f"{got}, or set data.broken=skip")
+                bad.append(str(paths[i]))
+                continue
+            array[len(kept)] = got
+            kept.append(i)
+    notes = (f"left out {len(bad)} unreadable files: {short(', '.join(bad), 100)}",) if bad else ()
+    return Loaded(array[: len(kept)], np.array(kept, dtype=np.int64), notes)
+
+
+def _common_size(paths: Sequence[Path], size: int | None) -> tuple[int, int, str, str]:
+    """(height, width, "L" or "RGB", note) from the headers of a sample of the files."""
+    some = [paths[i] for i in np.linspace(0, len(paths) - 1, min(_SAMPLE, len(paths))).astype(int)] if paths else []
+    sizes, modes = [], set()
+    for path in some:
+        try:
+            with Image.open(path) as opened:
+                sizes.append((opened.height, opened.width))
+                modes.add(opened.mode)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            continue  # told when it is read
+    mode = "L" if modes and modes <= _GREY else "RGB"
+    if not sizes:
+        return size or MAX_SIDE, size or MAX_SIDE, mode, "pictures could not be measured"
+    same = len(set(sizes)) == 1
+    if size is None and same and max(sizes[0]) <= 1.5 * MAX_SIDE:
+        return *sizes[0], mode, f"pictures of {sizes[0][0]} x {sizes[0][1]} pixels"
+    side = size or int(np.clip(np.median([min(s) for s in sizes]), 8, MAX_SIDE))
+    was = f"{sizes[0][0]} x {sizes[0][1]}" if same else "several sizes"
+    return side, side, mode, f"pictures of {was} are resized to {side} x {side}; set data.size=... for another"
+
+
+def _durations(paths: Sequence[Path]) -> list[float]:
+    """Seconds of a sample of sounds; unreadable ones are passed over here and told when they are read."""
+    some = [paths[i] for i in np.linspace(0, len(paths) - 1, min(_SAMPLE, len(paths))).astype(int)] if paths else []
+    found = []
+    for path in some:
+        try:
+            found.append(len(audio.decode_wav(path, place=str(path))) / audio.RATE)
+        except UserError:
+            continue
+    return found
+
+
+def media_kind(column: pd.Series) -> Modality | None:
+    """Whether a column holds paths of pictures or sounds, by their endings."""
+    known = column.dropna()
+    if len(known) == 0 or not pd.api.types.is_string_dtype(known.astype(object).infer_objects().dtype):
+        return None
+    some = [str(v).lower() for v in known.iloc[:200]]
+    if any(v.startswith(("http://", "https://")) for v in some):
+        return None
+    if all(v.endswith(image.ENDINGS) for v in some):
+        return "image"
+    return "audio" if all(v.endswith(audio.ENDINGS) for v in some) else None
+
+
+def inside(folder: Path, text: str, place: str) -> Path:
+    """The file a table names, which must lie in the table's folder. Raises UserError when it does not, or is absent."""
+    root = folder.resolve()
+    path = (root / text).resolve()
+    if root not in path.parents:
+        raise UserError(f"{place} names {short(text)!r}, outside of {folder}; move the file into the folder")
+    if not path.is_file():
+        raise UserError(f"{place} names {short(text)!r}, which is not in {folder}; correct the path or drop the row")
+    return path

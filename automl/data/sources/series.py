@@ -1,0 +1,96 @@
+"""Series: one row a series, from a wide csv, an npz, or the UCR/UEA archive's files."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from automl.data.columns import as_number, column_kinds
+from automl.data.dataset import Dataset
+from automl.data.quality.parse import column_of
+from automl.data.read.arrays import read_npz, x_y_split
+from automl.data.read.files import existing
+from automl.data.read.ts import read_label_first, read_ts
+from automl.data.sources.build import from_arrays
+from automl.data.sources.file import FileSource, stem
+from automl.errors import UserError
+
+_PAIR = re.compile(r"(.*)_TRAIN(\.ts|\.tsv|\.txt)", re.IGNORECASE)
+
+
+@dataclass
+class SeriesSource:
+    """``path``: a csv whose numeric columns are the steps in order, an npz, a ``.ts`` file, or a folder of the archive.
+
+    ``NAME_TRAIN.ts`` (or ``.tsv``, label first) brings ``NAME_TEST`` beside it as the test split.
+    ``channels``: how many channels the csv's columns hold, one after the other.
+    """
+
+    path: str
+    target: str | None = None
+    channels: int = 1
+    group: str | None = None
+    time: str | None = None
+    name: str | None = None
+    delimiter: str | None = None
+
+    def load(self) -> Dataset:
+        path = existing(self.path)
+        if path.is_dir():
+            path = _train_file(path)
+        pair = _PAIR.fullmatch(path.name)
+        name = self.name or (pair.group(1) if pair else stem(path))
+        if path.suffix.lower() == ".npz":
+            x, y, split = x_y_split(path, read_npz(path))
+            x = x if x.ndim == 3 else x.reshape(len(x), self._channels(x.shape[1], path), -1)
+            return from_arrays(x.astype(np.float32), y, "series", name=name, origin=str(path), split=split)
+        if pair or path.suffix.lower() == ".ts":
+            return _archive(path, pair, name)
+        dataset = FileSource(self.path, self.target, self.group, self.time, name, self.delimiter).load()
+        kinds = column_kinds(dataset.table)
+        odd = [c for c, k in kinds.items() if k not in ("numeric", "empty")]
+        if odd:
+            raise UserError(
+                f"column {odd[0]!r} of {path} holds no numbers; drop it, or use data=file for a mixed table"
+            )
+        values = np.stack([as_number(column_of(dataset.table, c)) for c in dataset.table.columns], axis=1).astype(
+            np.float32
+        )
+        series = values.reshape(len(values), self._channels(values.shape[1], path), -1)
+        return dataclasses.replace(
+            dataset,
+            table=pd.DataFrame(index=range(len(dataset))),
+            arrays={"series": series},
+            modalities={"series": "series"},
+        )
+
+    def _channels(self, steps: int, path: Path) -> int:
+        if self.channels < 1 or steps % self.channels:
+            raise UserError(f"data.channels={self.channels} does not divide the {steps} columns of {path}")
+        return self.channels
+
+
+def _train_file(folder: Path) -> Path:
+    found = sorted(f for f in folder.iterdir() if _PAIR.fullmatch(f.name))
+    if not found:
+        raise UserError(f"{folder} holds no NAME_TRAIN.ts or NAME_TRAIN.tsv; set data.path to the file")
+    return found[0]
+
+
+def _archive(path: Path, pair: re.Match[str] | None, name: str) -> Dataset:
+    test = path.with_name(f"{pair.group(1)}_TEST{pair.group(2)}") if pair else None
+    files = [path, test] if test is not None and test.exists() else [path]
+    read = [read_ts(f)[:2] if f.suffix.lower() == ".ts" else read_label_first(f) for f in files]
+    channels = {x.shape[1] for x, _ in read}
+    if len(channels) > 1:
+        raise UserError(f"{path.name} and {files[1].name} differ in channels: {sorted(channels)}; give a matching pair")
+    length = max(x.shape[2] for x, _ in read)
+    padded = [np.pad(x, ((0, 0), (0, 0), (0, length - x.shape[2])), constant_values=np.nan) for x, _ in read]
+    split = np.repeat(["train", "test"], [len(x) for x, _ in read]) if len(read) == 2 else None
+    y = np.concatenate([y for _, y in read])
+    return from_arrays(np.concatenate(padded), y, "series", name=name, origin=str(path), split=split)

@@ -1,0 +1,69 @@
+"""Texts: a csv with a text column, or text files in one folder per class."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import pandas as pd
+
+from automl.data.columns import column_kinds
+from automl.data.dataset import Dataset
+from automl.data.read.files import existing
+from automl.data.sources.build import from_table
+from automl.data.sources.file import FileSource, stem
+from automl.data.sources.walk import walk
+from automl.errors import UserError
+
+_MAX_BYTES = 1 << 20
+
+
+@dataclass
+class TextSource:
+    """``path``: a csv, or a folder FOLDER/CLASS/FILE.txt. ``text``: the column, null: the one with the longest values.
+
+    The other columns stay inputs beside it.
+    """
+
+    path: str
+    text: str | None = None
+    target: str | None = None
+    group: str | None = None
+    time: str | None = None
+    name: str | None = None
+    delimiter: str | None = None
+
+    def load(self) -> Dataset:
+        path = existing(self.path)
+        if path.is_dir():
+            return self._folder(path)
+        source = FileSource(self.path, self.target, self.group, self.time, self.name, self.delimiter)
+        dataset = source.load()
+        column = self.text or _longest(dataset)
+        if column not in dataset.table.columns:
+            names = ", ".join(map(str, dataset.table.columns[:8]))
+            raise UserError(f"column {column!r} not in {path}; columns are: {names}. Set data.text=...")
+        return dataclasses.replace(dataset, modalities={**dataset.modalities, column: "text"})
+
+    def _folder(self, path) -> Dataset:
+        found = walk(path, (".txt",), "text")
+        texts = [f.read_bytes()[:_MAX_BYTES].decode("utf-8", errors="replace") for f in found.files]
+        dataset = from_table(
+            pd.DataFrame({"text": texts, "target": found.labels}),
+            name=self.name or stem(path),
+            origin=str(path),
+            target="target",
+            modalities={"text": "text"},
+            notes=found.notes,
+        )
+        return dataclasses.replace(dataset, split=found.split)
+
+
+def _longest(dataset: Dataset) -> str:
+    kinds = column_kinds(dataset.table)
+    words = {
+        c: dataset.table[c].astype("string").str.len().mean() for c, k in kinds.items() if k in ("text", "categorical")
+    }
+    if not words:
+        raise UserError(f"{dataset.origin} has no column of words; set data.text=COLUMN or use data=file")
+    return max(words, key=lambda c: words[c])

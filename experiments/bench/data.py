@@ -1,0 +1,119 @@
+"""Loads every set of a folder with ``data=file data.path=...`` alone, and compares what was inferred with its json.
+
+    python -m experiments.bench data --root FOLDER
+
+The folder holds NAME.json (modality, task, n_classes, file) beside NAME.csv.gz or NAME.npz. A line per set: kind, classes,
+modality, rows, findings, seconds; a last line of totals. Exit status 1 when a set fails to load, or its kind, modality or
+number of classes differs. Sounds that come as spectrograms may be taken for images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from automl.data.prepare import Prepared, prepare
+from automl.data.sources.file import FileSource
+from automl.errors import UserError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One line of the table; ``problem`` is empty when all is as the json says."""
+
+    name: str
+    kind: str = "-"
+    classes: int = 0
+    modality: str = "-"
+    rows: int = 0
+    findings: int = 0
+    seconds: float = 0.0
+    problem: str = ""
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m experiments.bench data", description=__doc__)
+    parser.add_argument("--root", type=Path, required=True, help="folder of the sets")
+    parser.add_argument("--only", default="", help="names that contain this text")
+    parser.add_argument("--no-check", action="store_true", help="skip the quality report")
+    options = parser.parse_args(argv)
+    if not options.root.is_dir():
+        raise UserError(f"{options.root} does not exist; set --root to a folder of sets with NAME.json")
+    files = [f for f in sorted(options.root.glob("*.json")) if options.only in f.stem]
+    if not files:
+        raise UserError(f"{options.root} holds no NAME.json that matches {options.only!r}; set --root or --only")
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)  # a file or a pipe: names are not to be cut
+    outcomes = []
+    for file in files:
+        outcomes.append(judge(json.loads(file.read_text()), options.root, check=not options.no_check))
+        if outcomes[-1].problem:
+            console.print(f"[red]{outcomes[-1].name}: {outcomes[-1].problem}[/red]", highlight=False)
+    console.print(as_table(outcomes))
+    wrong = [o for o in outcomes if o.problem]
+    console.print(
+        f"{len(outcomes)} sets, {len(outcomes) - len(wrong)} as their json says, {len(wrong)} not; "
+        f"{sum(o.rows for o in outcomes):,} rows, {sum(o.findings for o in outcomes)} findings, "
+        f"{sum(o.seconds for o in outcomes):.0f} s",
+        highlight=False,
+    )
+    return 1 if wrong else 0
+
+
+def judge(said: dict[str, Any], root: Path, *, check: bool) -> Outcome:
+    """Load, formulate, check, split and encode one set; compare with what its json says."""
+    began = time.monotonic()
+    try:
+        prepared = prepare(FileSource(str(root / said["file"])).load(), check=check)
+    except UserError as error:
+        return Outcome(said["name"], problem=str(error), seconds=time.monotonic() - began)
+    except Exception:  # a benchmark reports every failure and goes on
+        return Outcome(said["name"], problem=traceback.format_exc(limit=-1), seconds=time.monotonic() - began)
+    seconds = time.monotonic() - began
+    task = prepared.task
+    modality = "+".join(sorted({i.modality for i in task.inputs}))
+    return Outcome(
+        name=said["name"],
+        kind=task.kind,
+        classes=len(task.classes),
+        modality=modality,
+        rows=len(prepared.dataset),
+        findings=len(prepared.quality.findings) if prepared.quality else 0,
+        seconds=seconds,
+        problem="; ".join(differences(prepared, modality, said)),
+    )
+
+
+def differences(prepared: Prepared, modality: str, said: dict[str, Any]) -> list[str]:
+    """What differs from the json, in words."""
+    task, found = prepared.task, []
+    if task.kind != said["task"]:
+        found.append(f"kind is {task.kind}, json says {said['task']}")
+    if len(task.classes) != (said["n_classes"] or 0):
+        found.append(f"{len(task.classes)} classes, json says {said['n_classes']}")
+    wanted = "series" if said["modality"].startswith("ts_") else said["modality"]
+    if modality != wanted and not (wanted == "audio" and modality == "image"):
+        found.append(f"modality is {modality}, json says {said['modality']}")
+    return found
+
+
+def as_table(outcomes: list[Outcome]) -> Table:
+    table = Table(box=None)
+    for column in ("set", "kind", "modality"):
+        table.add_column(column)
+    for column in ("classes", "rows", "findings", "seconds"):
+        table.add_column(column, justify="right")
+    table.add_column("as json")
+    for o in outcomes:
+        numbers = (str(o.classes or "-"), f"{o.rows:,}", str(o.findings), f"{o.seconds:.1f}")
+        table.add_row(o.name, o.kind, o.modality, *numbers, "no" if o.problem else "yes")
+    return table

@@ -13,9 +13,10 @@ class Options:
     """How a network is trained.
 
     ``learning_rate``: peak, in AdamW's units: other optimizers scale it (see ``automl.training.optim``), so that
-    one grid serves all. ``weight_decay``: decoupled, likewise; norms and biases have none. ``optimizer``: adamw | sgd | lion.
-    ``schedule``: cosine | onecycle | constant. ``loss``: cross_entropy | focal | class_weighted for classes;
-    mse | huber | quantile for values; "" takes the first of the task's kind. ``label_smoothing``: 0 to 1, classes only.
+    one grid serves all. ``weight_decay``: decoupled, likewise; norms and biases have none.
+    ``optimizer``: adamw | sgd | lion. ``schedule``: cosine | onecycle | constant.
+    ``loss``: cross_entropy | focal | class_weighted for classes; mse | huber | quantile for values; "" takes the
+    first of the task's kind. ``label_smoothing``: 0 to 1, classes only.
     ``augment``: none | light | medium | strong. ``mixup``: alpha of the Beta distribution, 0 switches it off.
     ``ema``: validate and keep a moving average of the weights. ``clip``: largest gradient norm, 0 switches it off.
     ``patience``: epochs without improvement before the training stops; 0 takes a third of its length, at least 5.

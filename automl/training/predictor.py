@@ -14,8 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from automl.data.dataset import Part
 from automl.training.rows import as_tensor
 from automl.types import Input, Task
+
+
+def target_scale(task: Task, train: Part) -> tuple[float, float]:
+    """Mean and standard deviation that a regression's targets are standardised with; (0, 1) for classes."""
+    if task.kind != "regression":
+        return 0.0, 1.0
+    mean, std = float(np.mean(train.y, dtype=np.float64)), float(np.std(train.y, dtype=np.float64))
+    return mean, std if std > 0 else 1.0
 
 
 class Prepare(nn.Module):
@@ -57,6 +66,11 @@ class Predictor(nn.Module):
         self.register_buffer("center", torch.tensor(mean, dtype=torch.float32), persistent=False)
         self.register_buffer("scale", torch.tensor(std, dtype=torch.float32), persistent=False)
 
+    @property
+    def unit(self) -> float:
+        """What errors are measured in: the target's spread, 1 for probabilities."""
+        return float(self.scale)
+
     def forward(self, *inputs: Tensor) -> Tensor:
         return self.read(self.network(*self.prepare(*inputs)))
 
@@ -81,6 +95,11 @@ class EnsemblePredictor(nn.Module):
         self.members = nn.ModuleList(members)
         total = float(sum(weights))
         self.register_buffer("weights", torch.tensor([w / total for w in weights]), persistent=False)
+
+    @property
+    def unit(self) -> float:
+        """What errors are measured in, see ``Predictor.unit``."""
+        return float(getattr(self.members[0], "unit", 1.0))
 
     def forward(self, *inputs: Tensor) -> Tensor:
         total = self.members[0](*inputs) * self.weights[0]

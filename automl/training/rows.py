@@ -65,7 +65,8 @@ class Stretches:
     a batch is a stretch of up to ``STRETCH`` optimizer steps, and ``training_step`` (manual optimization) walks it.
 
     Batches are near-equal in size (1001 rows at 500 make three of 334, 334 and 333): a last batch of one row would
-    break batch normalisation. The order depends on seed and epoch only, so a resumed training sees what it would have seen.
+    break batch normalisation. The order depends on seed and epoch only, so a resumed training
+    sees what it would have seen.
     """
 
     def __init__(self, rows: int, batch_size: int, seed: int, epoch: Callable[[], int]) -> None:

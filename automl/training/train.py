@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from automl.data.dataset import Part
 from automl.training.module import Diverged, OutOfTime, Training
 from automl.training.options import Options
-from automl.training.predictor import Predictor
+from automl.training.predictor import Predictor, target_scale
 from automl.training.state import TrainingState
 from automl.types import Choices, Status, Task
 
@@ -85,8 +85,8 @@ def train(
 
     ``choices``: see ``Options``; others are passed over. ``valid``: None trains without looking (refit): the last
     weights are the best. ``device``: auto | cpu | cuda | cuda:1. ``horizon``: epochs that the schedule spans, by
-    default ``epochs``; with the same horizon, stopping and going on from ``start`` gives the same curve as not stopping.
-    ``on_epoch(epoch, score)`` returns whether to go on.
+    default ``epochs``; with the same horizon, stopping and going on from ``start`` gives the same curve as not
+    stopping. ``on_epoch(epoch, score)`` returns whether to go on.
 
     ``seconds`` ends the training in mid-epoch: after at least one epoch it is ok with the best so far, else a timeout.
     Early stop: after ``Options.patience`` epochs without a better one.
@@ -95,7 +95,7 @@ def train(
     """
     began = time.monotonic()
     run: Training | None = None
-    mean, std = _target_moments(task, train)
+    mean, std = target_scale(task, train)
     parameters = sum(p.numel() for p in network.parameters())
     try:
         where = find_device(device)
@@ -150,14 +150,6 @@ def find_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else device
-
-
-def _target_moments(task: Task, part: Part) -> tuple[float, float]:
-    """Mean and standard deviation that regression targets are standardised with."""
-    if task.kind != "regression":
-        return 0.0, 1.0
-    std = float(np.std(part.y, dtype=np.float64))
-    return float(np.mean(part.y, dtype=np.float64)), std if std > 0 else 1.0
 
 
 def _fit(run: Training, epochs: int, device: torch.device) -> None:

@@ -1,0 +1,191 @@
+"""The bundle: a folder that holds all a prediction needs, and that runs without torch.
+
+model.onnx              encoded inputs -> probabilities (rows, classes) or values (rows,)
+encoding.json, ...      raw rows -> encoded inputs (``automl.data.encode``)
+meta.json               task, inputs, versions, how well graph and network agree, checksums
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+
+from automl import serial
+from automl.data.encode.encoding import Encoding
+from automl.errors import UserError
+from automl.types import Task
+from automl.version import code_version
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FORMAT = 1
+MODEL, META = "model.onnx", "meta.json"
+BATCH = 1024
+
+
+class Saveable(Protocol):
+    """Whatever turns raw rows into encoded inputs; ``Encoding`` in practice."""
+
+    def save(self, folder: Path) -> None: ...
+
+
+def export(
+    folder: Path | str,
+    predictor: nn.Module,
+    task: Task,
+    encoding: Saveable,
+    inputs: Sequence[np.ndarray],
+    extra: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the bundle and return its folder; what was there is replaced, and only by a bundle that was checked.
+
+    ``predictor``: encoded inputs -> predictions, see ``automl.training.predictor``. ``inputs``: encoded rows to check
+    the graph with. ``extra``: more for meta.json, under names of its own. Raises ``ExportMismatch`` when the graph
+    does not answer what the predictor answers.
+    """
+    from automl.deploy.onnx import write_onnx  # torch: only whoever exports needs it
+
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the goal, so that the last step is one rename on one file system.
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        agreement = write_onnx(draft / MODEL, predictor, [i.name for i in task.inputs], inputs)
+        encoding.save(draft)
+        write_meta(draft, task, {"agreement": asdict(agreement), "parameters": _size(predictor), **(extra or {})})
+        draft.chmod(0o755)  # mkdtemp makes it the owner's alone
+        _replace(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return folder
+
+
+def write_meta(folder: Path, task: Task, more: Mapping[str, Any]) -> None:
+    """Write meta.json for the files that lie in the folder now. Raises ValueError for a name that is taken."""
+    meta = {
+        "format": FORMAT,
+        "task": serial.to_plain(task),
+        "code_version": code_version(),
+        "versions": {n: importlib.metadata.version(n) for n in ("torch", "onnx", "onnxruntime", "numpy")},
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "files": {f.name: _checksum(f) for f in sorted(folder.iterdir()) if f.is_file() and f.name != META},
+    }
+    taken = sorted(meta.keys() & more.keys())
+    if taken:
+        raise ValueError(f"meta.json holds {', '.join(taken)} already")
+    text = serial.dumps({**meta, **more}, indent=2) + "\n"
+    (folder / META).write_text(text, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was loaded. ``meta``: meta.json. Needs onnxruntime, not torch."""
+
+    folder: Path
+    task: Task
+    meta: Mapping[str, Any]
+    session: onnxruntime.InferenceSession
+
+    @classmethod
+    def load(cls, folder: Path | str, *, threads: int = 0) -> Bundle:
+        """Read a bundle. ``threads``: that one prediction may use, 0 for all.
+
+        Raises UserError when it is absent, broken, changed or of another format.
+        """
+        folder = Path(folder)
+        try:
+            meta = json.loads((folder / META).read_text(encoding="utf-8"))
+            if meta["format"] != FORMAT:
+                raise UserError(f"bundle {folder} has format {meta['format']!r}, not {FORMAT}; export the model again")
+            for name, checksum in meta["files"].items():
+                if Path(name).name != name or _checksum(folder / name) != checksum:
+                    raise UserError(f"{folder / name} is not the file that meta.json describes; export the model again")
+            task = serial.from_plain(Task, meta["task"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{folder} holds no readable bundle ({error}); export the model again") from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        session = onnxruntime.InferenceSession(str(folder / MODEL), options, providers=["CPUExecutionProvider"])
+        return cls(folder, task, meta, session)
+
+    @functools.cached_property
+    def encoding(self) -> Encoding:
+        """Raw rows -> encoded inputs."""
+        return Encoding.load(self.folder)
+
+    def predict_encoded(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
+        """Probabilities (rows, classes) or values (rows,), float32, for encoded inputs in the task's order."""
+        names = [i.name for i in self.task.inputs]
+        rows = len(inputs[0])
+        out = [
+            self.session.run(None, {n: a[at : at + BATCH] for n, a in zip(names, inputs, strict=True)})[0]
+            for at in range(0, max(rows, 1), BATCH)
+        ]
+        return np.concatenate([np.asarray(o) for o in out])
+
+    def predict(self, rows: Any) -> np.ndarray:
+        """Class names (rows,) or values (rows,) for raw rows.
+
+        ``rows``: a DataFrame, a list of objects (name -> value), a mapping name -> column, or, when the model has one
+        input or plain columns, an array whose first axis is the row. Raises UserError that names what does not fit.
+        """
+        out = self._answers(rows)
+        return self.encoding.decode(out if self.task.kind == "regression" else out.argmax(1))
+
+    def predict_proba(self, rows: Any) -> np.ndarray:
+        """Class probabilities (rows, classes) in the order of ``task.classes``. Raises UserError for regression."""
+        if self.task.kind == "regression":
+            raise UserError(f"{self.task.name} is a regression and has no probabilities; use predict")
+        return self._answers(rows)
+
+    def _answers(self, rows: Any) -> np.ndarray:
+        if isinstance(rows, np.ndarray):
+            rows = self._named(rows)
+        return self.predict_encoded(self.encoding.transform(self.encoding.dataset(rows)))
+
+    def _named(self, rows: np.ndarray) -> Any:
+        fields = [f["name"] for f in self.encoding.fields]
+        if len(fields) == 1:
+            return {fields[0]: rows}
+        if rows.ndim == 2 and rows.shape[1] == len(fields):
+            return pd.DataFrame(rows, columns=pd.Index(fields))
+        raise UserError(
+            f"an array of shape {rows.shape} does not fit {len(fields)} inputs; send {', '.join(fields[:8])}"
+        )
+
+
+def _size(predictor: nn.Module) -> int:
+    return sum(p.numel() for p in predictor.parameters())
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _replace(draft: Path, folder: Path) -> None:
+    """Put the draft in the folder's place; a folder cannot be renamed onto one that is not empty."""
+    if not folder.exists():
+        draft.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+    try:
+        folder.rename(old / folder.name)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,114 @@
+"""A predictor as an ONNX graph that answers what torch answers, for any number of rows."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import nn
+
+from automl.training.predictor import predict
+from automl.training.rows import as_tensor
+
+TOLERANCE = 1e-4
+ROWS = 256
+"""Rows at most that are compared."""
+
+
+class ExportMismatch(Exception):
+    """The exported graph does not answer what the network answers: it must not be deployed."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """``max_difference`` between torch and ONNX over ``rows``; of values in units of the target's spread."""
+
+    rows: int
+    max_difference: float
+    tolerance: float
+
+
+def write_onnx(path: Path, predictor: nn.Module, names: Sequence[str], inputs: Sequence[np.ndarray]) -> Agreement:
+    """Write the graph and check it. Every input's first axis is free; the output's name is ``prediction``.
+
+    ``inputs``: encoded rows, one array per name; they shape the graph and are what it is checked on (``ROWS`` of them,
+    spread evenly). Weights lie inside the file. Raises ExportMismatch when the answers differ by more than
+    ``TOLERANCE``, see ``compare``.
+    """
+    inputs = _spread(inputs)
+    if not inputs or not len(inputs[0]):
+        raise ValueError("an export needs rows to check the graph with")
+    predictor.to("cpu").eval()
+    # Two rows: a first axis of size 1 would be taken for a constant.
+    example = tuple(as_tensor(np.concatenate([a[:1], a[-1:]])) for a in inputs)
+    with _quiet():
+        program = torch.onnx.export(
+            predictor,
+            example,
+            dynamo=True,
+            input_names=list(names),
+            output_names=["prediction"],
+            # The predictor takes *inputs: one nested tuple.
+            dynamic_shapes=(tuple({0: "rows"} for _ in example),),
+            verbose=False,
+        )
+    if program is None:
+        raise ExportMismatch("the exporter returned no graph")
+    program.save(path, external_data=False)
+    return compare(path, predictor, names, inputs)
+
+
+def compare(path: Path, predictor: nn.Module, names: Sequence[str], inputs: Sequence[np.ndarray]) -> Agreement:
+    """Largest difference between the file's answers and the predictor's, for all rows at once and for a single one.
+
+    Probabilities may differ by ``TOLERANCE``; values by ``TOLERANCE`` spreads of the target (``predictor.unit``), or by
+    four steps of float32 where the values themselves are that large. Raises ExportMismatch otherwise.
+    """
+    inputs = _spread(inputs)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    reference = predict(predictor, inputs)
+    single = session.run(None, {n: a[:1] for n, a in zip(names, inputs, strict=True)})[0]
+    whole = session.run(None, dict(zip(names, inputs, strict=True)))[0]
+    answers = np.concatenate([np.asarray(whole), np.asarray(single)])
+    expected = np.concatenate([reference, reference[:1]])
+    if answers.shape != expected.shape:
+        raise ExportMismatch(f"the graph answers with shape {answers.shape}, the network with {expected.shape}")
+    unit = float(getattr(predictor, "unit", 1.0))
+    rounding = 4 * float(np.finfo(np.float32).eps) * float(np.abs(expected).max()) / unit
+    tolerance = max(TOLERANCE, rounding) if reference.ndim == 1 else TOLERANCE
+    difference = float(np.abs(answers - expected).max()) / unit
+    if not difference <= tolerance:  # NaN is a mismatch too
+        raise ExportMismatch(
+            f"the exported graph differs from the network by {difference:.3g} over {len(inputs[0])} rows, "
+            f"{tolerance:.3g} is allowed; the model was not exported"
+        )
+    return Agreement(len(inputs[0]), difference, tolerance)
+
+
+def _spread(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    rows = len(inputs[0]) if inputs else 0
+    if rows <= ROWS:
+        return list(inputs)
+    picked = np.linspace(0, rows - 1, ROWS).astype(np.int64)
+    return [a[picked] for a in inputs]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's remarks from the user's terminal; its errors are raised anyway."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

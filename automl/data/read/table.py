@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import itertools
 import re
@@ -63,7 +64,8 @@ def read_csv(path: Path, *, delimiter: str | None = None) -> tuple[pd.DataFrame,
         table = _parse(path, dialect)
     except UnicodeDecodeError:
         # utf-8 in the first block, something else further on; latin-1 reads any byte.
-        dialect = Dialect(**{**dialect.__dict__, "encoding": "cp1252"})
+        note = "the file is not utf-8: read as latin-1 (Windows-1252)"
+        dialect = dataclasses.replace(dialect, encoding="cp1252", notes=(*dialect.notes, note))
         table = _parse(path, dialect)
     frame = _to_pandas(table)
     notes = list(dialect.notes)
@@ -206,6 +208,9 @@ def _parse(path: Path, dialect: Dialect) -> pa.Table:
             if "UTF8" in str(error) and dialect.encoding == "utf-8":
                 raise UnicodeDecodeError("utf-8", b"", 0, 1, str(error)) from error
             raise _parse_error(path, dialect, error) from error
+    if any(pa.types.is_binary(t) or pa.types.is_large_binary(t) for t in table.schema.types):
+        # Arrow's way to say that a column of text is not utf-8.
+        raise UnicodeDecodeError("utf-8", b"", 0, 1, "a column holds other bytes")
     return table.rename_columns(list(dialect.names))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from automl.data.dataset import TEST, TRAIN, VALID, Dataset
-from automl.data.quality.parse import column_of
+from automl.data.quality.parse import column_of, to_date
 from automl.data.read.files import short
 from automl.errors import UserError
 from automl.types import Modality
@@ -166,9 +166,8 @@ def _times(column: pd.Series, origin: str) -> np.ndarray:
     if pd.api.types.is_numeric_dtype(column):
         values = column.to_numpy(dtype=np.float64)
     else:
-        parsed = pd.to_datetime(column, errors="coerce", utc=True, format="mixed")
-        values = parsed.to_numpy().astype("datetime64[ns]").astype(np.float64)
-        values[parsed.isna().to_numpy()] = np.nan
+        dates = to_date(column).to_numpy(dtype="datetime64[ns]")
+        values = np.where(np.isnat(dates), np.nan, dates.astype(np.int64))
     if np.isnan(values).any():
         row = int(np.flatnonzero(np.isnan(values))[0])
         raise UserError(

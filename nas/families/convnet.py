@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from automl.types import Task
+from nas.layers.common import choose
+from nas.layers.image import MapPool, conv_unit, is_image_task, shrunk, stage_options, stem, stem_strides
 from nas.space import FamilySpace
 
 
@@ -18,7 +20,7 @@ class ConvNet:
     name: str = "convnet"
 
     def supports(self, task: Task) -> bool:
-        return len(task.inputs) == 1 and task.inputs[0].modality in ("image", "audio")
+        return is_image_task(task)
 
     def space(self, task: Task) -> nn.Module:
         return ConvNetSpace(task, tuple(self.widths))
@@ -29,39 +31,33 @@ class ConvNetSpace(FamilySpace):
         super().__init__()
         channels, height, width = task.inputs[0].shape
         block = self.choose("block", ("plain", "residual", "depthwise"))
-        stages = self.choose("stages", stage_options(min(height, width)))
+        stages = choose(self, "stages", stage_options(height, width))
         depth = self.choose("depth", (1, 2, 3))
         wide = self.choose("width", widths)
         kernel = self.choose("kernel", (3, 5))
+        stride = choose(self, "stem_stride", stem_strides(height, width))
         pool = self.choose("pool", ("average", "max"))
         dropout = self.shared("dropout", 0.0)
 
-        layers: list[nn.Module] = [
-            nn.Conv2d(channels, wide, 3, padding=1, bias=False),
-            nn.BatchNorm2d(wide),
-            nn.ReLU(),
-        ]
+        self.stem = stem(channels, wide, stride)
+        side = min(shrunk(task.inputs[0].shape, stride))
+        layers: list[nn.Module] = []
         size = wide
         for stage in range(stages):
-            out = wide * 2**stage
-            for _ in range(depth):
-                layers.append(Block(size, out, kernel, block))
-                size = out
-            if stage < stages - 1:
+            if stage and side >= 2:
                 layers.append(nn.MaxPool2d(2))
+                side //= 2
+            for _ in range(depth):
+                layers.append(Block(size, wide * 2**stage, kernel, block))
+                size = wide * 2**stage
         self.body = nn.Sequential(*layers)
-        self.pool = nn.AdaptiveAvgPool2d(1) if pool == "average" else nn.AdaptiveMaxPool2d(1)
+        self.pool = MapPool(pool)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(size, task.num_outputs)
 
     def forward(self, image: Tensor) -> Tensor:
         """(rows, channels, height, width) -> (rows, num_outputs)."""
-        return self.head(self.dropout(self.pool(self.body(image)).flatten(1)))
-
-
-def stage_options(side: int) -> tuple[int, ...]:
-    """How many stages, each halving the side, leave a map of at least 2 x 2 (at most four)."""
-    return tuple(n for n in (1, 2, 3, 4) if n == 1 or side >= 2**n)
+        return self.head(self.dropout(self.pool(self.body(self.stem(image)))))
 
 
 class Block(nn.Module):
@@ -70,18 +66,17 @@ class Block(nn.Module):
     def __init__(self, size: int, out: int, kernel: int, form: str) -> None:
         super().__init__()
         if form == "depthwise":
-            convolution: list[nn.Module] = [
-                nn.Conv2d(size, size, kernel, padding=kernel // 2, groups=size, bias=False),
-                nn.Conv2d(size, out, 1, bias=False),
-            ]
+            # norms and an activation on both halves, as in MobileNet: without them deep stacks do not train
+            self.body: nn.Module = nn.Sequential(
+                conv_unit(size, size, kernel, groups=size), conv_unit(size, out, 1, act=nn.Identity())
+            )
         else:
-            convolution = [nn.Conv2d(size, out, kernel, padding=kernel // 2, bias=False)]
-        self.body = nn.Sequential(*convolution, nn.BatchNorm2d(out))
+            self.body = conv_unit(size, out, kernel, act=nn.Identity())
         self.shortcut: nn.Module | None = None
         if form == "residual":
-            self.shortcut = nn.Identity() if size == out else nn.Conv2d(size, out, 1, bias=False)
-        self.activation = nn.ReLU()
+            self.shortcut = nn.Identity() if size == out else conv_unit(size, out, 1, act=nn.Identity())
+        self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.body(x)
-        return self.activation(y if self.shortcut is None else y + self.shortcut(x))
+        return self.act(y if self.shortcut is None else y + self.shortcut(x))

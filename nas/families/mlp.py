@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from automl.types import Task
+from automl.types import Input, Task
+from nas.layers.common import activation, choose, vector_norm
+from nas.layers.tabular import ColumnVector, numeric_options
 from nas.space import FamilySpace
 
 
@@ -16,11 +18,11 @@ from nas.space import FamilySpace
 class MLP:
     """The family; ``max_width`` bounds the widest hidden layer."""
 
-    max_width: int = 512
+    max_width: int = 1024
     name: str = "mlp"
 
     def supports(self, task: Task) -> bool:
-        return all(i.modality != "text" and not any(i.cardinalities) for i in task.inputs)
+        return all(i.modality != "text" for i in task.inputs)
 
     def space(self, task: Task) -> nn.Module:
         return MLPSpace(task, self.max_width)
@@ -29,22 +31,33 @@ class MLP:
 class MLPSpace(FamilySpace):
     def __init__(self, task: Task, max_width: int) -> None:
         super().__init__()
-        depth = self.choose("depth", (1, 2, 3))
+        depth = self.choose("depth", (1, 2, 3, 4))
         width = self.choose("width", [w for w in (64, 128, 256, 512, 1024) if w <= max_width])
-        activation = self.choose("activation", ("relu", "gelu", "silu"))
-        norm = self.choose("norm", ("none", "batch"))
+        act = self.choose("activation", ("relu", "gelu", "silu"))
+        norm = self.choose("norm", ("none", "batch", "layer"))
+        numeric = choose(self, "numeric", numeric_options(task.inputs))
         dropout = self.shared("dropout", 0.0)
+
+        self.inputs = nn.ModuleList(flat(i, numeric) for i in task.inputs)
+        size = sum(vector_size(i, module) for i, module in zip(task.inputs, self.inputs, strict=True))
         layers: list[nn.Module] = []
-        size = sum(math.prod(i.shape) for i in task.inputs)
         for _ in range(depth):
-            layers.append(nn.Linear(size, width))
-            if norm == "batch":
-                layers.append(nn.BatchNorm1d(width))
-            layers += [{"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}[activation](), nn.Dropout(dropout)]
+            layers += [nn.Linear(size, width), vector_norm(norm, width), activation(act), nn.Dropout(dropout)]
             size = width
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(size, task.num_outputs)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Each input (rows, ...) -> (rows, num_outputs)."""
-        return self.head(self.body(torch.cat([x.flatten(1) for x in inputs], dim=1)))
+        vectors = [module(x) for module, x in zip(self.inputs, inputs, strict=True)]
+        return self.head(self.body(torch.cat(vectors, dim=1)))
+
+
+def flat(of: Input, numeric: str) -> nn.Module:
+    """The module that makes one vector per row of an input."""
+    return ColumnVector(of, numeric) if of.modality == "tabular" else nn.Flatten()
+
+
+def vector_size(of: Input, module: nn.Module) -> int:
+    """Length of that vector."""
+    return module.size if isinstance(module, ColumnVector) else math.prod(of.shape)

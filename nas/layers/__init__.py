@@ -1,0 +1,1 @@
+"""Blocks that several families are built of: plain torch modules, no NNI."""

@@ -1,0 +1,103 @@
+"""A small task of every sort that a family can meet, rows for it, and every family that has a yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from numpy.random import RandomState
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from automl.types import Axis, Candidate, Family, Input, Prior, Task
+from nas.recipe import training_axes
+from nas.space import SearchSpace, search_axes
+
+FOLDER = Path(__file__).parents[2] / "conf" / "family"
+
+
+def load(name: str) -> Family:
+    """The family of conf/family/NAME.yaml."""
+    return instantiate(OmegaConf.load(FOLDER / f"{name}.yaml"))
+
+
+FAMILIES = {path.stem: load(path.stem) for path in sorted(FOLDER.glob("*.yaml"))}
+
+
+def task(name: str, *inputs: Input, kind: str = "multiclass", outputs: int = 3) -> Task:
+    return Task(name, kind, inputs, outputs, "r2" if kind == "regression" else "accuracy")  # type: ignore[arg-type]
+
+
+NUMBERS = Input("numbers", "tabular", (5,), cardinalities=(0,) * 5)
+MIXED = Input("mixed", "tabular", (4,), cardinalities=(0, 7, 0, 2))
+CODES = Input("codes", "tabular", (3,), cardinalities=(4, 3, 11))
+IMAGE = Input("image", "image", (1, 28, 28))
+COLOUR = Input("colour", "image", (3, 12, 17))
+TINY = Input("tiny", "image", (1, 8, 8))
+AUDIO = Input("audio", "audio", (1, 20, 33))
+SERIES = Input("series", "series", (1, 60))
+SHORT = Input("short", "series", (2, 7))
+UNEQUAL = Input("unequal", "series", (3, 40), masked=True)
+TEXT = Input("text", "text", (14,), vocabulary=50)
+
+TASKS = {
+    t.name: t
+    for t in (
+        task("numbers", NUMBERS, kind="regression", outputs=1),
+        task("mixed", MIXED),
+        task("codes", CODES, kind="binary", outputs=2),
+        task("image", IMAGE),
+        task("colour", COLOUR, kind="regression", outputs=1),
+        task("tiny", TINY, kind="binary", outputs=2),
+        task("audio", AUDIO),
+        task("series", SERIES),
+        task("short", SHORT, kind="binary", outputs=2),
+        task("unequal", UNEQUAL, kind="regression", outputs=1),
+        task("text", TEXT, kind="binary", outputs=2),
+        task("several", MIXED, IMAGE, TEXT),
+        task("two", SERIES, NUMBERS, kind="regression", outputs=1),
+    )
+}
+
+
+def rows(of: Task, count: int, seed: int = 0) -> tuple[Tensor, ...]:
+    """Prepared inputs, as networks see them."""
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(_rows(i, count, generator) for i in of.inputs)
+
+
+def _rows(of: Input, count: int, generator: torch.Generator) -> Tensor:
+    if of.modality == "text":
+        ids = torch.randint(1, of.vocabulary, (count, *of.shape), generator=generator)
+        lengths = torch.randint(1, of.shape[0] + 1, (count, 1), generator=generator)
+        return ids * (torch.arange(of.shape[0]) < lengths)
+    x = torch.randn((count, *of.shape), generator=generator)
+    for i, cardinality in enumerate(of.cardinalities):
+        if cardinality:
+            x[:, i] = torch.randint(cardinality, (count,), generator=generator).float()
+    if of.masked:
+        lengths = torch.randint(1, of.shape[1] + 1, (count, 1), generator=generator)
+        x[:, -1] = (torch.arange(of.shape[1]) < lengths).float()
+        x[:, :-1] *= x[:, -1:]
+    return x
+
+
+def axes_of(family: Family, of: Task) -> tuple[Axis, ...]:
+    """The family's axes and the shared ones."""
+    return search_axes({family.name: family}, of, training_axes(of))[family.name]
+
+
+def candidate_at(family: Family, axes: tuple[Axis, ...], end: int) -> Candidate:
+    """The first (0) or the last (-1) option of every active axis: the smallest and the largest member."""
+    choices = {}
+    for axis in axes:
+        if axis.is_active(choices):
+            choices[axis.name] = axis.options[end]
+    return Candidate(family.name, choices)
+
+
+def random_candidates(family: Family, axes: tuple[Axis, ...], count: int, seed: int = 0) -> list[Candidate]:
+    space = SearchSpace(Prior.uniform({family.name: axes}))
+    state = RandomState(seed)
+    return [space.draw(state) for _ in range(count)]

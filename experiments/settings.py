@@ -44,7 +44,9 @@ def settings(cfg: DictConfig) -> Settings:
     )
 
 
-def whole(of: Mapping[str, Any], key: str, low: int, high: int | None = None, *, prefix: str = "", free: bool = False) -> Any:
+def whole(
+    of: Mapping[str, Any], key: str, low: int, high: int | None = None, *, prefix: str = "", free: bool = False
+) -> Any:
     value = of[key]
     if value is None and free:
         return None

@@ -91,7 +91,8 @@ def search_axes(families: Mapping[str, Family], task: Task, shared: Sequence[Axi
     if not axes:
         kinds = " + ".join(sorted({i.modality for i in task.inputs}))
         raise UserError(
-            f"none of the families {', '.join(families)} can learn from {kinds} input. Set family=[...] to one that can."
+            f"none of the families {', '.join(families)} can learn from {kinds} input. "
+            "Set family=[...] to one that can."
         )
     return axes
 

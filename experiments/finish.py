@@ -1,0 +1,129 @@
+"""From finished trials to a bundle: ensemble, export, and the one look at the test split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl.data.prepare import Prepared
+from automl.deploy.bundle import Bundle, export
+from automl.errors import UserError
+from automl.metrics import scores
+from automl.task import parse_goal
+from automl.training.ensemble import blend, select
+from automl.training.predictor import EnsemblePredictor, Predictor, target_scale
+from automl.types import Axes, Family, Task, Trial
+from experiments.artifacts import Artifacts
+from experiments.clock import timed
+from nas.space import build
+
+
+@dataclass(frozen=True)
+class Finished:
+    """``members``: of the ensemble, as result.json lists them; ``chosen`` is the heaviest.
+
+    ``val``, ``test``: metric -> value. ``test_predictions``: what the exported model answered for the test rows,
+    probabilities (rows, classes) or values (rows,).
+    """
+
+    chosen: Trial
+    members: list[dict[str, Any]]
+    val: dict[str, float]
+    test: dict[str, float]
+    test_predictions: np.ndarray
+    bundle: Path
+    goal_met: bool | None
+
+
+def finish(
+    prepared: Prepared,
+    families: Mapping[str, Family],
+    axes: Axes,
+    artifacts: Artifacts,
+    trials: Sequence[Trial],
+    folder: Path,
+    *,
+    ensemble: int,
+    clock: dict[str, float],
+) -> Finished:
+    """Choose, export, and judge once on the test split, with the exported model itself.
+
+    ``clock`` receives the seconds of ``refit`` and ``export``. Raises UserError when no training succeeded.
+    """
+    task, parts = prepared.task, prepared.parts
+    best = artifacts.best(trials)
+    if not best:
+        raise UserError(nothing_worked(trials))
+    with timed(clock, "refit"):
+        predictions = [artifacts.predictions(t) for t in best]
+        allowed = within_limits(task, best)
+        weights = select(predictions, parts.valid.y, task, size=ensemble, allowed=allowed)
+        members = [(t, w) for t, w in zip(best, weights, strict=True) if w > 0]
+        members.sort(key=lambda pair: -pair[1])
+        mean, std = target_scale(task, parts.train)
+        predictors = []
+        for trial, _ in members:
+            candidate = trial.candidate
+            network = build(families[candidate.family], task, candidate, axes[candidate.family], seed=trial.seed)
+            network.load_state_dict(artifacts.weights(trial))
+            predictors.append(Predictor(network, task, mean, std).eval())
+        shares = [float(w) for _, w in members]
+        predictor = EnsemblePredictor(predictors, shares).eval() if len(members) > 1 else predictors[0]
+        val = scores(task.kind, parts.valid.y, blend(predictions, weights))
+    with timed(clock, "export"):
+        bundle = export(folder / "bundle", predictor, task, prepared.encoding, parts.valid.inputs)
+        deployed = Bundle.load(bundle)
+        answers = deployed.predict_encoded(parts.test.inputs)
+        test = scores(task.kind, parts.test.y, answers)
+    goal = parse_goal(task.goal)
+    return Finished(
+        chosen=members[0][0],
+        members=[
+            {
+                "number": t.number,
+                "family": t.candidate.family,
+                "choices": dict(t.candidate.choices),
+                "weight": share / sum(shares),
+                "score": t.score,
+                "parameters": t.parameters,
+            }
+            for (t, _), share in zip(members, shares, strict=True)
+        ],
+        val=val,
+        test=test,
+        test_predictions=answers,
+        bundle=bundle,
+        goal_met=None if goal is None else goal.met(test),
+    )
+
+
+def within_limits(task: Task, trials: Sequence[Trial]) -> Callable[[tuple[int, ...]], bool]:
+    """Whether the trials with these indices keep the hard limits together, deployed as one graph."""
+    limits = task.limits
+
+    def allowed(members: tuple[int, ...]) -> bool:
+        parameters = sum(trials[i].parameters or 0 for i in members)
+        latency = sum(trials[i].latency_ms or 0.0 for i in members)
+        return (
+            (limits.parameters is None or parameters <= limits.parameters)
+            and (limits.megabytes is None or parameters * 4 / 1e6 <= limits.megabytes)
+            and (limits.latency_ms is None or latency <= limits.latency_ms)
+        )
+
+    return allowed
+
+
+def nothing_worked(trials: Sequence[Trial]) -> str:
+    """Why there is no model, in one line."""
+    if not trials:
+        return "the budget ended before a single training did. Raise budget.seconds or budget.trials."
+    (status, error), count = Counter((t.status, t.error) for t in trials).most_common(1)[0]
+    return (
+        f"none of {len(trials)} trainings succeeded; {count} of them {status}: {error}. "
+        "Raise the budget or the limits, or set family=[...]"
+    )

@@ -1,0 +1,346 @@
+"""The main job: from data to an exported model, levels 3 and 4. ``docs/architecture.md`` shows the flow.
+
+From Python::
+
+    from experiments.solve import solve
+    s = solve(data=frame, target="price", seconds=60)
+    s.predict(new_rows); s.result; s.bundle
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from automl.data.dataset import Part
+from automl.data.prepare import Prepared, prepare
+from automl.data.profile import profile as measure
+from automl.deploy.bundle import Bundle
+from automl.errors import UserError
+from automl.serial import dumps
+from automl.store import Search, Store
+from automl.types import Axes, Family, Prior, Profile, Trial
+from experiments.artifacts import Artifacts, write_atomically
+from experiments.clock import timed
+from experiments.finish import Finished, finish
+from experiments.progress import Progress
+from experiments.report import write_report
+from experiments.settings import Settings, settings
+from nas.engines.base import Engine
+from nas.evaluate import Job, Outcome
+from nas.recipe import training_axes
+from nas.search import search
+from nas.space import search_axes
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a run leaves: ``result`` is result.json, ``bundle`` and ``folder`` are paths."""
+
+    result: dict[str, Any]
+    folder: Path
+    bundle: Path
+    _loaded: dict[str, Bundle] = field(default_factory=dict, repr=False)
+
+    def predict(self, rows: Any) -> np.ndarray:
+        """Predictions for raw rows as they came in (DataFrame or array): class labels (rows,) or values (rows,)."""
+        return self._open().predict(rows)
+
+    def predict_proba(self, rows: Any) -> np.ndarray:
+        """Class probabilities (rows, classes), in the order of ``result["task"]["classes"]``."""
+        return self._open().predict_proba(rows)
+
+    def _open(self) -> Bundle:
+        if "bundle" not in self._loaded:
+            self._loaded["bundle"] = Bundle.load(self.bundle)
+        return self._loaded["bundle"]
+
+
+def run(cfg: DictConfig) -> None:
+    """The command line's way in."""
+    solution = pipeline(cfg, Path(HydraConfig.get().runtime.output_dir))
+    print(summary(solution))
+
+
+def solve(
+    data: Any,
+    target: Any = None,
+    *,
+    seconds: float | None = 60,
+    trials: int | None = None,
+    folder: str | Path | None = None,
+    overrides: Sequence[str] = (),
+) -> Solution:
+    """Solve a task from Python.
+
+    data: a DataFrame, an array (rows, ...), or a path that ``data=file`` reads. target: the column's name, or an
+    array (rows,) of values. seconds, trials: the budget of the search. folder: for the outputs; None makes
+    ``outputs/DATE/TIME``. overrides: further options as on the command line, ``["engine=sequential", "seed=1"]``.
+    Raises UserError for data or options that cannot be used.
+    """
+    from automl.data.sources.file import FileSource
+    from automl.data.sources.frame import FrameSource
+
+    if isinstance(data, str | Path):
+        source: Any = FileSource(path=str(data), target=target)
+        named = "data=file"
+    else:
+        column = target if isinstance(target, str) else None
+        source = FrameSource(data, y=None if column else target, target=column)
+        named = "data=frame"
+    options = [named, "tracker=none", f"budget.seconds={seconds or 'null'}", f"budget.trials={trials or 'null'}"]
+    if named == "data=file":
+        options.append(f"data.path={quoted(str(data))}")
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        cfg = compose("config", overrides=[*options, *overrides])
+    out = Path(folder) if folder else Path("outputs") / datetime.now().strftime("%Y-%m-%d/%H-%M-%S-%f")
+    return pipeline(cfg, out, source=source)
+
+
+def quoted(text: str) -> str:
+    """A value in Hydra's override grammar, whatever characters it holds."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
+    """The six stages, from a composed configuration to the outputs in ``folder``."""
+    began = time.monotonic()
+    wanted = settings(cfg)
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    clock: dict[str, float] = {}
+    with contextlib.ExitStack() as stack:
+        engine: Engine = instantiate(cfg.engine)
+        stack.callback(engine.shutdown)
+        store: Store = stack.enter_context(instantiate(cfg.store))
+        tracker = instantiate(cfg.tracker)
+        engine.warm_up()
+
+        with timed(clock, "prepare"):
+            dataset = (source or instantiate(cfg.data)).load()
+            asked = instantiate(cfg.task, _convert_="object")
+            prepared = prepare(dataset, **{**asked, "seed": wanted.seed})
+            profile = measure(prepared.task, prepared.parts.train, prepared.dataset, seed=wanted.seed)
+        families: dict[str, Family] = {name: instantiate(node) for name, node in cfg.family.items()}
+        axes = search_axes(families, prepared.task, training_axes(prepared.task))
+
+        with timed(clock, "search"):
+            hunt = Hunt(cfg, wanted, prepared, profile, families, axes, store, engine, tracker)
+            trials = hunt.run()
+        finished = finish(
+            prepared, families, axes, hunt.artifacts, trials, folder, ensemble=wanted.ensemble, clock=clock
+        )
+        clock["total"] = time.monotonic() - began
+        result = compose_result(wanted, prepared, trials, finished, clock, store.name)
+        write_outputs(folder, prepared, finished, result, trials, hunt.search.prior, profile)
+        store.finish(hunt.search.id, result)
+        tracker.finish(result, folder / "report.html", trials)
+    return Solution(result, folder, folder / "bundle")
+
+
+class Hunt:
+    """One search with its surroundings: prior from past runs, store, artifacts, progress, meta-learner's updates."""
+
+    def __init__(
+        self,
+        cfg: DictConfig,
+        wanted: Settings,
+        prepared: Prepared,
+        profile: Profile,
+        families: Mapping[str, Family],
+        axes: Axes,
+        store: Store,
+        engine: Engine,
+        tracker: Any,
+    ) -> None:
+        self.cfg, self.wanted, self.prepared, self.profile = cfg, wanted, prepared, profile
+        self.store, self.engine, self.tracker = store, engine, tracker
+        task, parts = prepared.task, prepared.parts
+        self.axes = axes
+        self.job = Job(task, parts.train, parts.valid, families, axes)
+        key = search_key(cfg, parts.train)
+        self.learner = instantiate(cfg.metalearner).fit(store.runs()) if wanted.level >= 4 else None
+        prior = self.learner.predict(profile, axes) if self.learner else Prior.uniform(axes, ("no past runs are used",))
+        self.search: Search = store.begin(
+            key, task, profile, seed=wanted.seed, config=plain_config(cfg), prior=prior, resume=wanted.resume
+        )
+        self.record = store.trials(search=self.search.id)
+        self.artifacts = Artifacts(Path(cfg.artifacts) / f"{key[:12]}-{self.search.id}")
+        self.artifacts.remember(self.record)
+
+    def run(self) -> list[Trial]:
+        """Search; every trial of this search, those from before a crash too."""
+        self.tracker.start(plain_config(self.cfg), self.prepared.task.name)
+        shown = Progress(self.wanted.budget, quiet=not self.wanted.progress)
+        with shown:
+            for trial in self.record:
+                shown.trial(trial, resumed=True)
+
+            def finished(trial: Trial, outcome: Outcome | None) -> None:
+                if outcome is not None:
+                    self.artifacts.write(trial, outcome)
+                self.store.append(self.search.id, trial)
+                shown.trial(trial)
+                self.tracker.trial(trial)
+
+            search(
+                self.job,
+                self.search.prior or Prior.uniform(self.axes),
+                instantiate(self.cfg.strategy),
+                self.engine,
+                self.wanted.budget,
+                seed=self.wanted.seed,
+                portfolio=self.wanted.portfolio,
+                record=self.record,
+                finished=finished,
+                learn=self.learn,
+            )
+        return self.store.trials(search=self.search.id)
+
+    def learn(self, trial: Trial) -> Prior | None:
+        if self.learner is None:
+            return None
+        self.learner.update([trial])
+        return self.learner.predict(self.profile, self.axes)
+
+
+def search_key(cfg: DictConfig, train: Part) -> str:
+    """What names a search for resume: the options that shape it and the training rows themselves.
+
+    Where it runs, how long, and where it writes are left out, so that a resumed search may get more time.
+    """
+    shaping = plain_config(cfg)
+    for name in ("run", "resume", "progress", "store", "tracker", "engine", "artifacts"):
+        shaping.pop(name, None)
+    shaping["budget"] = {"epochs": shaping["budget"]["epochs"]}
+    digest = hashlib.blake2b(dumps(shaping).encode(), digest_size=16)
+    for array in (*train.inputs, train.y):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def plain_config(cfg: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(k): v for k, v in plain.items()}
+
+
+def compose_result(
+    wanted: Settings,
+    prepared: Prepared,
+    trials: Sequence[Trial],
+    finished: Finished,
+    clock: Mapping[str, float],
+    store: str,
+) -> dict[str, Any]:
+    """result.json, a contract that other parts and people read."""
+    task = prepared.task
+    statuses = ("ok", "failed", "timeout", "oom", "diverged", "skipped")
+    return {
+        "task": {
+            "name": task.name,
+            "kind": task.kind,
+            "metric": task.metric,
+            "classes": list(task.classes),
+            "goal": task.goal,
+            "goal_met": finished.goal_met,
+        },
+        "level": wanted.level,
+        "seed": wanted.seed,
+        "trials": {status: sum(t.status == status for t in trials) for status in statuses},
+        "seconds": {k: round(clock.get(k, 0.0), 3) for k in ("total", "prepare", "search", "refit", "export")},
+        "val": finished.val,
+        "test": finished.test,
+        "chosen": {"family": finished.chosen.candidate.family, "choices": dict(finished.chosen.candidate.choices)},
+        "ensemble": finished.members,
+        "bundle": str(finished.bundle),
+        "store": store,
+    }
+
+
+def write_outputs(
+    folder: Path,
+    prepared: Prepared,
+    finished: Finished,
+    result: dict[str, Any],
+    trials: Sequence[Trial],
+    prior: Prior | None,
+    profile: Profile,
+) -> None:
+    frame = predictions_frame(prepared, finished)
+    temporary = folder / "predictions.parquet.part"
+    frame.to_parquet(temporary, index=False)
+    temporary.replace(folder / "predictions.parquet")
+    write_report(
+        folder / "report.html",
+        result,
+        task=prepared.task,
+        trials=trials,
+        dataset_facts=facts(prepared),
+        quality=prepared.quality,
+        prior=prior,
+        profile=profile,
+        predictions=frame,
+    )
+    write_atomically(folder / "result.json", dumps(result, indent=2) + "\n")
+
+
+def predictions_frame(prepared: Prepared, finished: Finished) -> pd.DataFrame:
+    """One line per test row: row, y, prediction and, for classification, one probability column per class."""
+    task, test, predicted = prepared.task, prepared.parts.test, finished.test_predictions
+    if task.kind == "regression":
+        return pd.DataFrame({"row": test.rows, "y": test.y, "prediction": predicted})
+    names = np.asarray(task.classes, dtype=object)
+    columns = {f"p_{name}": predicted[:, i] for i, name in enumerate(task.classes)}
+    return pd.DataFrame({"row": test.rows, "y": names[test.y], "prediction": names[predicted.argmax(1)], **columns})
+
+
+def facts(prepared: Prepared) -> dict[str, Any]:
+    dataset, parts = prepared.dataset, prepared.parts
+    return {
+        "origin": dataset.origin,
+        "rows": len(dataset),
+        "train": len(parts.train),
+        "valid": len(parts.valid),
+        "test": len(parts.test),
+        "inputs": {i.name: f"{i.modality} {' x '.join(map(str, i.shape))}" for i in prepared.task.inputs},
+        "notes": list(dataset.notes),
+    }
+
+
+def summary(solution: Solution) -> str:
+    """The last lines on the terminal."""
+    result = solution.result
+    tries, seconds = result["trials"], result["seconds"]
+    failed = sum(tries.values()) - tries["ok"]
+    metric = result["task"]["metric"]
+    lines = [
+        f"{tries['ok']} trials{f' ({failed} more failed)' if failed else ''} in {seconds['search']:.0f} s,"
+        f" {seconds['total']:.0f} s in all",
+        f"chosen    {result['chosen']['family']}, an ensemble of {len(result['ensemble'])}"
+        if len(result["ensemble"]) > 1
+        else f"chosen    {result['chosen']['family']}",
+        f"{metric:<9} {result['val'][metric]:.4f} validation, {result['test'][metric]:.4f} test",
+    ]
+    if result["task"]["goal"]:
+        lines.append(f"goal      {result['task']['goal']}: {'met' if result['task']['goal_met'] else 'not met'}")
+    lines += [f"model     {solution.bundle}", f"report    {solution.folder / 'report.html'}"]
+    return "\n".join(lines)
+
+
+__all__ = ["Solution", "UserError", "pipeline", "run", "solve"]

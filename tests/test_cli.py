@@ -1,0 +1,65 @@
+"""The door, as a person meets it: real processes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def call(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *arguments], capture_output=True, text=True, cwd=cwd, timeout=100
+    )
+
+
+WRONG = [
+    (["data=sklearn", "strategy=evolutoin"], "strategy=evolutoin is not there. Did you mean 'evolution'?"),
+    (["data=sklearn", "family=[mlp,nope]"], "family=nope is not there."),
+    (["data=sklearn", "buget.seconds=3"], "no option 'buget'. Did you mean 'budget'?"),
+    (["data=sklearn", "budget.second=3"], "no option 'budget.second'. Did you mean 'seconds'?"),
+    (["+experiment=quickstrat"], "experiment=quickstrat is not there. Did you mean 'quickstart'?"),
+    ([], "data is missing. Set data=... to one of:"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "line"), WRONG, ids=lambda value: str(value)[:30])
+def test_a_wrong_option_is_one_line_that_names_the_choices(arguments, line):
+    done = call(*arguments)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert line in done.stderr
+    assert done.stdout == ""
+
+
+def test_values_that_cannot_be_are_one_line(tmp_path):
+    for option, line in [
+        ("budget.trials=-3", "budget.trials=-3 must be a whole number of at least 1, or null"),
+        ("budget.seconds=soon", "budget.seconds=soon must be a number above 0, or null"),
+        ("seed=1.5", "seed=1.5 must be a whole number"),
+    ]:
+        done = call("+experiment=quickstart", option, f"hydra.run.dir={tmp_path}/out", cwd=tmp_path)
+        assert (done.returncode, done.stderr.strip()) == (2, done.stderr.strip())
+        assert line in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_help_and_the_configuration_do_not_import_the_heavy_libraries():
+    heavy = ("torch", "lightning", "nni", "ray", "pandas", "sklearn", "wandb")
+    code = f"import run, sys; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_help_lists_the_groups_and_shows_how_to_begin():
+    done = call("--help")
+    assert done.returncode == 0
+    for text in ("+experiment=quickstart", "data.path=my.csv", "strategy:", "--multirun"):
+        assert text in done.stdout
+
+
+def test_the_composed_configuration_can_be_read():
+    done = call("+experiment=quickstart", "--cfg", "job")
+    assert done.returncode == 0
+    assert "name: digits" in done.stdout and "hydra:" not in done.stdout

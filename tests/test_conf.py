@@ -1,0 +1,65 @@
+"""Every yaml composes and names something that exists."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+OPTIONS = sorted((f.parent.relative_to(CONF).as_posix(), f.stem) for f in CONF.glob("*/*.yaml"))
+GROUPS = {group for group, _ in OPTIONS}
+
+
+def composed(overrides: list[str]) -> DictConfig:
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        return compose("config", overrides=overrides)
+
+
+def targets(node, found):
+    if isinstance(node, dict):
+        if "_target_" in node:
+            found.append(node["_target_"])
+        for value in node.values():
+            targets(value, found)
+    return found
+
+
+def test_the_groups_of_the_contract_are_there():
+    assert {
+        "data", "task", "budget", "family", "strategy", "metalearner", "engine", "store", "tracker", "objective", "experiment",
+    } <= GROUPS  # fmt: skip
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes_and_its_targets_exist(group, option):
+    if group == "experiment":
+        overrides = [f"+experiment={option}"]
+    else:
+        overrides = [f"{group}={option}"]
+    if "experiment" not in group:
+        overrides += [] if group == "data" else ["data=sklearn"]
+    try:
+        cfg = composed(overrides)
+    except Exception as error:
+        if group == "experiment" and "You must specify 'data'" in str(error):
+            cfg = composed([*overrides, "data=sklearn"])
+        else:
+            raise
+    assert OmegaConf.select(cfg, "seed") == 0
+    node = OmegaConf.to_container(cfg, resolve=False)
+    found = targets(node, [])
+    assert found
+    for target in found:
+        assert callable(get_object(target)), target
+
+
+def test_the_code_and_the_configuration_agree_on_names():
+    """A new family, strategy, engine or meta-learner is one Python file and one yaml."""
+    for group, folder in (("family", "nas/families"), ("engine", "nas/engines"), ("metalearner", "metalearner")):
+        for name in (o for g, o in OPTIONS if g == group):
+            cfg = composed([f"{group}={name}", "data=sklearn"])
+            node = cfg[group][name] if group == "family" else cfg[group]
+            module = node["_target_"].rsplit(".", 1)[0].replace(".", "/")
+            assert module.startswith(folder), (group, name, module)

@@ -1,0 +1,115 @@
+"""Trials per minute: ``ray`` with 2 workers and with 1, and NNI's stock local training service with 2 trials at once.
+
+``python -m experiments.bench throughput``: the same small candidates of the same space for the same few epochs, the
+same code within a trial, one torch thread each, in one run. "up" is the time until the first training can start: for
+ray its start and the workers' import of torch, for NNI the start of its manager; both once per search. Rates are given
+without it and with it. Our rows are the median of ``--repeats``; NNI's takes minutes and is measured once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from automl.types import Budget, Candidate, Prior
+from experiments.bench.overhead import candidates, small_job
+from nas.engines.base import Engine
+from nas.engines.nni_service import NniServiceEngine
+from nas.engines.ray import RayEngine
+from nas.evaluate import Job
+from nas.search import search
+from nas.strategies.listed import Listed
+
+
+@dataclass(frozen=True)
+class Row:
+    """``up``: seconds until the engine could train; ``work``: seconds from then to the last result."""
+
+    trials: int
+    up: float
+    work: float
+
+    @property
+    def rate(self) -> float:
+        """Trials per minute, without the start."""
+        return 60 * self.trials / self.work
+
+    @property
+    def rate_with_start(self) -> float:
+        return 60 * self.trials / (self.up + self.work)
+
+
+def run(job: Job, wanted: Sequence[Candidate], epochs: int, engine: Engine) -> Row:
+    """Train all candidates once; ``up`` is the time in ``engine.open``."""
+    opened: list[float] = []
+    original = engine.open
+
+    def open(*args: Any, **kwargs: Any) -> None:
+        original(*args, **kwargs)
+        opened.append(time.perf_counter())
+
+    engine.open = open
+    began = time.perf_counter()
+    try:
+        trials = search(job, Prior.uniform(job.axes), Listed(wanted), engine, Budget(epochs=epochs), seed=0)
+    finally:
+        del engine.open
+    ended = time.perf_counter()
+    bad = [t for t in trials if t.status != "ok" or len(t.curve) != epochs]
+    if len(trials) != len(wanted) or bad:
+        raise RuntimeError(f"not the same work: {len(trials)} trials, {bad[:1]}")
+    return Row(len(trials), opened[0] - began, ended - opened[0])
+
+
+def on_ray(job: Job, wanted: Sequence[Candidate], epochs: int, workers: int, repeats: int) -> Row:
+    engine = RayEngine(workers=workers)
+    try:
+        began = time.perf_counter()
+        run(job, wanted[: 2 * workers], 1, engine)
+        up = time.perf_counter() - began
+        work = [row.up + row.work for row in (run(job, wanted, epochs, engine) for _ in range(repeats))]
+    finally:
+        engine.shutdown()
+    return Row(len(wanted), up, statistics.median(work))
+
+
+def on_nni(job: Job, wanted: Sequence[Candidate], epochs: int, workers: int) -> Row:
+    engine = NniServiceEngine(workers=workers)
+    try:
+        return run(job, wanted, epochs, engine)
+    finally:
+        engine.shutdown()
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="throughput", description=__doc__)
+    parser.add_argument("--candidates", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    job = small_job()
+    wanted = candidates(job, options.candidates)
+    rows = {
+        "ray, 2 workers": on_ray(job, wanted, options.epochs, 2, options.repeats),
+        "ray, 1 worker": on_ray(job, wanted, options.epochs, 1, options.repeats),
+        "NNI local service, 2 at once": on_nni(job, wanted, options.epochs, 2),
+    }
+    print(f"{options.candidates} candidates x {options.epochs} epochs, {len(job.train)} rows; trials per minute")
+    print(f"{'':<30}{'up, s':>8}{'work, s':>9}{'per minute':>12}{'with start':>12}")
+    for name, row in rows.items():
+        print(f"{name:<30}{row.up:>8.1f}{row.work:>9.1f}{row.rate:>12.1f}{row.rate_with_start:>12.1f}")
+    ours, one, nni = rows.values()
+    print(f"{'ratio':<42}{'per minute':>12}{'with start':>12}{'target':>9}")
+    met = True
+    for name, other, target in (("to NNI's local service", nni, 8.0), ("to ray with 1 worker", one, 1.8)):
+        ratio, with_start = ours.rate / other.rate, ours.rate_with_start / other.rate_with_start
+        met &= ratio >= target
+        print(f"{'ray with 2 workers ' + name:<42}{ratio:>12.2f}{with_start:>12.2f}{f'>= {target:g}':>9}")
+    return 0 if met else 1

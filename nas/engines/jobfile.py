@@ -1,0 +1,107 @@
+"""A Job as files and back, for workers that share no memory with the search: JSON and plain arrays, no pickle."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import importlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl.data.dataset import Part
+from automl.errors import UserError
+from automl.serial import from_plain, to_plain
+from automl.types import Axis, Candidate, Family, Task
+from nas.evaluate import Job, Order, Outcome
+
+
+def save_job(job: Job, folder: Path) -> None:
+    """Write ``job.json``, ``train.npz`` and ``valid.npz``.
+
+    Raises UserError when a family is no dataclass of an importable module, since it travels by name and fields.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, part in (("train", job.train), ("valid", job.valid)):
+        arrays = {f"input{i}": x for i, x in enumerate(part.inputs)}
+        np.savez(folder / f"{name}.npz", y=part.y, rows=part.rows, **arrays)  # pyright: ignore[reportArgumentType]
+    plain = {
+        "task": to_plain(job.task),
+        "families": {name: _describe(name, family) for name, family in job.families.items()},
+        "axes": {name: [to_plain(axis) for axis in axes] for name, axes in job.axes.items()},
+        "device": job.device,
+    }
+    (folder / "job.json").write_text(json.dumps(plain))
+
+
+def load_job(folder: Path) -> Job:
+    """What ``save_job`` wrote."""
+    plain = json.loads((folder / "job.json").read_text())
+    parts = []
+    for name in ("train", "valid"):
+        with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
+            inputs = tuple(arrays[f"input{i}"] for i in range(len(arrays.files) - 2))
+            parts.append(Part(inputs, arrays["y"], arrays["rows"]))
+    return Job(
+        task=from_plain(Task, plain["task"]),
+        train=parts[0],
+        valid=parts[1],
+        families={name: _make(of) for name, of in plain["families"].items()},
+        axes={name: tuple(from_plain(Axis, axis) for axis in axes) for name, axes in plain["axes"].items()},
+        device=plain["device"],
+    )
+
+
+def order_to_json(order: Order) -> str:
+    """The order without a state to start from; a few hundred bytes."""
+    plain = {"epochs": order.epochs, "seed": order.seed, "seconds": order.seconds}
+    return json.dumps({**plain, "candidate": to_plain(order.candidate)}, separators=(",", ":"))
+
+
+def order_from_json(text: str) -> Order:
+    plain = json.loads(text)
+    return Order(from_plain(Candidate, plain["candidate"]), plain["epochs"], plain["seed"], plain["seconds"])
+
+
+def outcome_to_json(outcome: Outcome) -> str:
+    """Everything but the state to go on from; arrays and weights in base64."""
+    plain = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome) if f.name != "resume"}
+    plain["curve"] = list(outcome.curve)
+    if outcome.predictions is not None:
+        array = np.ascontiguousarray(outcome.predictions)
+        plain["predictions"] = [str(array.dtype), list(array.shape), base64.b64encode(array.tobytes()).decode()]
+    if outcome.weights is not None:
+        plain["weights"] = base64.b64encode(outcome.weights).decode()
+    return json.dumps(plain)
+
+
+def outcome_from_json(text: str) -> Outcome:
+    plain = json.loads(text)
+    plain["curve"] = tuple(plain["curve"])
+    if plain["predictions"] is not None:
+        dtype, shape, data = plain["predictions"]
+        if np.dtype(dtype).hasobject:
+            raise ValueError(f"predictions of type {dtype}")
+        plain["predictions"] = np.frombuffer(base64.b64decode(data), dtype).reshape(shape)
+    if plain["weights"] is not None:
+        plain["weights"] = base64.b64decode(plain["weights"])
+    return Outcome(**plain)
+
+
+def _describe(name: str, family: Family) -> dict[str, Any]:
+    cls = type(family)
+    if not dataclasses.is_dataclass(family) or cls.__module__ == "__main__" or "." in cls.__qualname__:
+        raise UserError(
+            f"family {name} ({cls.__module__}.{cls.__qualname__}) cannot be sent to other processes by its name. "
+            "Make it a dataclass in a module of its own, or use engine=ray."
+        )
+    fields = {f.name: getattr(family, f.name) for f in dataclasses.fields(family)}
+    return {"module": cls.__module__, "name": cls.__qualname__, "fields": fields}
+
+
+def _make(of: Mapping[str, Any]) -> Family:
+    cls = getattr(importlib.import_module(of["module"]), of["name"])
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in of["fields"].items()})

@@ -1,0 +1,209 @@
+"""NNI's training service as an engine. The tests that start its manager are slow."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import queue
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from nni.runtime.tuner_command_channel import command_type
+
+from automl.errors import UserError
+from automl.types import Axis, Budget, Candidate, Prior
+from nas.engines import nni_trial
+from nas.engines.jobfile import load_job, order_from_json, outcome_from_json, outcome_to_json, save_job
+from nas.engines.nni_manager import free_port
+from nas.engines.nni_service import PAYLOAD, NniServiceEngine, copy_code
+from nas.evaluate import Job, Order, Outcome, evaluate
+from nas.search import search
+from nas.space import search_axes
+from nas.strategies.listed import Listed
+from tests.nas.faults import faulty_job
+from tests.nas.toys import TASK, Toy, job, part
+
+CANDIDATE = Candidate("toy", {"deep": "yes", "hidden": 4, "learning_rate": 0.01})
+options = st.one_of(st.text(max_size=20), st.integers(-(10**9), 10**9), st.booleans(), st.floats(-1e9, 1e9))
+
+
+def test_a_job_comes_back_from_its_files(tmp_path):
+    save_job(job(), tmp_path)
+    back = load_job(tmp_path)
+    assert (back.task, back.families, back.axes, back.device) == (job().task, job().families, job().axes, "cpu")
+    assert np.array_equal(back.train.inputs[0], job().train.inputs[0]) and np.array_equal(back.valid.y, job().valid.y)
+    order = Order(CANDIDATE, 2, 0)
+    assert evaluate(back, order).curve == evaluate(job(), order).curve
+
+
+def test_a_family_that_cannot_travel_is_one_clear_line(tmp_path):
+    @dataclasses.dataclass(frozen=True)
+    class Local(Toy):
+        pass
+
+    with pytest.raises(UserError, match=r"family toy .*Local.* engine=ray"):
+        save_job(dataclasses.replace(job(), families={"toy": Local()}), tmp_path)
+
+
+@given(st.dictionaries(st.text(max_size=10), options, max_size=8), st.integers(1, 99), st.none() | st.floats(0.1, 1e6))
+def test_orders_travel_unchanged_and_without_what_nni_takes_for_a_comment(choices, epochs, seconds):
+    order = Order(Candidate("a//b", choices), epochs, 7, seconds)
+    sent: dict[str, Any] = {}
+    engine = unplugged()
+    engine._channel = Channel(sent)
+    engine._start(3, order)
+    assert "//" not in json.dumps(sent["parameters"])
+    back = order_from_json(sent["parameters"]["order"])
+    assert dataclasses.asdict(back) == dataclasses.asdict(order)
+
+
+def test_an_order_beyond_nnis_limit_is_a_failed_trial():
+    engine = unplugged()
+    engine._start(0, Order(Candidate("toy", {f"axis{i}": "x" * 50 for i in range(100)}), 1, 0))
+    [(number, outcome)] = engine._collect()
+    assert (number, outcome.status) == (0, "failed") and str(PAYLOAD + 96) in outcome.error
+
+
+@given(st.integers(0, 5), st.integers(1, 4))
+def test_outcomes_travel_unchanged(rows, classes):
+    outcome = Outcome(
+        "ok", 0.5, (0.25, 0.5), 1.5, 2, 10, "", np.full((rows, classes), 0.125, np.float32), b"\x00\xff", 0.5
+    )
+    back = outcome_from_json(outcome_to_json(outcome))
+    assert np.array_equal(back.predictions, outcome.predictions) and back.predictions.dtype == np.float32
+    fields = [f.name for f in dataclasses.fields(Outcome) if f.name != "predictions"]
+    assert [getattr(back, f) for f in fields] == [getattr(outcome, f) for f in fields]
+
+
+class Channel:
+    def __init__(self, sent: dict[str, Any]) -> None:
+        self.sent = sent
+
+    def send_trial(self, **command: Any) -> None:
+        self.sent.update(command)
+
+    def disconnect(self) -> None:
+        pass
+
+
+def unplugged() -> NniServiceEngine:
+    """An engine without a manager."""
+    engine = NniServiceEngine()
+    engine._channel = Channel({})
+    return engine
+
+
+def pieces_of(outcome: Outcome, monkeypatch, size: int) -> list[str]:
+    said: list[str] = []
+    monkeypatch.setattr(nni_trial, "PIECE", size)
+    monkeypatch.setattr(nni_trial.nni, "report_intermediate_result", said.append)
+    monkeypatch.setattr(nni_trial.nni, "report_final_result", said.append)
+    nni_trial.report(outcome)
+    return said
+
+
+def metric(number: int, value: str) -> command_type.ReportMetricData:
+    return command_type.ReportMetricData(number, "FINAL", 0, value, "trial", "0")
+
+
+def test_an_outcome_in_pieces_is_put_together_even_when_the_end_comes_first(monkeypatch):
+    outcome = Outcome("ok", 1.0, (1.0,), weights=bytes(range(256)) * 8)
+    pieces = pieces_of(outcome, monkeypatch, size=100)
+    assert len(pieces) > 10 and not any("//" in piece for piece in pieces)
+    engine = unplugged()
+    engine._start(5, Order(CANDIDATE, 1, 0))
+    engine._events.put(("end", command_type.TrialEnd("trial", [5], "SUCCEEDED")))
+    for piece in reversed(pieces):
+        engine._events.put(("metric", metric(5, piece)))
+    assert engine._collect() == [(5, outcome)]
+
+
+def test_a_trial_that_ends_without_a_word_failed():
+    engine = unplugged()
+    engine._start(5, Order(CANDIDATE, 1, 0))
+    engine._events.put(("end", command_type.TrialEnd("trial", [5], "FAILED")))
+    [(number, outcome)] = engine._collect()
+    assert (number, outcome.status) == (5, "failed") and "FAILED" in outcome.error
+
+
+def test_a_manager_that_is_gone_ends_the_search_with_one_line():
+    engine = unplugged()
+    engine._events = queue.Queue()
+    engine._start(5, Order(CANDIDATE, 1, 0))
+    with pytest.raises(UserError, match="manager ended"):
+        engine._collect()
+
+
+def test_the_code_that_travels_holds_the_familys_package_and_no_data(tmp_path):
+    copy_code(job(), tmp_path)
+    assert (tmp_path / "nas" / "evaluate.py").exists() and (tmp_path / "tests" / "nas" / "toys.py").exists()
+    found = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
+    assert found <= {".py", ".json", ".yaml"}
+
+
+def test_the_next_free_port_is_taken():
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        assert free_port(port) > port
+
+
+def slashes_job() -> Job:
+    """A choice whose name holds what NNI's JSON reader takes for a comment."""
+    families = {"toy": Toy()}
+    shared = (Axis("learning_rate", (0.01, 0.1)), Axis("note", ("http://a//b", "plain")))
+    return Job(TASK, part(64, 0), part(32, 1), families, search_axes(families, TASK, shared), device="cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+class TestWithTheManager:
+    def test_trials_are_trained_as_in_this_process_and_nobody_outside_can_listen(self, tmp_path):
+        todo = slashes_job()
+        wanted = [
+            Candidate("toy", {"deep": "no", "learning_rate": rate, "note": note})
+            for rate, note in ((0.01, "http://a//b"), (0.1, "plain"))
+        ]
+        engine = NniServiceEngine(workers=2, folder=str(tmp_path))
+        seen: list[str] = []
+
+        def look(trial, outcome):
+            seen.extend(
+                c.laddr.ip
+                for c in psutil.Process(engine._manager._process.pid).net_connections()  # type: ignore[union-attr]
+                if c.status == psutil.CONN_LISTEN
+            )
+
+        prior, budget = Prior.uniform(todo.axes), Budget(epochs=2)
+        home = set(Path.home().iterdir())
+        try:
+            trials = search(todo, prior, Listed(wanted), engine, budget, seed=0, finished=look)
+        finally:
+            engine.shutdown()
+        torch.set_num_threads(1)
+        expected = [evaluate(todo, Order(c, 2, 0)) for c in wanted]
+        assert [(t.status, t.score, t.curve) for t in trials] == [(o.status, o.score, o.curve) for o in expected]
+        assert set(seen) == {"127.0.0.1"}
+        assert set(Path.home().iterdir()) == home, "nothing is written into the user's home"
+
+    def test_faults_are_trials(self, tmp_path):
+        todo = faulty_job()
+        faults = {"raise": "failed", "kill": "failed", "hang": "timeout", "none": "ok"}
+        wanted = [Candidate("faulty", {"fault": f, "twin": 1, "learning_rate": 0.1}) for f in faults]
+        engine = NniServiceEngine(workers=2, folder=str(tmp_path), trial_seconds=1.0)
+        began = time.monotonic()
+        try:
+            trials = search(todo, Prior.uniform(todo.axes), Listed(wanted), engine, Budget(epochs=2), seed=0)
+        finally:
+            engine.shutdown()
+        assert {t.candidate.choices["fault"]: t.status for t in trials} == faults
+        assert time.monotonic() - began < 240

@@ -79,11 +79,11 @@ class TransformerBlock(nn.Module):
 
 
 class Positions(nn.Module):
-    """Adds a learned vector per position."""
+    """Adds a learned vector per position; fewer tokens than it was made for take the first ones."""
 
     def __init__(self, tokens: int, width: int) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.randn(1, tokens, width) * 0.02)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.table
+        return x + self.table[:, : x.shape[1]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from automl.types import Input
 
@@ -63,6 +64,33 @@ def max_over_time(x: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return x.amax(dim=2)
     return x.masked_fill(mask == 0, -1e4).amax(dim=2) * mask.amax(dim=2)
+
+
+def step_options(length: int, fewest: int, most: int) -> tuple[int, ...]:
+    """Powers of two that cut a series into ``fewest`` to ``most`` steps, largest (cheapest) first; at most four."""
+    fitting = [2**i for i in range(12, -1, -1) if fewest <= -(-length // 2**i) <= most]
+    return tuple(fitting[:4]) or (1 if length < fewest else -(-length // most),)
+
+
+class SeriesTokens(nn.Module):
+    """(rows, channels, length) and its mask -> (rows, tokens, out) and a mask (rows, tokens) or None.
+
+    A token is a learned projection of ``patch`` steps; one starts every ``stride`` steps. The end is padded with zeros.
+    """
+
+    def __init__(self, of: Input, patch: int, stride: int, out: int) -> None:
+        super().__init__()
+        channels, length = of.shape
+        self.tokens = max(0, -(-(length - patch) // stride)) + 1
+        self.patch, self.stride = patch, stride
+        self.pad = nn.ConstantPad1d((0, (self.tokens - 1) * stride + patch - length), 0.0)
+        self.project = nn.Conv1d(channels, out, patch, stride)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        tokens = self.project(self.pad(x)).transpose(1, 2)
+        if mask is None:
+            return tokens, None
+        return tokens, F.max_pool1d(self.pad(mask), self.patch, self.stride)[:, 0] > 0
 
 
 class TimePool(nn.Module):

@@ -1,0 +1,205 @@
+"""What single blocks promise, against plain computations of the same thing."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from automl.types import Input
+from nas.families.bag_of_embeddings import Pairs
+from nas.families.rocket import TAPS, RandomFeatures
+from nas.families.tabm import MemberLinear
+from nas.layers.attention import Attention, TransformerBlock
+from nas.layers.common import TokenPool
+from nas.layers.image import PatchTokens, patch_options, stage_options, stem_strides
+from nas.layers.recurrent import Recurrent
+from nas.layers.series import SeriesInput, SeriesTokens, TimePool, step_options
+from nas.layers.tabular import ColumnTokens, ColumnVector, NumericEmbedding
+from nas.layers.text import Words, trim
+
+UNEQUAL = Input("s", "series", (3, 12), masked=True)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def unequal(lengths: list[int]) -> torch.Tensor:
+    x = torch.randn(len(lengths), 3, 12)
+    x[:, 2] = (torch.arange(12) < torch.tensor(lengths)[:, None]).float()
+    return x
+
+
+class TestPadding:
+    """Nothing that stands where the mask is 0 may change what comes out."""
+
+    @pytest.mark.parametrize("form", ["mean", "max", "attention", "last"])
+    def test_token_pool(self, form):
+        pool = TokenPool(form, 4)
+        x = torch.randn(3, 6, 4)
+        mask = torch.arange(6) < torch.tensor([[6], [2], [0]])
+        out = pool(x, mask)
+        torch.testing.assert_close(pool(torch.where(mask[..., None], x, 9.0 * torch.ones_like(x)), mask)[:2], out[:2])
+        torch.testing.assert_close(pool(x[:1], None), out[:1])
+        torch.testing.assert_close(pool(x[1:2, :2], None), out[1:2])
+        assert out.isfinite().all()
+
+    @pytest.mark.parametrize("form", ["mean", "max", "both"])
+    def test_time_pool(self, form):
+        x, mask = torch.randn(2, 5, 8), (torch.arange(8) < torch.tensor([[8], [3]])).float()[:, None]
+        out = TimePool(form)(x, mask)
+        torch.testing.assert_close(TimePool(form)(x[1:, :, :3]), out[1:])
+
+    @pytest.mark.parametrize("normalise", ["none", "row"])
+    def test_series_input(self, normalise):
+        layer = SeriesInput(UNEQUAL, normalise)
+        x = unequal([12, 5, 0])
+        y, mask = layer(x)
+        other = torch.where(x[:, 2:] > 0, x, torch.full_like(x, 7.0))
+        other[:, 2] = x[:, 2]
+        torch.testing.assert_close(layer(other)[0], y)
+        assert torch.equal(y[:, 2:], mask)
+        if normalise == "row":
+            seen = y[1, :2, :5]
+            torch.testing.assert_close(seen.mean(1), torch.zeros(2), atol=1e-5, rtol=0)
+            torch.testing.assert_close(seen.std(1, correction=0), torch.ones(2), atol=1e-3, rtol=0)
+
+    def test_series_tokens_are_seen_when_any_step_is(self):
+        tokens, mask = SeriesTokens(UNEQUAL, 4, 4, 6)(*SeriesInput(UNEQUAL)(unequal([12, 5, 0])))
+        assert tokens.shape == (3, 3, 6)
+        assert mask.tolist() == [[True] * 3, [True, True, False], [False] * 3]
+
+    def test_attention(self):
+        attention = Attention(8, 2)
+        x, mask = torch.randn(2, 5, 8), torch.tensor([[True] * 3 + [False] * 2, [False] * 5])
+        out = attention(x, mask)
+        torch.testing.assert_close(out[0, :3], attention(x[:1, :3])[0])
+        assert out.isfinite().all(), "a row without tokens is no NaN"
+
+    def test_both_directions_of_a_recurrent_net_end_where_they_end(self):
+        net = Recurrent("gru", 3, 8, 1, both=True, pool="last")
+        x = torch.randn(1, 6, 3)
+        whole, states = net(x), net.net(x)[0]
+        torch.testing.assert_close(whole, torch.cat([states[:, -1, :4], states[:, 0, 4:]], dim=1))
+
+    def test_text(self):
+        words = Words(Input("t", "text", (6,), vocabulary=9), 4)
+        ids = torch.tensor([[3, 4, 0, 0, 0, 0], [5, 0, 0, 0, 0, 0]])
+        vectors, mask = words.train()(ids)
+        assert vectors.shape == (2, 2, 4) and mask.tolist() == [[True, True], [True, False]]
+        assert words.eval()(ids)[0].shape == (2, 6, 4)
+        assert trim(torch.zeros(2, 6, dtype=torch.long)).shape == (2, 1)
+
+
+class TestRocket:
+    def test_features_are_those_of_plain_convolutions(self):
+        """PPV and max of each kernel, with and without padding, computed one by one."""
+        of = Input("s", "series", (2, 50))
+        layer = RandomFeatures(of, 40, 50)
+        x = torch.randn(3, 2, 50)
+        features = layer(x, None)
+        assert features.shape == (3, 80)
+        at = 0
+        for dilation, padded, first, last in layer.groups:
+            for i in range(first, last):
+                weight, bias = layer.kernels[i, :-1].reshape(1, TAPS, 2).transpose(1, 2), layer.kernels[i, -1:]
+                reach = (TAPS - 1) // 2 * dilation
+                answers = F.conv1d(x, weight, bias, padding=reach if padded else 0, dilation=dilation)[:, 0]
+                torch.testing.assert_close((features[:, at] + 1) / 2, (answers > 0).float().mean(1))
+                torch.testing.assert_close(features[:, 40 + at], answers.amax(1), rtol=1e-4, atol=1e-4)
+                at += 1
+        assert at == 40
+
+    def test_kernels_are_centred_and_spread_over_dilations(self):
+        layer = RandomFeatures(Input("s", "series", (1, 600)), 2000, 600)
+        torch.testing.assert_close(layer.kernels[:, :-1].sum(1), torch.zeros(2000), atol=1e-4, rtol=0)
+        assert {d for d, *_ in layer.groups} == {1, 2, 4, 8, 16, 32, 64}
+        assert not list(layer.parameters()) and "kernels" in layer.state_dict()
+
+    def test_rows_are_cut_without_a_trace(self, monkeypatch):
+        layer = RandomFeatures(UNEQUAL, 20, 12)
+        x, mask = SeriesInput(UNEQUAL)(unequal([12, 5, 0, 9, 12]))
+        whole = layer(x, mask)
+        monkeypatch.setattr("nas.families.rocket.CACHED", 1)
+        torch.testing.assert_close(layer(x, mask), whole)
+
+
+class TestTabular:
+    def test_piecewise_parts_follow_the_definition(self):
+        layer = NumericEmbedding("piecewise", 1, 4, bins=8)
+        x = np.array([-9.0, -1.0, 0.0, 0.3, 2.0, 9.0], dtype=np.float32)
+        parts = ((torch.tensor(x)[:, None] - layer.low) / layer.step).clamp(layer.least, layer.most)
+        edges = np.append(layer.low.numpy(), (layer.low + layer.step).numpy()[-1])
+        for value, row in zip(x[1:-1], parts[1:-1].numpy(), strict=True):
+            at = np.searchsorted(edges, value, side="right") - 1
+            expected = [1.0] * at + [(value - edges[at]) / (edges[at + 1] - edges[at])] + [0.0] * (7 - at)
+            np.testing.assert_allclose(row, expected, atol=1e-5)
+        assert parts[0, 0] < 0 and parts[-1, -1] > 1, "outliers keep their order"
+        line = torch.tensor(x)[:, None, None] * layer.weight + layer.bias
+        torch.testing.assert_close(layer(torch.tensor(x)[:, None]), line + (parts @ layer.mix[0])[:, None])
+
+    def test_columns_of_both_sorts_find_their_own_tables(self):
+        of = Input("t", "tabular", (4,), cardinalities=(3, 0, 2, 0))
+        x = torch.tensor([[2.0, 0.5, 1.0, -1.0], [0.0, 0.5, 1.0, -1.0]])
+        tokens = ColumnTokens(of, 6)
+        assert tokens(x).shape == (2, 4, 6) == (2, tokens.tokens, 6)
+        changed = (tokens(x)[0] != tokens(x)[1]).any(dim=1)
+        assert changed.tolist() == [False, False, True, False], "numbers first, then categories"
+        assert tokens.category.table.num_embeddings == 5
+        for numeric in ("none", "piecewise", "periodic"):
+            vector = ColumnVector(of, numeric)
+            assert vector(x).shape == (2, vector.size)
+
+    def test_a_member_alone_gives_what_it_gives_among_all(self):
+        layer = MemberLinear(4, 5, 3, first=True)
+        x, member = torch.randn(6, 5), torch.tensor([0, 1, 2, 3, 0, 1])
+        together = layer(x[:, None].expand(-1, 4, -1))
+        torch.testing.assert_close(layer(x, member), together[torch.arange(6), member])
+        assert not torch.equal(together[:, 0], together[:, 1])
+
+
+class TestSizes:
+    @pytest.mark.parametrize(
+        ("side", "strides", "stages"),
+        [
+            (8, (1,), 3),
+            (16, (2, 1), 4),
+            (28, (4, 2, 1), 4),
+            (32, (4, 2, 1), 4),
+            (64, (4, 2, 1), 4),
+            (224, (16, 8, 4), 4),
+        ],
+    )
+    def test_stems_and_stages_follow_the_image(self, side, strides, stages):
+        assert stem_strides(side, side) == strides
+        assert stage_options(side, side)[-1] == stages
+
+    @pytest.mark.parametrize("shape", [(1, 1), (3, 3), (8, 8), (28, 28), (40, 64), (17, 500), (224, 224)])
+    def test_patches_cover_any_image(self, shape):
+        for patch in patch_options(*shape):
+            tokens = PatchTokens((2, *shape), patch, 8, "conv")
+            assert tokens(torch.randn(2, 2, *shape)).shape == (2, tokens.tokens, 8)
+            assert tokens.tokens == math.ceil(shape[0] / patch) * math.ceil(shape[1] / patch) <= 256
+
+    @pytest.mark.parametrize("length", [1, 2, 7, 24, 150, 1460, 4096])
+    def test_steps_cover_any_series(self, length):
+        for step in step_options(length, 16, 256):
+            of = Input("s", "series", (2, length))
+            tokens = SeriesTokens(of, 2 * step, step, 4)
+            assert tokens(torch.randn(1, 2, length), None)[0].shape == (1, tokens.tokens, 4)
+            assert -(-length // step) <= 256
+
+
+def test_pairs_know_the_order_and_skip_padding():
+    pairs = Pairs(1024, 4)
+    vectors, mask = pairs(torch.tensor([[5, 6, 0, 0], [6, 5, 7, 0]]))
+    assert mask.tolist() == [[True, False, False], [True, True, False]]
+    assert not torch.equal(vectors[0, 0], vectors[1, 0])
+
+
+def test_a_gated_block_has_as_many_parameters_as_a_plain_one():
+    plain, gated = (sum(p.numel() for p in TransformerBlock(64, 2, gated=g).parameters()) for g in (False, True))
+    assert abs(plain - gated) / plain < 0.15

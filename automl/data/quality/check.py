@@ -9,18 +9,30 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from automl.data.dataset import Dataset
-from automl.data.quality import columns
-from automl.data.quality.clean import clean
-from automl.data.quality.findings import REPAIRS, SEVERITIES, Finding, Quality, Step
+from automl.data.dataset import TEST, Dataset
+from automl.data.quality import cells, columns, labels, media, rows, target
+from automl.data.quality.clean import clean, clean_arrays
+from automl.data.quality.findings import MAX_EXAMPLES, REPAIRS, SEVERITIES, Finding, Quality, Step
 from automl.data.quality.view import Proposal, View
 from automl.errors import UserError
+from automl.task import infer_kind
 from automl.types import Kind
 
 Check = Callable[[View], Iterable[Proposal]]
 
-STAGES: Sequence[Sequence[Check]] = ((columns.missing_values, columns.constant_columns),)
+STAGES: Sequence[Sequence[Check]] = (
+    (media.source_notes, target.missing_target),
+    (cells.placeholders, cells.wrong_types, cells.infinite_values, media.media),
+    (cells.missing_values, columns.constant_columns, columns.id_like_columns, columns.duplicate_columns),
+    (rows.repeated_rows,),
+    (cells.sentinels, cells.outliers, columns.category_variants),
+    (target.classes, target.target_outliers, target.target_leakage),
+    (labels.label_errors,),
+)
 """Checks in the order they look; the repairs of a stage are made before the next one looks."""
+
+MOST_PER_NAME = 20
+"""Findings of one kind that are listed one by one; the rest becomes one line."""
 
 
 def check(
@@ -41,7 +53,7 @@ def check(
     repairs
         Switches by finding, on top of ``REPAIRS``: ``{"duplicate_rows": False}``.
     kind
-        What the target is; guessed from its values when None.
+        What the target is; inferred from the rows that are not test when None.
     seed
         For the samples of large data and for the quick models; the same seed gives the same report.
     label_errors
@@ -54,72 +66,108 @@ def check(
     began = time.perf_counter()
     switches = {**REPAIRS, **(repairs or {})}
     if unknown := sorted(set(switches) - set(REPAIRS)):
-        raise UserError(f"unknown repair '{unknown[0]}'; repairs are: {', '.join(REPAIRS)}")
+        raise UserError(f"unknown repair '{unknown[0]}'; the repairs are: {', '.join(REPAIRS)}")
     rng = np.random.default_rng(seed)
     kind = kind or guess_kind(dataset)
     current, given = dataset, np.arange(len(dataset))
     findings: list[Finding] = []
     steps: list[Step] = []
-    pending = np.zeros(0, dtype=np.int64)
+    pending: list[int] = []  # positions in the data set as it was given
     for stage in STAGES:
-        view = View(current, given, rng, kind)
+        view = View(current, given, rng, kind, seed=seed)
         done: list[Step] = []
         drop = np.zeros(len(current), dtype=bool)
         for look in stage:
+            if look is labels.label_errors and not label_errors:
+                continue
             for proposal in look(view):
                 on = switches.get(proposal.finding.name, False)
-                findings.append(dataclasses.replace(proposal.finding, repaired=on and _repairs(proposal)))
-                if on:
-                    done += proposal.steps
-                    drop[proposal.drop] = True
-        current = _apply(current, done, drop & view.droppable)
-        given = given[~(drop & view.droppable)]
+                wanted = [s for s in proposal.steps if on and not _is_last_input(current, [*done, s])]
+                positions = proposal.drop if on else proposal.drop[:0]
+                if len(positions) and not view.has_split and proposal.after_split:
+                    pending += given[positions].tolist()
+                    positions = positions[:0]
+                done += wanted
+                drop[positions] = True
+                repaired = bool(wanted) or bool(len(positions))
+                findings.append(dataclasses.replace(proposal.finding, repaired=repaired))
+        drop &= view.droppable
+        current = _apply(current, done, drop)
+        given = given[~drop]
         steps += done
-    ranked = sorted(findings, key=lambda f: SEVERITIES.index(f.severity))
     return current, Quality(
-        findings=tuple(ranked),
+        findings=_ranked(findings),
         steps=tuple(steps),
         kept=tuple(given.tolist()),
-        drop_if_train=tuple(pending.tolist()),
+        drop_if_train=tuple(np.flatnonzero(np.isin(given, pending)).tolist()),
         seconds=time.perf_counter() - began,
         rows=len(dataset),
         columns=dataset.table.shape[1],
     )
 
 
-def _repairs(proposal: Proposal) -> bool:
-    return bool(proposal.steps) or len(proposal.drop) > 0
+def _is_last_input(dataset: Dataset, steps: Sequence[Step]) -> bool:
+    """Whether the steps would drop everything there is to learn from."""
+    dropped = {s.column for s in steps if s.do == "drop"}
+    return not dataset.arrays and dropped >= set(dataset.table.columns)
 
 
 def _apply(dataset: Dataset, steps: Sequence[Step], drop: np.ndarray) -> Dataset:
     """The data set after column steps, without the rows to drop."""
     table = clean(dataset.table, steps) if steps else dataset.table
+    arrays = clean_arrays(dataset.arrays, steps) if steps else dataset.arrays
     if not drop.any():
-        return dataclasses.replace(dataset, table=table)
+        return dataclasses.replace(dataset, table=table, arrays=arrays)
     keep = np.flatnonzero(~drop)
 
-    def rows(array: np.ndarray | None) -> np.ndarray | None:
+    def kept(array: np.ndarray | None) -> np.ndarray | None:
         return None if array is None else np.asarray(array)[keep]
 
     return dataclasses.replace(
         dataset,
         table=table.iloc[keep].reset_index(drop=True),
         target=dataset.target.iloc[keep].reset_index(drop=True),
-        arrays={name: array[keep] for name, array in dataset.arrays.items()},
-        split=rows(dataset.split),
-        group=rows(dataset.group),
-        time=rows(dataset.time),
+        arrays={name: array[keep] for name, array in arrays.items()},
+        split=kept(dataset.split),
+        group=kept(dataset.group),
+        time=kept(dataset.time),
     )
 
 
+def _ranked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """By severity; of one kind and severity at most ``MOST_PER_NAME`` one by one, the rest summed up in a
+    last one.
+    """
+    out: list[Finding] = []
+    for severity in SEVERITIES:
+        groups: dict[str, list[Finding]] = {}
+        for item in findings:
+            if item.severity == severity:
+                groups.setdefault(item.name, []).append(item)
+        for group in groups.values():
+            out += group[:MOST_PER_NAME]
+            if rest := group[MOST_PER_NAME:]:
+                places = [f.where for f in rest]
+                summed = dataclasses.replace(
+                    rest[0],
+                    count=sum(f.count for f in rest),
+                    where=f"{len(rest)} more columns",
+                    text=f"The same in {len(rest)} more columns: {', '.join(places[:MAX_EXAMPLES])}, ...",
+                    examples=tuple(places[:MAX_EXAMPLES]),
+                    repaired=all(f.repaired for f in rest),
+                    rows=(),
+                )
+                out.append(summed)
+    return tuple(out)
+
+
 def guess_kind(dataset: Dataset) -> Kind:
-    """Classes or values: many different numbers are values, all else is classes."""
-    target = dataset.target.dropna()
-    distinct = int(target.nunique())
-    if pd.api.types.is_float_dtype(target.dtype) and not np.all(
-        np.mod(target.to_numpy(dtype=np.float64), 1) == 0
-    ):
-        return "regression"
-    if pd.api.types.is_numeric_dtype(target.dtype) and distinct > max(20, 0.05 * len(target)):
-        return "regression"
-    return "binary" if distinct <= 2 else "multiclass"
+    """What the target is, judged by the rows that are not test; never raises, as this is where faults are
+    told.
+    """
+    seen = np.arange(len(dataset)) if dataset.split is None else np.flatnonzero(dataset.split != TEST)
+    shown = Dataset(dataset.name, pd.DataFrame(index=range(len(seen))), dataset.target.iloc[seen])
+    try:
+        return infer_kind(shown)[0]
+    except UserError:
+        return "binary" if shown.target.nunique() <= 2 else "multiclass"

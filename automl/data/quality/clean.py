@@ -12,6 +12,7 @@ from automl.data.quality.findings import Step
 from automl.data.quality.parse import (
     column_of,
     floats,
+    fold,
     is_numeric,
     to_date,
     to_number,
@@ -40,6 +41,18 @@ def clean(table: pd.DataFrame, steps: Iterable[Step]) -> pd.DataFrame:
     return out.drop(columns=sorted(dropped)) if dropped else out
 
 
+def clean_arrays(arrays: Mapping[str, np.ndarray], steps: Iterable[Step]) -> dict[str, np.ndarray]:
+    """Arrays with the steps that concern them: infinite values become NaN. The ones given stay as they
+    are.
+    """
+    out = dict(arrays)
+    for step in steps:
+        if step.column in out and step.do == "finite":
+            array = np.asarray(out[step.column])
+            out[step.column] = np.where(np.isinf(array), np.array(np.nan, array.dtype), array)
+    return out
+
+
 def _finite(column: pd.Series, _: tuple[Any, ...]) -> pd.Series:
     if not is_numeric(column):
         column = to_number(column)
@@ -48,6 +61,11 @@ def _finite(column: pd.Series, _: tuple[Any, ...]) -> pd.Series:
 
 def _blank(column: pd.Series, values: tuple[Any, ...]) -> pd.Series:
     return cast(pd.Series, column.where(~column.isin(list(values))))
+
+
+def _fold(column: pd.Series, values: tuple[Any, ...]) -> pd.Series:
+    spelt = {fold(v): v for v in values}
+    return to_text(column).map(lambda v: spelt.get(fold(v), v), na_action="ignore").astype("str")
 
 
 def _clip(column: pd.Series, values: tuple[Any, ...]) -> pd.Series:
@@ -61,5 +79,6 @@ _STEPS: Mapping[str, Callable[[pd.Series, tuple[Any, ...]], pd.Series]] = {
     "placeholder": lambda column, _: without_placeholders(column),  # "?" -> missing
     "finite": _finite,  # infinite -> missing
     "blank": _blank,  # these values -> missing
+    "fold": _fold,  # spellings of one category -> the commonest one in training (values: those)
     "clip": _clip,  # into [lowest, highest]
 }

@@ -16,6 +16,9 @@ REPAIRS: Mapping[str, bool] = {
     "duplicate_rows": True,
     "train_test_overlap": False,
     "label_errors": False,
+    "corrupt_images": False,
+    "corrupt_audio": False,
+    "constant_rows": False,
     # cells
     "placeholder_values": True,
     "numeric_text": True,
@@ -24,6 +27,7 @@ REPAIRS: Mapping[str, bool] = {
     "infinite_values": True,
     "sentinel_values": False,
     "outliers": False,
+    "category_variants": False,
     # columns
     "empty_column": True,
     "constant_column": True,

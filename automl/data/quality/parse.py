@@ -13,9 +13,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-PLACEHOLDERS = frozenset(
-    {"", "?", "na", "n/a", "#n/a", "nan", "null", "nil", "missing", "<na>", "#value!", "#ref!"}
-)
+PLACEHOLDERS = frozenset({"", "?", "na", "n/a", "#n/a", "nan", "null", "nil", "missing", "<na>", "#value!", "#ref!"})
 """Texts (stripped, lower case) that mean "no value". "none", "-" and "unknown" are often a real answer:
 left."""
 
@@ -32,6 +30,12 @@ def column_of(table: pd.DataFrame, name: str) -> pd.Series:
 def floats(column: pd.Series) -> np.ndarray:
     """A numeric or bool column as float64, NaN where missing, shape (rows,)."""
     return cast(Any, column).to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def counts_of(column: pd.Series) -> list[tuple[Any, int]]:
+    """The distinct values, missing ones left out, and how often each stands, most frequent first."""
+    counts = cast(pd.Series, column.value_counts())
+    return [(value, int(count)) for value, count in counts.items() if count > 0]
 
 
 def is_numeric(column: pd.Series) -> bool:
@@ -59,8 +63,6 @@ def number_of(value: object) -> float:
         text = text.replace(",", "")
     elif _DECIMAL_COMMA.fullmatch(text):
         text = text.replace(",", ".")
-    if text.lower().lstrip("+-") in ("nan", "inf", "infinity") or not text.isascii():
-        return float("nan")
     try:
         return float(text)
     except ValueError:
@@ -72,7 +74,11 @@ def to_number(column: pd.Series) -> pd.Series:
     if is_numeric(column):
         return column
     codes, distinct = _distinct(column)
-    return _spread(column, codes, np.array([number_of(v) for v in distinct], dtype=np.float64), np.nan)
+    plain = pd.to_numeric(pd.Series(distinct, dtype=object), errors="coerce")  # most are, and this is fast
+    values = cast(Any, plain).to_numpy(dtype=np.float64, copy=True)
+    for i in np.flatnonzero(np.isnan(values)):
+        values[i] = number_of(distinct[i])
+    return _spread(column, codes, values, np.nan)
 
 
 def dates_of(values: pd.Series, day_first: bool = False) -> pd.Series:
@@ -115,6 +121,11 @@ def without_placeholders(column: pd.Series) -> pd.Series:
 def is_placeholder(value: object) -> bool:
     """Whether a cell is a text that means "no value"."""
     return isinstance(value, str) and value.strip().lower() in PLACEHOLDERS
+
+
+def fold(value: object) -> str:
+    """A category without case, spaces and joining signs; signs that mean something (+, <, .) stay."""
+    return re.sub(r"[\s_-]+", " ", str(value)).strip().casefold()
 
 
 def _distinct(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ class Proposal:
     finding: Finding
     steps: tuple[Step, ...] = ()
     drop: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    after_split: bool = False  # the rows may go from train only: where there is no split yet, they wait
 
 
 class View:
@@ -39,11 +40,14 @@ class View:
         given: np.ndarray,
         rng: np.random.Generator,
         kind: Kind,
+        *,
         max_rows: int = 50_000,
+        seed: int = 0,
     ) -> None:
         self.dataset = dataset
         self.given = given
         self.kind: Kind = kind
+        self.seed = seed
         n = len(dataset)
         split = dataset.split
         self.seen = np.arange(n) if split is None else np.flatnonzero(np.asarray(split) != TEST)
@@ -118,7 +122,3 @@ def share(part: float, whole: float) -> str:
     if percent >= 10 or percent == 0:
         return f"{percent:.0f} %"
     return f"{percent:.1f} %" if percent >= 1 else f"{percent:.2g} %"
-
-
-def enabled(repairs: Mapping[str, bool], name: str) -> bool:
-    return bool(repairs.get(name, False))

@@ -4,11 +4,14 @@ import hydra
 from omegaconf import DictConfig
 
 from experiments.cli import one_line_errors
+from experiments.settings import settings
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> None:
-    hydra.utils.call(cfg.run, cfg)
+    with one_line_errors():
+        settings(cfg)  # a wrong value is told before the heavy imports
+        hydra.utils.call(cfg.run, cfg)
 
 
 if __name__ == "__main__":

@@ -12,17 +12,23 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from automl.errors import UserError
 
+WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
+CONF = Path(__file__).resolve().parents[1] / "conf"
+
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn the errors of Hydra, OmegaConf and the user into one line on stderr."""
-    wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    """Turn the errors of Hydra, OmegaConf and the user into one line on stderr.
+
+    Stands around Hydra's main, for faults of the composition, and inside it, where Hydra would add lines of its own.
+    """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own, longer text and exits itself
     try:
         yield
@@ -30,7 +36,7 @@ def one_line_errors() -> Iterator[None]:
         leave("Stopped. Finished trials are kept; add resume=true to go on.", 130)
     except Exception as error:
         line = explain(error)
-        if wanted or line is None:
+        if WANTS_TRACEBACK or line is None:
             raise
         leave(line, 2)
 
@@ -69,16 +75,20 @@ def explain_key(error: OmegaConfBaseException) -> str:
 
 def explain_text(text: str) -> str:
     """Hydra's own texts, shortened: what could not be found, and the choices."""
-    missing = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
-    options = re.findall(r"^\t+(\S+)$", text.split("Config search path")[0], re.MULTILINE)
-    if missing and options:
+    missing = re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", text)
+    if missing and (options := choices_of(missing[1])):
         near = difflib.get_close_matches(missing[2], options, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         return f"{missing[1]}={missing[2]} is not there.{hint} Choices: {', '.join(options)}."
     needed = re.search(r"You must specify '([^']+)'", text)
-    if needed and options:
+    if needed and (options := choices_of(needed[1])):
         return f"{needed[1]} is missing. Set {needed[1]}=... to one of: {', '.join(options)}."
     return flat(text.split("Config search path")[0])
+
+
+def choices_of(group: str) -> list[str]:
+    """The options of a configuration group: its yaml files."""
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
 
 
 def flat(text: str) -> str:

@@ -26,7 +26,10 @@ class Settings:
 
 
 def settings(cfg: DictConfig) -> Settings:
-    """Raises UserError for a value of the wrong type or out of range."""
+    """Raises UserError for a value that is missing, of the wrong type or out of range."""
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        raise UserError(f"{missing[0]} is missing. Set {missing[0]}=..., or begin with +experiment=quickstart")
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     budget = plain["budget"]
     return Settings(

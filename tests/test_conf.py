@@ -38,15 +38,7 @@ def test_every_option_composes_and_its_targets_exist(group, option):
         overrides = [f"+experiment={option}"]
     else:
         overrides = [f"{group}={option}"]
-    if "experiment" not in group:
-        overrides += [] if group == "data" else ["data=sklearn"]
-    try:
-        cfg = composed(overrides)
-    except Exception as error:
-        if group == "experiment" and "You must specify 'data'" in str(error):
-            cfg = composed([*overrides, "data=sklearn"])
-        else:
-            raise
+    cfg = composed(overrides)
     assert OmegaConf.select(cfg, "seed") == 0
     node = OmegaConf.to_container(cfg, resolve=False)
     found = targets(node, [])
@@ -59,7 +51,7 @@ def test_the_code_and_the_configuration_agree_on_names():
     """A new family, strategy, engine or meta-learner is one Python file and one yaml."""
     for group, folder in (("family", "nas/families"), ("engine", "nas/engines"), ("metalearner", "metalearner")):
         for name in (o for g, o in OPTIONS if g == group):
-            cfg = composed([f"{group}={name}", "data=sklearn"])
+            cfg = composed([f"{group}={name}"])
             node = cfg[group][name] if group == "family" else cfg[group]
             module = node["_target_"].rsplit(".", 1)[0].replace(".", "/")
             assert module.startswith(folder), (group, name, module)

@@ -86,16 +86,13 @@ def _fields(cls: type) -> dict[str, tuple[Any, bool]]:
     hints = get_type_hints(cls)
     missing = dataclasses.MISSING
     return {
-        f.name: (hints[f.name], f.default is missing and f.default_factory is missing)
-        for f in dataclasses.fields(cls)
+        f.name: (hints[f.name], f.default is missing and f.default_factory is missing) for f in dataclasses.fields(cls)
     }
 
 
 def _wrong(where: str, expected: str, value: Any) -> ValueError:
     shown = repr(value)
-    return ValueError(
-        f"{where}: expected {expected}, got {shown if len(shown) <= 80 else shown[:77] + '...'}"
-    )
+    return ValueError(f"{where}: expected {expected}, got {shown if len(shown) <= 80 else shown[:77] + '...'}")
 
 
 def _write(hint: Any, value: Any, where: str) -> Any:

@@ -111,9 +111,7 @@ class Store:
             s = schema.searches.c
             if resume:
                 newest = sa.select(s.id, s.prior, schema.tasks.c.definition).join(schema.tasks)
-                if row := c.execute(
-                    newest.where(s.key == storable(key)).order_by(s.id.desc()).limit(1)
-                ).first():
+                if row := c.execute(newest.where(s.key == storable(key)).order_by(s.id.desc()).limit(1)).first():
                     before = from_json(Task, row.definition)
                     if task_digest(before) != task_digest(task):
                         raise UserError(
@@ -156,9 +154,7 @@ class Store:
                 "finished_at": _now(),
                 "code_version": code_version(),
             }
-            kept = (
-                self._insert(t).values(values).on_conflict_do_nothing(index_elements=["search_id", "number"])
-            )
+            kept = self._insert(t).values(values).on_conflict_do_nothing(index_elements=["search_id", "number"])
             if c.execute(kept.returning(t.c.id)).first() is None:
                 raise ValueError(f"search {search_id} already holds trial number {trial.number}")
 
@@ -226,9 +222,7 @@ class Store:
             rows = c.execute(sa.select(d.id, d.family, d.choices).order_by(d.id)).all()
         used = set(candidate_ids.tolist())
         rows = [r for r in rows if r.id in used]
-        all_choices = json.loads(
-            "[" + ",".join(r.choices for r in rows) + "]"
-        )  # one call: shares the axis names
+        all_choices = json.loads("[" + ",".join(r.choices for r in rows) + "]")  # one call: shares the axis names
         by_id = {r.id: r for r in kept}
         of = [by_id[i] for i in task_ids.tolist()]
         return Runs(
@@ -342,9 +336,7 @@ class Store:
         except exc.DatabaseError as error:
             if isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
                 raise  # a fault of this program
-            raise UserError(
-                f"store {self.name}: {schema.reason(error)}. Mend it, or set store.url=..."
-            ) from error
+            raise UserError(f"store {self.name}: {schema.reason(error)}. Mend it, or set store.url=...") from error
 
     def _task_id(self, c: sa.Connection, task: Task, profile: Profile | None, *, newest: bool = True) -> int:
         """The row of the task, made when missing; locked until the transaction ends.
@@ -377,9 +369,7 @@ class Store:
         look(list(wanted))
         # Sorted: two processes that add the same candidates take PostgreSQL's locks in the same order.
         if missing := sorted(wanted.keys() - found.keys()):
-            rows = [
-                {"digest": x, "family": wanted[x].family, "choices": choices_text(wanted[x])} for x in missing
-            ]
+            rows = [{"digest": x, "family": wanted[x].family, "choices": choices_text(wanted[x])} for x in missing]
             c.execute(self._insert(schema.candidates).on_conflict_do_nothing(), rows)
             look(missing)
         return [found[candidate.id] for candidate in candidates]

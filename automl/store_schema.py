@@ -22,9 +22,7 @@ SCHEMA_VERSION = 1
 BUSY_SECONDS = 60.0
 """How long a writer waits for another process before it gives up."""
 
-_Long = sa.BigInteger().with_variant(
-    Integer, "sqlite"
-)  # SQLite numbers rows by itself only in an INTEGER column
+_Long = sa.BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only in an INTEGER column
 _Real = sa.Double()
 
 metadata = sa.MetaData()
@@ -35,9 +33,7 @@ tasks = Table(
     "tasks",
     metadata,
     Column("id", _Long, primary_key=True),
-    Column(
-        "digest", String(16), nullable=False, unique=True
-    ),  # of what tells two tasks apart: see task_digest
+    Column("digest", String(16), nullable=False, unique=True),  # of what tells two tasks apart: see task_digest
     Column("name", Text, nullable=False, index=True),
     Column("grp", Text, nullable=False),
     Column("definition", Text, nullable=False),  # Task as JSON
@@ -113,9 +109,7 @@ def open_engine(url: str) -> sa.Engine:
             _create(connection, shown)
     except exc.DBAPIError as error:
         engine.dispose()
-        raise UserError(
-            f"store {shown}: {reason(error)}. Check that it can be reached, or set store.url=..."
-        ) from None
+        raise UserError(f"store {shown}: {reason(error)}. Check that it can be reached, or set store.url=...") from None
     except BaseException:
         engine.dispose()
         raise

@@ -1,0 +1,95 @@
+"""Metrics in plain words, with what they are to be compared to."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from automl.metrics import higher_is_better, score, scores
+from automl.types import Kind
+
+NAMES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "log_loss": "Log loss",
+    "roc_auc": "Area under the ROC curve",
+    "f1_macro": "Mean F1",
+    "brier": "Brier score",
+    "ece": "Calibration error",
+    "r2": "Explained variance (R²)",
+    "rmse": "Root mean squared error",
+    "mae": "Mean absolute error",
+}
+
+KINDS = {
+    "binary": "choose one of two classes",
+    "multiclass": "choose one of several classes",
+    "regression": "predict a number",
+}
+
+
+def metric_name(metric: str) -> str:
+    """The metric's name for people; an unknown one as it is."""
+    return NAMES.get(metric, metric)
+
+
+def explain(metric: str, value: float, classes: int) -> str:
+    """One or two sentences on what this value says. Empty for an unknown metric."""
+    percent = f"{100 * value:.1f}"
+    guess = math.log(max(classes, 2))
+    texts = {
+        "accuracy": f"{percent} of 100 rows get the right class.",
+        "balanced_accuracy": f"On average {percent} % of a class's rows are found; rare classes count fully.",
+        "log_loss": f"How surprised the model is by the truth. 0 is perfect, {guess:.2f} is an even guess.",
+        "roc_auc": "The chance that a row of a class is ranked above a row of another. 0.5 is a coin, 1 is perfect.",
+        "f1_macro": "Balance of finding a class and being right when naming it, averaged over classes. 1 is perfect.",
+        "brier": "Squared error of the probabilities. 0 is perfect, less is better.",
+        "ece": f"Stated confidence and share of right answers differ by {percent} points on average.",
+        "r2": f"{percent} % of the target's variance is explained. Always answering the mean gives 0, 1 is perfect.",
+        "rmse": f"Predictions are typically {value:.4g} off, in the target's own unit; large errors weigh more.",
+        "mae": f"Predictions are {value:.4g} off on average, in the target's own unit.",
+    }
+    return texts.get(metric, "")
+
+
+def number(value: float | None) -> str:
+    """A number as people read it: four decimals, or four digits when it is large; a dash when there is
+    none.
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+
+
+def as_metric(metric: str, score_value: float | None) -> float | None:
+    """A trial's score (higher is better) as the metric's own value."""
+    if score_value is None or metric not in NAMES:
+        return score_value
+    return score_value if higher_is_better(metric) else -score_value
+
+
+def without_a_model(kind: Kind, y: np.ndarray, classes: int) -> dict[str, float]:
+    """Every metric of the best constant answer: the class shares, or the mean. ``y`` as in
+    ``automl.metrics``.
+    """
+    if kind == "regression":
+        constant = np.full(len(y), float(np.mean(y)))
+    else:
+        constant = np.tile(np.bincount(y, minlength=classes) / len(y), (len(y), 1))
+    return scores(kind, y, constant)
+
+
+def interval(metric: str, kind: Kind, y: np.ndarray, prediction: np.ndarray) -> tuple[float, float] | None:
+    """95 % of the metric over redrawn rows (percentile bootstrap, Efron 1979): how far another test set
+    may differ.
+
+    None when there are too many rows to redraw them often; the interval is negligible then.
+    """
+    times = min(400, 4_000_000 // max(1, prediction.size))
+    if times < 100:
+        return None
+    rng = np.random.default_rng(0)
+    drawn = [score(metric, kind, y[rows], prediction[rows]) for rows in rng.integers(0, len(y), (times, len(y)))]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return (float(low), float(high)) if higher_is_better(metric) else (float(-high), float(-low))

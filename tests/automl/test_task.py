@@ -1,0 +1,173 @@
+"""Task formulation: kinds, classes, metrics, goals, and the reasons given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from automl.data.dataset import Dataset
+from automl.errors import UserError
+from automl.task import (
+    METRICS,
+    class_names,
+    default_metric,
+    formulate,
+    infer_kind,
+    numeric_target,
+    parse_goal,
+    split_by_target,
+)
+from automl.types import Input, Limits
+
+TABLE = (Input("table", "tabular", (1,), cardinalities=(0,)),)
+
+
+def of(target, name: str = "target", split=None) -> Dataset:
+    target = pd.Series(target, name=name)
+    return Dataset("d", pd.DataFrame({"a": np.arange(len(target))}), target, split=split)
+
+
+def counted(counts: dict) -> np.ndarray:
+    return np.repeat(list(counts), list(counts.values()))
+
+
+def shares(target: np.ndarray, stratified: bool, seed: int = 0) -> np.ndarray:
+    """A fifth as test: of each value, or of all rows."""
+    rng = np.random.default_rng(seed)
+    test = np.zeros(len(target), dtype=bool)
+    for rows in [np.flatnonzero(target == v) for v in np.unique(target)] if stratified else [np.arange(len(target))]:
+        test[rng.choice(rows, len(rows) // 5, replace=False)] = True
+    return np.where(test, "test", "train")
+
+
+RNG = np.random.default_rng(0)
+RATINGS = counted({3: 30, 4: 216, 5: 2138, 6: 2836, 7: 1079, 8: 193, 9: 5})  # wine tasters' grades
+CODES = counted({v: 300 for v in (1, 2, 3, 4, 5, 7)})
+
+KINDS = {
+    "two words": (["yes", "no"] * 20, "binary"),
+    "three words": (["a", "b", "c"] * 20, "multiclass"),
+    "booleans": ([True, False] * 20, "binary"),
+    "two numbers": ([-1, 1] * 20, "binary"),
+    "two fractions": ([0.25, 0.75] * 20, "binary"),
+    "two numbers and gaps": ([0.0, 1.0, None] * 20, "binary"),
+    "digits": (list(range(10)) * 20, "multiclass"),
+    "digits as floats": ([float(i) for i in range(10)] * 20, "multiclass"),
+    "three unequal classes": (counted({1: 5000, 2: 200, 3: 90}), "multiclass"),
+    "136 balanced codes": (np.repeat(np.arange(136), 20), "multiclass"),
+    "77 codes from 1": (np.repeat(np.arange(1, 78), 30), "multiclass"),
+    "fractions": (RNG.normal(size=50), "regression"),
+    "prices": (RNG.integers(5_000, 45_000, 200), "regression"),
+    "ages": (RNG.normal(40, 12, 500).astype(int), "regression"),
+    "rings of a shell": (np.clip(RNG.gamma(9, 1.1, 4000).astype(int), 1, 29), "regression"),
+    "grades": (RATINGS, "regression"),
+    "counts of rare events": (RNG.poisson(6, 3000), "regression"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_kind(name: str) -> None:
+    target, kind = KINDS[name]
+    found, reason = infer_kind(of(target))
+    assert found == kind, reason
+    assert reason and "\n" not in reason
+
+
+def test_the_split_tells_classes_from_measurements() -> None:
+    """Whole numbers with a gap: classes when the split keeps their shares, a quantity when it ignores them."""
+    assert infer_kind(of(CODES, split=shares(CODES, True)))[0] == "multiclass"
+    assert infer_kind(of(CODES, split=shares(CODES, False)))[0] == "regression"
+
+
+def test_the_split_does_not_turn_plain_codes_into_numbers() -> None:
+    digits = np.tile(np.arange(10), 300)
+    assert infer_kind(of(digits, split=shares(digits, False)))[0] == "multiclass"
+
+
+def test_a_target_named_class_holds_classes() -> None:
+    assert infer_kind(of(RATINGS, name="class"))[0] == "multiclass"
+    assert infer_kind(of(RATINGS, name="quality"))[0] == "regression"
+
+
+@given(st.integers(0, 50))
+def test_a_random_split_is_never_called_stratified(seed: int) -> None:
+    assert split_by_target(of(CODES, split=shares(CODES, False, seed))) != "stratified"
+
+
+@given(st.integers(0, 50))
+def test_a_stratified_split_always_is(seed: int) -> None:
+    assert split_by_target(of(CODES, split=shares(CODES, True, seed))) == "stratified"
+
+
+def test_class_names_keep_their_order() -> None:
+    assert class_names(pd.Series([10.0, 2.0, 1.0, None])) == ("1", "2", "10")
+    assert class_names(pd.Series(["level 10", "level 2", "a"])) == ("a", "level 2", "level 10")
+    assert class_names(pd.Series([True, False])) == ("False", "True")
+    assert class_names(pd.Series(["01", "1"])) == ("01", "1")
+
+
+def test_numbers_written_as_text() -> None:
+    prices = of([f"$1,{i:03d}.50" for i in range(40)])
+    assert numeric_target(prices).target.iloc[3] == 1003.5
+    assert infer_kind(numeric_target(prices))[0] == "regression"
+    codes = of(["01", "02", "10"] * 20)
+    assert numeric_target(codes) is codes
+
+
+METRIC = {
+    "balanced": (["a"] * 60 + ["b"] * 40, "accuracy"),
+    "somewhat imbalanced": (["a"] * 85 + ["b"] * 15, "accuracy"),
+    "strongly imbalanced": (["a"] * 950 + ["b"] * 50, "balanced_accuracy"),
+    "one large and one tiny class": (["a"] * 700 + ["b"] * 280 + ["c"] * 20, "balanced_accuracy"),
+    "many classes, one tiny": ([str(i) for i in range(10)] * 50 + ["x"], "accuracy"),
+}
+
+
+@pytest.mark.parametrize("name", METRIC)
+def test_default_metric(name: str) -> None:
+    target, metric = METRIC[name]
+    assert default_metric(of(target), "multiclass")[0] == metric
+
+
+def test_formulate_says_why() -> None:
+    task = formulate(of(["yes", "no"] * 20), TABLE, limits=Limits(latency_ms=5), goal="accuracy >= 0.9")
+    assert (task.kind, task.num_outputs, task.classes, task.metric) == ("binary", 2, ("no", "yes"), "accuracy")
+    assert task.name == task.group == "d"
+    for word in ("kind: binary", "metric: accuracy", "goal: accuracy >= 0.9", "latency_ms at most 5", "input table"):
+        assert any(word in line for line in task.why), task.why
+    assert all("\n" not in line for line in task.why)
+
+
+def test_what_is_asked_wins() -> None:
+    task = formulate(of(RATINGS), TABLE, kind="multiclass", metric="log_loss", name="wine", group="drinks")
+    assert (task.kind, task.num_outputs, task.metric) == ("multiclass", 7, "log_loss")
+    assert (task.name, task.group) == ("wine", "drinks")
+    assert sum("as asked" in line for line in task.why) == 2
+    assert formulate(of([1, 2, 3] * 9), TABLE, kind="regression").classes == ()
+
+
+def test_goal() -> None:
+    goal = parse_goal(" accuracy>=95% ")
+    assert goal is not None and goal.value == 0.95
+    assert goal.met({"accuracy": 0.95}) is True
+    assert goal.met({"accuracy": 0.9}) is False
+    assert goal.met({"r2": 1.0}) is None and goal.met({"accuracy": float("nan")}) is None
+    below = parse_goal("rmse < 3e-1")
+    assert below is not None and below.met({"rmse": 0.2}) and not below.met({"rmse": 0.3})
+    assert parse_goal("") is None
+    for wrong in ("accuracy", "accuracy >= good", "accuracy => 1", "speed > 3", "accuracy >= 0.9; import os"):
+        with pytest.raises(UserError, match="goal"):
+            parse_goal(wrong)
+
+
+@given(st.text(max_size=40))
+def test_any_goal_is_understood_or_refused(text: str) -> None:
+    try:
+        goal = parse_goal(text)
+    except UserError as error:
+        assert "\n" not in str(error).replace(repr(text), "")
+    else:
+        assert goal is None or goal.metric in {*sum(METRICS.values(), ()), "latency_ms", "parameters", "megabytes"}

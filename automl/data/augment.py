@@ -5,7 +5,7 @@ Each modality has one function and three strengths; what they may change is what
 ======== ================================ ==================================== ===================================
 modality light                            medium                               strong
 ======== ================================ ==================================== ===================================
-image    shifts up to 1/16                + rotation, zoom, contrast           + mirror, erased patch
+image    shifts up to 1/16                1/8, rotation, zoom, contrast        + mirror, erased patch
 audio    one mask in time and frequency   two masks each, shift in time        two wide masks each, gain
 series   noise, scale                     + shift in time                      + stretched time
 tabular  5 % of cells from another row    10 %                                 20 %
@@ -35,18 +35,18 @@ def _uniform(shape: Sequence[int], low: float, high: float, like: Tensor, genera
     return torch.rand(tuple(shape), generator=generator, device=like.device) * (high - low) + low
 
 
-def _masked(x: Tensor, axis: int, share: float, count: int, generator: Generator) -> Tensor:
-    """Set ``count`` random stretches along the axis, each up to ``share`` of it, to 0 (Park et al. 2019)."""
+def _stretch(x: Tensor, axis: int, share: float, count: int, generator: Generator) -> Tensor:
+    """Where ``count`` stretches along the axis lie, each up to ``share`` of it; bool, (rows, 1, .., size, ..)."""
     size = x.shape[axis]
     place = torch.arange(size, device=x.device)
-    shape = [len(x)] + [1] * (x.ndim - 1)
-    shape[axis] = size
+    inside = torch.zeros((len(x), size), dtype=torch.bool, device=x.device)
     for _ in range(count):
         width = _uniform((len(x), 1), 0, share * size, x, generator)
         start = _uniform((len(x), 1), 0, 1, x, generator) * (size - width)
-        inside = (place >= start) & (place < start + width)
-        x = x.masked_fill(inside.reshape(shape), 0.0)
-    return x
+        inside |= (place >= start) & (place < start + width)
+    shape = [len(x)] + [1] * (x.ndim - 1)
+    shape[axis] = size
+    return inside.reshape(shape)
 
 
 def _resampled(x: Tensor, position: Tensor, masked: bool) -> Tensor:
@@ -69,49 +69,50 @@ def _resampled(x: Tensor, position: Tensor, masked: bool) -> Tensor:
 
 
 def _image(x: Tensor, of: Input, strength: int, generator: Generator) -> Tensor:
+    if strength == 1:
+        return _shifted(x, generator)
+    x = _moved(x, strength, generator)
+    rows = len(x)
+    x = x * _uniform((rows, 1, 1, 1), 0.8, 1.2, x, generator) + _uniform((rows, 1, 1, 1), -0.2, 0.2, x, generator)
+    if strength == 3:  # one erased patch (Zhong et al. 2017, filled with the mean)
+        patch = _stretch(x, 2, 0.4, 1, generator) & _stretch(x, 3, 0.4, 1, generator)
+        x = x.masked_fill(patch, 0.0)
+    return x
+
+
+def _reach(side: int) -> int:
+    """The largest shift of light strength, in pixels."""
+    return max(1, round(side / 16))
+
+
+def _shifted(x: Tensor, generator: Generator) -> Tensor:
+    """Shifts by whole pixels, edges repeated: nothing is blurred, and a gather is the cheapest way."""
+    rows, channels, height, width = x.shape
+    place = []
+    for side in (height, width):
+        reach = _reach(side)
+        by = torch.randint(-reach, reach + 1, (rows, 1), generator=generator, device=x.device)
+        place.append((torch.arange(side, device=x.device) + by).clamp(0, side - 1))
+    index = (place[0][:, :, None] * width + place[1][:, None, :]).reshape(rows, 1, -1)
+    return x.reshape(rows, channels, -1).gather(2, index.expand(-1, channels, -1)).reshape(x.shape)
+
+
+def _moved(x: Tensor, strength: int, generator: Generator) -> Tensor:
+    """Rotation, zoom, shift and (strong) mirror in one resampling, edges repeated."""
     rows, _, height, width = x.shape
-    turn = (0.0, 0.17, 0.3)[strength - 1]  # radians
-    zoom = (0.0, 0.1, 0.2)[strength - 1]
-    # One affine map for everything that moves: shifts in units of half an image, as affine_grid wants them.
+    turn, zoom = ((0.17, 0.1), (0.3, 0.2))[strength - 2]  # radians; log of the scale
     angle = _uniform((rows,), -turn, turn, x, generator)
     size = torch.exp(_uniform((rows,), -zoom, zoom, x, generator))
     mirror = torch.ones(rows, device=x.device)
     if strength == 3:
         mirror = (_uniform((rows,), 0, 1, x, generator) < 0.5) * 2.0 - 1.0
-    reach = [2 * max(1, round(side / 16 * (1 + (strength > 1)))) / side for side in (width, height)]
-    shift = [_uniform((rows,), -r, r, x, generator) for r in reach]
-    if strength == 1:  # whole pixels: nothing is blurred
-        shift = [(s * side / 2).round() * 2 / side for s, side in zip(shift, (width, height), strict=True)]
-    cos, sin = angle.cos() * size, angle.sin() * size
-    ratio = height / width
-    theta = torch.stack(
-        [
-            torch.stack([cos * mirror, -sin * ratio, shift[0]], 1),
-            torch.stack([sin * mirror / ratio, cos, shift[1]], 1),
-        ],
-        1,
-    )
-    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
-    x = F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    if strength >= 2:
-        contrast = _uniform((rows, 1, 1, 1), 0.8, 1.2, x, generator)
-        x = x * contrast + _uniform((rows, 1, 1, 1), -0.2, 0.2, x, generator)
-    if strength == 3:
-        x = _erased(x, 0.4, generator)
-    return x
-
-
-def _erased(x: Tensor, share: float, generator: Generator) -> Tensor:
-    """One patch with sides up to ``share`` of the image becomes the mean (Zhong et al. 2017, with constant fill)."""
-    inside = torch.ones((), dtype=torch.bool, device=x.device)
-    for axis in (2, 3):
-        size = x.shape[axis]
-        width = _uniform((len(x), 1), 0, share * size, x, generator)
-        start = _uniform((len(x), 1), 0, 1, x, generator) * (size - width)
-        place = torch.arange(size, device=x.device)
-        along = (place >= start) & (place < start + width)
-        inside = inside & (along[:, None, :, None] if axis == 2 else along[:, None, None, :])
-    return x.masked_fill(inside, 0.0)
+    # affine_grid counts in half images, so a turn of an oblong image needs the ratio of its sides.
+    shift_x, shift_y = (_uniform((rows,), -1, 1, x, generator) * 4 * _reach(side) / side for side in (width, height))
+    cos, sin, ratio = angle.cos() * size, angle.sin() * size, height / width
+    to_x = torch.stack([cos * mirror, -sin * ratio, shift_x], 1)
+    to_y = torch.stack([sin * mirror / ratio, cos, shift_y], 1)
+    grid = F.affine_grid(torch.stack([to_x, to_y], 1), list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def _audio(x: Tensor, of: Input, strength: int, generator: Generator) -> Tensor:
@@ -122,8 +123,10 @@ def _audio(x: Tensor, of: Input, strength: int, generator: Generator) -> Tensor:
         x = x.gather(3, place[:, None, None, :].expand_as(x))
     if strength == 3:
         x = x + _uniform((len(x), 1, 1, 1), -0.3, 0.3, x, generator)
+    # Masks in time and frequency (SpecAugment, Park et al. 2019).
     count, share = ((1, 0.1), (2, 0.15), (2, 0.25))[strength - 1]
-    return _masked(_masked(x, 3, share, count, generator), 2, share, count, generator)
+    hidden = _stretch(x, 3, share, count, generator) | _stretch(x, 2, share, count, generator)
+    return x.masked_fill(hidden, 0.0)
 
 
 def _series(x: Tensor, of: Input, strength: int, generator: Generator) -> Tensor:

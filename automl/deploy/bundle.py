@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 MODEL, META = "model.onnx", "meta.json"
 BATCH = 1024
+OURS = frozenset({"format", "task", "code_version", "versions", "created", "files"})
 
 
 class Saveable(Protocol):
@@ -60,6 +61,7 @@ def export(
     from automl.deploy.onnx import write_onnx  # torch: only whoever exports needs it
 
     folder = Path(folder)
+    _check_names(extra or {})
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside the goal, so that the last step is one rename on one file system.
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -76,6 +78,7 @@ def export(
 
 def write_meta(folder: Path, task: Task, more: Mapping[str, Any]) -> None:
     """Write meta.json for the files that lie in the folder now. Raises ValueError for a name that is taken."""
+    _check_names(more)
     meta = {
         "format": FORMAT,
         "task": serial.to_plain(task),
@@ -84,9 +87,6 @@ def write_meta(folder: Path, task: Task, more: Mapping[str, Any]) -> None:
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "files": {f.name: _checksum(f) for f in sorted(folder.iterdir()) if f.is_file() and f.name != META},
     }
-    taken = sorted(meta.keys() & more.keys())
-    if taken:
-        raise ValueError(f"meta.json holds {', '.join(taken)} already")
     text = serial.dumps({**meta, **more}, indent=2) + "\n"
     (folder / META).write_text(text, encoding="utf-8")
 
@@ -167,6 +167,12 @@ class Bundle:
         raise UserError(
             f"an array of shape {rows.shape} does not fit {len(fields)} inputs; send {', '.join(fields[:8])}"
         )
+
+
+def _check_names(more: Mapping[str, Any]) -> None:
+    taken = sorted(OURS & more.keys())
+    if taken:
+        raise ValueError(f"meta.json holds {', '.join(taken)} already")
 
 
 def _size(predictor: nn.Module) -> int:

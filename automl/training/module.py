@@ -117,7 +117,11 @@ class Training(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         # Everything random in an epoch follows from seed and epoch, so a resumed training draws the same numbers.
-        torch.manual_seed(derived_seed(self.seed, self.epoch, "dropout"))
+        # (Not torch.manual_seed: without a GPU in use it queues a call and a stack trace each time, for ever.)
+        seed = derived_seed(self.seed, self.epoch, "dropout")
+        torch.default_generator.manual_seed(seed)
+        if self.where.type == "cuda":
+            torch.cuda.default_generators[self.where.index].manual_seed(seed)
         self.generator.manual_seed(derived_seed(self.seed, self.epoch, "augment"))
         self.rng = np.random.default_rng(derived_seed(self.seed, self.epoch, "mixup"))
 

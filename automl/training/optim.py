@@ -102,11 +102,11 @@ class Schedule:
         if name not in SCHEDULES:
             raise ValueError(f"unknown schedule {name!r}; schedules are: {', '.join(SCHEDULES)}")
         self.factor, self.steps = SCHEDULES[name], max(1, steps)
-        self.groups = optimizer.param_groups
-        self.peaks = [group["lr"] for group in self.groups]
+        self.optimizer = optimizer
+        self.peaks = [group["lr"] for group in optimizer.param_groups]
 
     def set(self, step: int) -> None:
         """Set the rates for step 0, 1, ...: the factor is taken at the middle of the step, so none is wasted at 0."""
         factor = self.factor(min(1.0, (step + 0.5) / self.steps))
-        for group, peak in zip(self.groups, self.peaks, strict=True):
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor

@@ -161,7 +161,7 @@ def _fit(run: Training, epochs: int, device: torch.device) -> None:
         max_epochs=epochs,
         accelerator="cuda" if cuda else "cpu",
         devices=[device.index] if cuda else 1,
-        precision="bf16-mixed" if cuda else "32-true",
+        precision="bf16-mixed" if cuda and torch.cuda.is_bf16_supported() else "32-true",
         barebones=True,  # no logger, checkpoints, bars or sanity checks
         plugins=[LightningEnvironment()],  # one process, also inside a Slurm job
     )

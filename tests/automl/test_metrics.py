@@ -125,7 +125,7 @@ def test_recall_by_class_name():
     ],
 )
 def test_wrong_metric_or_shape_is_refused(metric, kind, y, p):
-    with pytest.raises(ValueError, match="metric|rows"):
+    with pytest.raises(ValueError, match=r"metric|rows"):
         metrics.score(metric, kind, np.array(y), np.array(p))
 
 

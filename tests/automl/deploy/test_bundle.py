@@ -1,0 +1,242 @@
+"""Bundles answer what the networks answer, or are not made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from automl.data.dataset import Dataset
+from automl.data.encode.encoding import Encoding
+from automl.deploy import onnx as graph
+from automl.deploy.bundle import Bundle, export
+from automl.deploy.onnx import ExportMismatch, compare, write_onnx
+from automl.errors import UserError
+from automl.training.predictor import EnsemblePredictor, Predictor, predict
+from automl.types import Input, Task
+
+
+def table(kind: str, rows: int = 60) -> Dataset:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=rows), "b": rng.normal(5, 2, rows), "c": rng.choice(["x", "y"], rows)})
+    target = pd.Series(frame["a"] * 100 + 5000 if kind == "regression" else np.where(frame["a"] > 0, "yes", "no"))
+    return Dataset("toy", frame, target.rename("goal"))
+
+
+def made(kind: str) -> tuple[Task, Encoding, nn.Module, tuple[np.ndarray, ...], Dataset]:
+    """Task, encoding, an ensemble of two untrained networks, encoded rows and the raw data."""
+    dataset = table(kind)
+    encoding = Encoding.fit(dataset, np.arange(len(dataset)), kind=kind)  # type: ignore[arg-type]
+    outputs = 1 if kind == "regression" else 2
+    classes = () if kind == "regression" else ("no", "yes")
+    metric = "r2" if kind == "regression" else "accuracy"
+    task = Task("toy", kind, encoding.inputs, outputs, metric, classes=classes)  # type: ignore[arg-type]
+    columns = encoding.inputs[0].shape[0]
+    torch.manual_seed(0)
+    members = [
+        Predictor(nn.Sequential(nn.Linear(columns, 8), nn.ReLU(), nn.Linear(8, outputs)), task, 5000.0, 100.0)
+        if kind == "regression"
+        else Predictor(nn.Sequential(nn.Linear(columns, 8), nn.ReLU(), nn.Linear(8, outputs)), task)
+        for _ in range(2)
+    ]
+    return task, encoding, EnsemblePredictor(members, [2, 1]), encoding.transform(dataset), dataset
+
+
+@pytest.fixture(scope="module")
+def binary(tmp_path_factory):
+    task, encoding, predictor, inputs, dataset = made("binary")
+    folder = export(tmp_path_factory.mktemp("b") / "bundle", predictor, task, encoding, inputs, {"note": "toy"})
+    return folder, task, predictor, inputs, dataset
+
+
+def test_it_answers_what_torch_answers(binary):
+    folder, task, predictor, inputs, _ = binary
+    bundle = Bundle.load(folder)
+    assert bundle.task == task
+    answers = bundle.predict_encoded(inputs)
+    np.testing.assert_allclose(answers, predict(predictor, inputs), atol=1e-5)
+    np.testing.assert_allclose(bundle.predict_encoded([a[:1] for a in inputs]), answers[:1], atol=1e-5)
+    assert bundle.predict_encoded([a[:0] for a in inputs]).shape == (0, 2)
+
+
+def test_raw_rows_in_every_form(binary):
+    folder, _, predictor, inputs, dataset = binary
+    bundle = Bundle.load(folder)
+    expected = np.array(["no", "yes"], dtype=object)[predict(predictor, inputs).argmax(1)]
+    np.testing.assert_array_equal(bundle.predict(dataset.table), expected)
+    np.testing.assert_array_equal(bundle.predict(dataset.table.to_dict("records")), expected)
+    fields = [f["name"] for f in bundle.encoding.fields]
+    np.testing.assert_array_equal(bundle.predict(dataset.table[fields].to_numpy()), expected)
+    np.testing.assert_allclose(bundle.predict_proba(dataset.table).sum(1), 1, rtol=1e-5)
+    with pytest.raises(UserError, match="does not fit"):
+        bundle.predict(np.zeros((4, 9)))
+
+
+def test_what_meta_says(binary):
+    folder, _, predictor, inputs, _ = binary
+    meta = json.loads((folder / "meta.json").read_text())
+    assert meta["task"]["classes"] == ["no", "yes"]
+    assert meta["agreement"]["rows"] == len(inputs[0])
+    assert 0 <= meta["agreement"]["max_difference"] <= meta["agreement"]["tolerance"] == 1e-4
+    assert meta["parameters"] == sum(p.numel() for p in predictor.parameters())
+    assert meta["note"] == "toy"
+    assert set(meta["files"]) == {p.name for p in folder.iterdir()} - {"meta.json"}
+    assert meta["versions"]["torch"] == torch.__version__.split("+")[0]
+
+
+def test_predicting_needs_no_torch(binary):
+    folder, _, predictor, inputs, dataset = binary
+    code = (
+        "import sys, json, numpy as np; from automl.deploy.bundle import Bundle\n"
+        "p = Bundle.load(sys.argv[1]).predict_proba(json.loads(sys.argv[2]))\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'\n"
+        "print(json.dumps(p.tolist()))"
+    )
+    rows = dataset.table.iloc[:3].to_json(orient="records")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder), str(rows)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(json.loads(done.stdout), predict(predictor, [a[:3] for a in inputs]), atol=1e-5)
+
+
+def test_values_in_their_own_unit_and_an_old_bundle_replaced(tmp_path, capfd):
+    task, encoding, predictor, inputs, dataset = made("regression")
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "old.txt").write_text("old")
+    capfd.readouterr()
+    export(folder, predictor, task, encoding, inputs)
+    assert capfd.readouterr() == ("", ""), "the exporter talks"
+    assert not (folder / "old.txt").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+    bundle = Bundle.load(folder)
+    values = bundle.predict(dataset.table)
+    assert values.shape == (60,)
+    np.testing.assert_allclose(values, predict(predictor, inputs), rtol=1e-6)
+    with pytest.raises(UserError, match="regression"):
+        bundle.predict_proba(dataset.table)
+
+
+class Weird(nn.Module):
+    """Answers something else while it is exported than afterwards."""
+
+    def __init__(self, inner: nn.Module, off: float) -> None:
+        super().__init__()
+        self.inner, self.off = inner, off
+
+    def forward(self, *inputs):
+        out = self.inner(*inputs)
+        return out + self.off if torch.compiler.is_exporting() else out
+
+
+def test_a_graph_that_differs_is_not_exported(tmp_path):
+    task, encoding, predictor, inputs, _ = made("binary")
+    good = tmp_path / "bundle"
+    good.mkdir()
+    (good / "meta.json").write_text("the bundle from before")
+    with pytest.raises(ExportMismatch, match="not exported"):
+        export(good, Weird(predictor, 2e-4), task, encoding, inputs)
+    assert [p.name for p in good.iterdir()] == ["meta.json"]
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+@pytest.mark.parametrize("change", [0.01, float("nan")])
+def test_a_tampered_graph_is_found(binary, tmp_path, change):
+    folder, task, predictor, inputs, _ = binary
+    names = [i.name for i in task.inputs]
+    path = tmp_path / "model.onnx"
+    path.write_bytes((folder / "model.onnx").read_bytes())
+    assert compare(path, predictor, names, inputs).max_difference < 1e-4
+    model = onnx.load(path)
+    weight = next(t for t in model.graph.initializer if len(t.dims) == 2)
+    changed = numpy_helper.to_array(weight) + np.float32(change)
+    weight.CopyFrom(numpy_helper.from_array(changed, weight.name))
+    onnx.save(model, path)
+    with pytest.raises(ExportMismatch, match="differs"):
+        compare(path, predictor, names, inputs)
+
+
+def test_a_changed_file_is_not_loaded(binary, tmp_path):
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    for file in binary[0].iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    Bundle.load(folder)
+    (folder / "model.onnx").write_bytes((folder / "model.onnx").read_bytes() + b"x")
+    with pytest.raises(UserError, match=r"model\.onnx is not the file"):
+        Bundle.load(folder)
+
+
+@pytest.mark.parametrize("meta", [None, "", "{}", "[]", '{"format": 99}', '{"format": 1, "files": {"../x": "0"}}'])
+def test_no_bundle_is_one_clear_line(tmp_path, meta):
+    if meta is not None:
+        (tmp_path / "meta.json").write_text(meta)
+    with pytest.raises(UserError, match="export the model again") as caught:
+        Bundle.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_extra_must_not_hide_what_is_ours(tmp_path):
+    task, encoding, predictor, inputs, _ = made("binary")
+    with pytest.raises(ValueError, match="task"):
+        export(tmp_path / "bundle", predictor, task, encoding, inputs, {"task": "mine"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_large_values_are_compared_as_float32_can(tmp_path):
+    """A target of 10 million with a spread of 1: float32 itself is only exact to 1 there. One row must do."""
+    inputs = (Input("t", "tabular", (3,), cardinalities=(0, 0, 0)),)
+    task = Task("t", "regression", inputs, 1, "r2")
+    predictor = Predictor(nn.Linear(3, 1), task, 1e7, 1.0)
+    rows = np.random.default_rng(0).normal(size=(1, 3)).astype(np.float32)
+    agreement = write_onnx(tmp_path / "m.onnx", predictor, ["t"], [rows])
+    assert agreement.rows == 1
+    assert agreement.tolerance > graph.TOLERANCE
+    with pytest.raises(ValueError, match="rows"):
+        write_onnx(tmp_path / "m.onnx", predictor, ["t"], [rows[:0]])
+
+
+class Net(nn.Module):
+    """A picture, a signal and words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.words = nn.Embedding(20, 4, padding_idx=0)
+        self.head = nn.Linear(10, 3)
+
+    def forward(self, image, series, text):
+        return self.head(torch.cat([self.image(image), series.mean(2), self.words(text).mean(1)], 1))
+
+
+def test_images_series_and_text_in_one_graph(tmp_path):
+    inputs = (
+        Input("picture", "image", (1, 8, 8), mean=(0.5,), std=(0.2,)),
+        Input("signal", "series", (2, 11)),
+        Input("words", "text", (7,), vocabulary=20),
+    )
+    task = Task("t", "multiclass", inputs, 3, "accuracy")
+    rng = np.random.default_rng(0)
+    rows = (
+        rng.integers(0, 256, (300, 1, 8, 8)).astype(np.uint8),
+        rng.normal(size=(300, 2, 11)).astype(np.float32),
+        rng.integers(0, 20, (300, 7)),
+    )
+    agreement = write_onnx(tmp_path / "m.onnx", Predictor(Net(), task), [i.name for i in inputs], rows)
+    assert agreement.rows == graph.ROWS
+    session = graph.onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
+    assert {i.name: (i.shape[1:], i.type) for i in session.get_inputs()} == {
+        "picture": ([1, 8, 8], "tensor(uint8)"),
+        "signal": ([2, 11], "tensor(float)"),
+        "words": ([7], "tensor(int64)"),
+    }
+    assert list(tmp_path.iterdir()) == [tmp_path / "m.onnx"], "weights lie outside the file"

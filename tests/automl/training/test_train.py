@@ -1,0 +1,353 @@
+"""One training: what it reaches, how it ends, and that it can be repeated and gone on with."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from automl import metrics
+from automl.data.dataset import Part
+from automl.training.predictor import Predictor, predict
+from automl.training.refit import joined, refit
+from automl.training.rows import Stretches
+from automl.training.state import TrainingState
+from automl.training.train import Fit, train
+from automl.types import Option
+
+from .toys import DIABETES, DIGITS, Members, diabetes, digits, mlp
+
+FAST: dict[str, Option] = {"learning_rate": 0.003, "batch_size": 64}
+EVERYTHING: dict[str, Option] = FAST | {"ema": True, "mixup": 0.2, "augment": "light", "label_smoothing": 0.1}
+
+
+def run(network: nn.Module | None = None, choices=FAST, epochs: int = 4, seed: int = 0, **more) -> Fit:
+    parts = digits()
+    return train(network or mlp(), DIGITS, *parts, choices, epochs=epochs, seed=seed, device="cpu", **more)
+
+
+def test_it_learns_and_the_fit_holds_together():
+    network = mlp()
+    fit = run(network, epochs=12)
+    _, valid = digits()
+    assert fit.status == "ok", fit.error
+    assert fit.score is not None and fit.score > 0.9
+    assert fit.score == max(fit.curve)
+    assert fit.curve[fit.best_epoch - 1] == fit.score
+    assert fit.epochs == len(fit.curve) == 12
+    assert fit.parameters == sum(p.numel() for p in network.parameters())
+    assert fit.predictions is not None and fit.state is not None
+    assert metrics.score("accuracy", "multiclass", valid.y, fit.predictions) == fit.score
+    # The network was left with the weights of the best epoch.
+    np.testing.assert_allclose(predict(Predictor(network, DIGITS), valid.inputs), fit.predictions, atol=1e-6)
+    fresh = mlp(seed=5)
+    fresh.load_state_dict(fit.state)
+    np.testing.assert_allclose(predict(Predictor(fresh, DIGITS), valid.inputs), fit.predictions, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["mse", "huber", "quantile"])
+def test_regression_is_in_the_target_s_own_unit(loss):
+    parts = diabetes()
+    network = mlp(10, 1)
+    fit = train(network, DIABETES, *parts, FAST | {"loss": loss}, epochs=15, seed=0, device="cpu")
+    assert fit.status == "ok", fit.error
+    assert fit.score is not None and fit.score > 0.3
+    assert fit.predictions is not None and fit.predictions.shape == parts[1].y.shape
+    assert 100 < fit.predictions.mean() < 200
+    again = predict(Predictor(network, DIABETES, fit.mean, fit.std), parts[1].inputs)
+    np.testing.assert_allclose(again, fit.predictions, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "optimizer", "schedule"),
+    [
+        ("cross_entropy", "adamw", "onecycle"),
+        ("focal", "sgd", "constant"),
+        ("class_weighted", "lion", "cosine"),
+    ],
+)
+def test_every_loss_optimizer_and_schedule_learns(loss, optimizer, schedule):
+    fit = run(choices=FAST | {"loss": loss, "optimizer": optimizer, "schedule": schedule, "learning_rate": 0.01})
+    assert fit.status == "ok", fit.error
+    assert fit.score is not None and fit.score > 0.75
+
+
+@pytest.mark.parametrize("augment", ["light", "medium", "strong"])
+def test_every_augmentation_learns(augment):
+    fit = run(choices=FAST | {"augment": augment, "learning_rate": 0.01}, epochs=5)
+    assert fit.status == "ok", fit.error
+    assert fit.score is not None and fit.score > 0.3
+
+
+def test_an_ensemble_inside_the_network():
+    for task, parts, network in (
+        (DIGITS, digits(), Members(64, 10)),
+        (DIABETES, diabetes(), Members(10, 1)),
+    ):
+        fit = train(network, task, *parts, FAST | {"learning_rate": 0.03}, epochs=6, seed=0, device="cpu")
+        assert fit.status == "ok", fit.error
+        assert fit.predictions is not None and len(fit.predictions) == len(parts[1])
+        assert fit.score is not None and fit.score > 0.3
+
+
+@pytest.mark.parametrize("choices", [FAST, EVERYTHING])
+def test_same_seed_same_result(choices):
+    first, second, other = run(choices=choices), run(choices=choices), run(choices=choices, seed=1)
+    assert first.curve == second.curve
+    assert first.predictions is not None and other.predictions is not None
+    np.testing.assert_array_equal(first.predictions, second.predictions)
+    assert np.abs(first.predictions - other.predictions).max() > 0
+
+
+def test_the_caller_s_random_numbers_are_left_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    network = mlp(seed=0)
+    torch.manual_seed(3)
+    run(network, epochs=1)
+    assert torch.equal(torch.rand(4), expected)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lion"])
+def test_stopping_and_going_on_is_as_not_stopping(optimizer):
+    choices = EVERYTHING | {"optimizer": optimizer}
+    whole = run(choices=choices, epochs=6)
+    first = run(choices=choices, epochs=2, horizon=6)
+    assert first.resume is not None
+    # Through bytes and into a network with other weights: the state alone must be enough.
+    state = TrainingState.from_bytes(first.resume.to_bytes())
+    rest = run(mlp(seed=9), choices=choices, epochs=6, start=state)
+    assert first.curve == whole.curve[:2]
+    assert rest.curve == whole.curve
+    assert rest.predictions is not None and whole.predictions is not None
+    np.testing.assert_array_equal(rest.predictions, whole.predictions)
+    assert rest.best_epoch == whole.best_epoch
+
+
+def test_going_on_without_anything_better_keeps_the_best():
+    good = run(epochs=8)
+    assert good.resume is not None
+    # A ruinous rate: nothing after the start is as good.
+    worse = run(mlp(seed=9), choices=FAST | {"learning_rate": 3.0, "clip": 0.0}, epochs=10, start=good.resume)
+    assert worse.status == "ok", worse.error
+    assert (worse.score, worse.best_epoch) == (good.score, good.best_epoch)
+    assert worse.predictions is not None and good.predictions is not None
+    np.testing.assert_allclose(worse.predictions, good.predictions, atol=1e-6)
+
+
+def test_a_start_that_is_long_enough_is_not_trained_further():
+    good = run(epochs=2)
+    again = run(mlp(seed=9), epochs=2, start=good.resume)
+    assert (again.status, again.curve, again.score) == ("ok", good.curve, good.score)
+    np.testing.assert_allclose(again.predictions, good.predictions, atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_a_start_of_another_network_fails():
+    good = run(epochs=1)
+    other = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    fit = run(other, epochs=2, start=good.resume)
+    assert fit.status == "failed"
+    assert "RuntimeError" in fit.error
+
+
+@pytest.mark.parametrize("data", [b"", b"12345678", b"\x05\0\0\0\0\0\0\0{}xxx", b"\xff" * 40])
+def test_a_broken_state_is_refused(data):
+    with pytest.raises(ValueError, match="not a training state"):
+        TrainingState.from_bytes(data)
+
+
+def test_the_best_epoch_is_kept_not_the_last():
+    rates = FAST | {"learning_rate": 0.3, "schedule": "onecycle", "clip": 0.0}
+    network = mlp()
+    fit = run(network, choices=rates, epochs=8)
+    _, valid = digits()
+    assert fit.status == "ok"
+    assert metrics.score("accuracy", "multiclass", valid.y, predict(Predictor(network, DIGITS), valid.inputs)) == max(
+        fit.curve
+    )
+
+
+class NotANumber(nn.Module):
+    """Answers NaN from its ``after``-th training step on."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.inner, self.left = mlp(), after
+
+    def forward(self, x):
+        self.left -= self.training
+        return self.inner(x) * (math.nan if self.left < 0 else 1.0)
+
+
+def test_nan_is_divergence():
+    at_once = run(NotANumber(0))
+    later = run(NotANumber(25))  # ten steps in an epoch
+    assert (at_once.status, at_once.curve, at_once.score) == ("diverged", (), None)
+    assert (later.status, len(later.curve), later.score, later.epochs) == ("diverged", 2, None, 2)
+    assert "epoch 3" in later.error and "\n" not in later.error
+
+
+def test_infinite_rate_diverges():
+    fit = run(choices=FAST | {"learning_rate": 1e30, "optimizer": "sgd", "clip": 0.0}, epochs=3)
+    assert fit.status == "diverged"
+
+
+class Slow(nn.Module):
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.inner, self.seconds = mlp(), seconds
+
+    def forward(self, x):
+        time.sleep(self.seconds if self.training else 0)
+        return self.inner(x)
+
+
+def test_out_of_time_before_the_first_epoch():
+    began = time.monotonic()
+    fit = run(Slow(0.1), epochs=1000, seconds=0.3)
+    assert (fit.status, fit.score, fit.resume) == ("timeout", None, None)
+    assert fit.error
+    assert time.monotonic() - began < 2
+
+
+def test_out_of_time_after_an_epoch_is_what_was_reached():
+    network = Slow(0.01)
+    fit = run(network, epochs=1000, seconds=1.0)
+    assert fit.status == "ok"
+    assert 1 <= fit.epochs < 1000
+    assert fit.score == max(fit.curve)
+    assert fit.resume is None
+    _, valid = digits()
+    np.testing.assert_allclose(predict(Predictor(network, DIGITS), valid.inputs), fit.predictions, atol=1e-6)  # type: ignore[arg-type]
+
+
+class Raising(nn.Module):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.inner, self.error = mlp(), error
+
+    def forward(self, x):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (RuntimeError("shapes\ndo not fit"), "failed"),
+        (KeyError("x"), "failed"),
+        (MemoryError(), "oom"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "oom"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "oom"),
+    ],
+)
+def test_whatever_goes_wrong_is_a_status(error, status):
+    fit = run(Raising(error))
+    assert fit.status == status
+    assert fit.error.startswith(type(error).__name__)
+    assert "\n" not in fit.error and "test_train.py" in fit.error
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"optimizer": "adam"}, {"schedule": "linear"}, {"loss": "mse"}, {"augment": "heavy"}]
+)
+def test_an_unknown_option_fails_and_names_the_known(wrong):
+    fit = run(choices=FAST | wrong)
+    assert fit.status == "failed"
+    assert "are: " in fit.error
+
+
+def test_ctrl_c_is_not_swallowed():
+    handler = signal.getsignal(signal.SIGINT)
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        run(Slow(0.02), epochs=1000, seconds=30)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_it_stops_early_when_nothing_improves():
+    fit = run(choices=FAST | {"learning_rate": 1e-12, "patience": 2}, epochs=50)
+    assert fit.status == "ok"
+    # Running statistics of the batch norm still improve the first epochs a little.
+    assert fit.epochs == fit.best_epoch + 2 < 50
+
+
+def test_the_caller_can_stop_it():
+    seen: list[tuple[int, float]] = []
+
+    def on_epoch(epoch: int, score: float) -> bool:
+        seen.append((epoch, score))
+        return epoch < 3
+
+    fit = run(epochs=10, on_epoch=on_epoch)
+    assert (fit.status, fit.epochs) == ("ok", 3)
+    assert seen == list(zip((1, 2, 3), fit.curve, strict=True))
+    assert fit.resume is not None and fit.resume.epoch == 3
+
+
+def test_read_only_rows_of_shared_memory():
+    parts = [Part(tuple(a.copy() for a in p.inputs), p.y.copy(), p.rows) for p in digits()]
+    for p in parts:
+        for array in (*p.inputs, p.y):
+            array.setflags(write=False)
+    fit = train(mlp(), DIGITS, parts[0], parts[1], EVERYTHING, epochs=1, seed=0, device="cpu")
+    assert fit.status == "ok", fit.error
+
+
+def test_the_terminal_stays_quiet(capfd, recwarn):
+    run(epochs=1)
+    assert capfd.readouterr() == ("", "")
+    assert not [w for w in recwarn if "lightning" in w.filename]
+
+
+@pytest.mark.parametrize(("rows", "batch"), [(1001, 500), (600, 64), (5, 64), (129, 128)])
+def test_batches_are_near_equal_and_cover_every_row(rows, batch):
+    loader = Stretches(rows, batch, seed=0, epoch=lambda: 0)
+    stretches = list(loader)
+    batches = [b for stretch in stretches for b in stretch]
+    assert len(stretches) == len(loader)
+    assert len(batches) == loader.steps == math.ceil(rows / batch)
+    assert max(map(len, batches)) - min(map(len, batches)) <= 1
+    assert max(map(len, batches)) <= batch
+    assert torch.cat(batches).sort().values.tolist() == list(range(rows))
+
+
+def test_refit_trains_on_both_parts_to_the_best_epoch():
+    parts = digits()
+    first = run(epochs=5)
+    network = mlp()
+    again = refit(network, DIGITS, *parts, FAST, first, horizon=5, seed=0, device="cpu")
+    assert (again.status, again.score, again.predictions) == ("ok", None, None)
+    assert again.epochs == again.best_epoch == first.best_epoch
+    both = joined(*parts)
+    assert len(both) == 800 and both.rows.tolist() == list(range(800))
+    assert metrics.accuracy(both.y, predict(Predictor(network, DIGITS), both.inputs)) > 0.7
+    assert again.state is not None
+    np.testing.assert_array_equal(again.state["1.weight"], network.state_dict()["1.weight"])
+
+
+def test_refit_without_enough_time_says_so():
+    parts = digits()
+    first = run(epochs=2)
+    cut = refit(Slow(0.05), DIGITS, *parts, FAST, dataclasses.replace(first, best_epoch=100), horizon=100, seed=0,
+                seconds=0.2, device="cpu")  # fmt: skip
+    assert cut.status == "timeout"
+
+
+@pytest.mark.gpu
+def test_on_a_gpu():
+    network = mlp()
+    fit = train(network, DIGITS, *digits(), EVERYTHING, epochs=10, seed=0, device="cuda")
+    assert fit.status == "ok", fit.error
+    assert fit.score is not None and fit.score > 0.8
+    assert all(p.device.type == "cpu" for p in network.parameters())
+    more = train(mlp(), DIGITS, *digits(), EVERYTHING, epochs=12, seed=0, device="cuda", start=fit.resume)
+    assert more.status == "ok" and more.curve[:10] == fit.curve

@@ -49,14 +49,14 @@ def split(
         test, rest = rows[given == TEST], rows[given != TEST]
         why.append(f"test: the {len(test):,} rows that are given as test")
     else:
-        test, rest, how = _draw(dataset, rows, test_share, kind, rng)
+        test, rest, how = _draw(dataset, rows, test_share, kind, rng, 2)
         why.append(f"test: {len(test):,} rows ({test_share:.0%}), {how}")
     if given is not None and (given[rest] == VALID).any():
         valid, train = rest[given[rest] == VALID], rest[given[rest] != VALID]
         why.append(f"validation: the {len(valid):,} rows that are given as valid")
     else:
         share = valid_share or default_valid_share(dataset, rest, kind)
-        valid, train, how = _draw(dataset, rest, share, kind, rng)
+        valid, train, how = _draw(dataset, rest, share, kind, rng, 1)
         why.append(f"validation: {len(valid):,} of {len(rest):,} training rows ({share:.0%}), {how}")
     for part, found in ((TRAIN, train), (VALID, valid), (TEST, test)):
         if len(found) == 0:
@@ -126,15 +126,15 @@ def _advised_folds(dataset: Dataset, rows: np.ndarray, kind: Kind) -> int:
 
 
 def _draw(
-    dataset: Dataset, rows: np.ndarray, share: float, kind: Kind, rng: np.random.Generator
+    dataset: Dataset, rows: np.ndarray, share: float, kind: Kind, rng: np.random.Generator, leave: int
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """(drawn, left, how)."""
+    """(drawn, left, how). ``leave``: groups that must be left."""
     if dataset.time is not None:
         ordered = rows[np.argsort(dataset.time[rows], kind="stable")]
         cut = len(ordered) - max(1, round(share * len(ordered)))
         return ordered[cut:], ordered[:cut], "the latest by the time column"
     if dataset.group is not None:
-        return (*_draw_groups(dataset, rows, share, rng), "whole groups")
+        return (*_draw_groups(dataset, rows, share, rng, leave), "whole groups")
     strata = _strata(dataset, rows, kind)
     drawn = _draw_strata(strata, share, rng)
     how = "stratified by target quantile" if kind == "regression" else "stratified by class"
@@ -170,26 +170,25 @@ def _draw_strata(strata: np.ndarray, share: float, rng: np.random.Generator) -> 
 
 
 def _draw_groups(
-    dataset: Dataset, rows: np.ndarray, share: float, rng: np.random.Generator
+    dataset: Dataset, rows: np.ndarray, share: float, rng: np.random.Generator, leave: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Whole groups in random order until the share is reached as nearly as possible."""
+    """Whole groups in random order, each when it brings the share nearer; at least ``leave`` groups are not drawn."""
     assert dataset.group is not None
     codes, names = pd.factorize(dataset.group[rows])
-    if (codes < 0).any():
-        codes = np.where(codes < 0, codes.max() + 1 + np.cumsum(codes < 0), codes)  # no group: a group of one
+    codes = np.where(codes < 0, codes.max() + np.cumsum(codes < 0), codes)  # no group: a group of its own
     count = int(codes.max()) + 1
-    if count < 2:
-        raise UserError(f"the group column holds one group ({names[0]!r}) only; it needs at least 3 to split")
+    if count <= leave:
+        shown = ", ".join(repr(str(n)) for n in names[:3])
+        raise UserError(f"the group column holds {count} groups only ({shown}); it needs at least 3 to split")
     sizes = np.bincount(codes, minlength=count)
     wanted, got = share * len(rows), 0
     drawn = np.zeros(count, dtype=bool)
     for g in rng.permutation(count):
-        if got and abs(got + sizes[g] - wanted) >= abs(got - wanted):
-            continue
-        if drawn.sum() == count - 1:
-            break
-        drawn[g] = True
-        got += sizes[g]
+        if drawn.sum() < count - leave and abs(got + sizes[g] - wanted) < abs(got - wanted):
+            drawn[g] = True
+            got += sizes[g]
+    if not drawn.any():
+        drawn[int(sizes.argmin())] = True
     mask = drawn[codes]
     return rows[mask], rows[~mask]
 

@@ -2,9 +2,9 @@
 
     python -m experiments.bench data --root FOLDER
 
-The folder holds NAME.json (modality, task, n_classes, file) beside NAME.csv.gz or NAME.npz. A line per set: kind, classes,
-modality, rows, findings, seconds; a last line of totals. Exit status 1 when a set fails to load, or its kind, modality or
-number of classes differs. Sounds that come as spectrograms may be taken for images.
+The folder holds NAME.json (modality, task, n_classes, file) beside NAME.csv.gz or NAME.npz. A line per set: kind,
+classes, modality, rows, findings, seconds; a last line of totals. Exit status 1 when a set fails to load, or its kind,
+modality or number of classes differs. Sounds that come as spectrograms may be taken for images.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def shares(target: np.ndarray, stratified: bool, seed: int = 0) -> np.ndarray:
 
 RNG = np.random.default_rng(0)
 RATINGS = counted({3: 30, 4: 216, 5: 2138, 6: 2836, 7: 1079, 8: 193, 9: 5})  # wine tasters' grades
-CODES = counted({v: 300 for v in (1, 2, 3, 4, 5, 7)})
+CODES = counted(dict.fromkeys((1, 2, 3, 4, 5, 7), 300))
 
 KINDS = {
     "two words": (["yes", "no"] * 20, "binary"),

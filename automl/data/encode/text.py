@@ -54,7 +54,7 @@ class TextEncoder:
             lengths[i] = len(tokens)
         kept = sorted((t for t, n in counts.items() if n > 1), key=lambda t: (-counts[t], t))[:MAX_VOCABULARY]
         overflow = len(counts) - len(kept)
-        buckets = int(2 ** np.clip(np.ceil(np.log2(max(overflow, 1) / 8 + 1)), 4, 12))
+        buckets = int(2 ** np.clip(np.ceil(np.log2(max(overflow, 1) / 2 + 1)), 4, 13))
         length = int(np.clip(np.quantile(lengths, 0.99) if len(lengths) else 1, 4, MAX_LENGTH))
         return cls(name, characters, length, buckets, kept)
 

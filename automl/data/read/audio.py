@@ -23,14 +23,14 @@ HOP = 256  # samples: 16 ms
 MELS = 64
 LOUDEST, FLOOR = 0.0, -80.0  # dB relative to the loudest point of the clip
 MAX_SECONDS = 600.0
+# Unknown chunks are harmless. Set once, as filters cannot change safely in threads.
+warnings.filterwarnings("ignore", category=scipy.io.wavfile.WavFileWarning)
 
 
 def decode_wav(content: bytes | Path, *, place: str) -> np.ndarray:
     """Mono float32 samples at ``RATE``, in [-1, 1]. Raises UserError for what is no wav, empty, or over 10 minutes."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scipy warns of unknown chunks, which are harmless
-            rate, samples = scipy.io.wavfile.read(io.BytesIO(content) if isinstance(content, bytes) else content)
+        rate, samples = scipy.io.wavfile.read(io.BytesIO(content) if isinstance(content, bytes) else content)
     except (ValueError, OSError, EOFError, struct.error, TypeError, IndexError, ZeroDivisionError) as error:
         raise UserError(f"{place} is no readable wav: {short(str(error))}; save it as PCM wav or remove it") from error
     if samples.size == 0 or rate <= 0:

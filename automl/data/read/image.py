@@ -15,6 +15,8 @@ from automl.errors import UserError
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 # A 100-megapixel picture is 300 MB in memory; a small file that claims more is a bomb.
 MAX_PIXELS = 100_000_000
+# PIL warns of large pictures; here they are refused in words. Set once, as filters cannot change safely in threads.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def decode_image(content: bytes | Path, *, place: str, mode: str = "RGB") -> np.ndarray:
@@ -23,17 +25,17 @@ def decode_image(content: bytes | Path, *, place: str, mode: str = "RGB") -> np.
     Turned as its EXIF says. Raises UserError for what is no picture, is cut off, or claims more than 100 megapixels.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise UserError(
-                        f"{place} claims {image.width:,} x {image.height:,} pixels, more than {MAX_PIXELS:,}; "
-                        "shrink it or remove it"
-                    )
-                image.draft("RGB", (2048, 2048))
-                turned = ImageOps.exif_transpose(image)
-                return np.asarray(turned.convert(mode))
+        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise UserError(
+                    f"{place} claims {image.width:,} x {image.height:,} pixels, more than {MAX_PIXELS:,}; "
+                    "shrink it or remove it"
+                )
+            image.draft("RGB", (2048, 2048))  # a large jpeg is read at a half or a quarter: much faster
+            turned = ImageOps.exif_transpose(image)
+            if turned.mode.startswith("I;16"):  # PIL would cut 16 bits off instead of scaling them
+                turned = Image.fromarray((np.asarray(turned) / 257).astype(np.uint8))
+            return np.asarray(turned.convert(mode))
     except UserError:
         raise
     except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import time
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -164,10 +163,8 @@ def _keep(content: bytes, folder: Path, number: int, seen: list[int]) -> tuple[P
     """Write the picture unless it is broken, tiny or known: (file or None, why it was left out)."""
     try:
         pixels = decode_image(content, place="picture")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content)) as opened:
-                ending = _FORMATS.get(opened.format or "")
+        with Image.open(io.BytesIO(content)) as opened:
+            ending = _FORMATS.get(opened.format or "")
     except UserError:
         return None, "is no readable picture"
     if ending is None:

@@ -28,6 +28,7 @@ from automl.types import Limits
 
 from .files import picture, png_bomb, sound, table
 
+pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 Make = Callable[[Path], Any]
 
 

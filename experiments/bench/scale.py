@@ -1,0 +1,118 @@
+"""Loads, checks, splits and encodes a large csv, and measures seconds and peak memory.
+
+    python -m experiments.bench scale [--rows 1000000] [--columns 50]
+
+The csv is made first (numbers, whole numbers, categories with few and many values, dates; 2 % missing), and removed.
+The work is done in a process of its own, so that its peak memory is its own. Exit status 1 when the peak reaches the
+limit (4 GiB).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from automl.data.progress import Progress
+
+GIB = 1 << 30
+_BLOCK = 50_000
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m experiments.bench scale", description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--columns", type=int, default=50, help="the target included")
+    parser.add_argument("--limit-gib", type=float, default=4.0)
+    parser.add_argument("--no-check", action="store_true", help="without the quality report")
+    parser.add_argument("--work", type=Path, help="measure this csv in this process (used by the benchmark itself)")
+    options = parser.parse_args(argv)
+    if options.work:
+        print(json.dumps(measure(options.work, check=not options.no_check)))
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "large.csv"
+        write_csv(path, options.rows, options.columns)
+        size = path.stat().st_size
+        print(f"{options.rows:,} rows x {options.columns} columns, {size / 1e6:,.0f} MB of csv", flush=True)
+        command = [sys.executable, "-m", "experiments.bench", "scale", "--work", str(path)]
+        done = subprocess.run(
+            [*command, *(["--no-check"] if options.no_check else [])], stdout=subprocess.PIPE, text=True, check=False
+        )
+    if done.returncode:
+        print(f"the measured process ended with {done.returncode}", file=sys.stderr)
+        return 1
+    found = json.loads(done.stdout.splitlines()[-1])
+    for stage, seconds in found["seconds"].items():
+        print(f"{stage:<10} {seconds:8.1f} s")
+    print(f"{'total':<10} {sum(found['seconds'].values()):8.1f} s")
+    print(f"encoded    {found['encoded_gib']:8.2f} GiB in {found['shape'][0]} columns")
+    print(f"peak       {found['peak_gib']:8.2f} GiB (limit {options.limit_gib:g})")
+    return 0 if found["peak_gib"] < options.limit_gib else 1
+
+
+def measure(path: Path, *, check: bool) -> dict:
+    """Seconds per stage, peak memory of this process in GiB, and the encoded size."""
+    from automl.data.prepare import prepare
+    from automl.data.sources.file import FileSource
+
+    began = time.monotonic()
+    dataset = FileSource(str(path), target="target").load()
+    loaded = time.monotonic()
+    prepared = prepare(dataset, check=check)
+    ended = time.monotonic()
+    checking = prepared.quality.seconds if prepared.quality else 0.0
+    parts = (prepared.parts.train, prepared.parts.valid, prepared.parts.test)
+    return {
+        "seconds": {"load": loaded - began, "check": checking, "encode": ended - loaded - checking},
+        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB,
+        "encoded_gib": sum(a.nbytes for p in parts for a in p.inputs) / GIB,
+        "shape": prepared.task.inputs[0].shape,
+    }
+
+
+def write_csv(path: Path, rows: int, columns: int, seed: int = 0) -> None:
+    """A csv of mixed columns, written in blocks."""
+    rng = np.random.default_rng(seed)
+    with Progress(f"writing {path.name}", rows) as progress, pa.OSFile(str(path), "wb") as file:
+        writer = None
+        for start in range(0, rows, _BLOCK):
+            table = _block(rng, min(_BLOCK, rows - start), columns, start)
+            writer = writer or pyarrow.csv.CSVWriter(file, table.schema)
+            writer.write_table(table)
+            progress.advance(table.num_rows)
+        if writer:
+            writer.close()
+
+
+def _block(rng: np.random.Generator, rows: int, columns: int, start: int) -> pa.Table:
+    cities = np.array([f"city {i}" for i in range(20)])
+    shops = np.array([f"shop-{i:05d}" for i in range(20_000)])
+    made: dict[str, pa.Array] = {}
+    x = rng.standard_normal((rows, columns)).round(5)
+    for i in range(columns - 1):
+        gone = rng.random(rows) < 0.02
+        match i % 10:
+            case 7:
+                values = pa.array(rng.integers(0, 1000, rows), mask=gone)
+            case 8:
+                values = pa.array(
+                    cities[rng.integers(0, 20, rows)] if i < 20 else shops[rng.integers(0, 20_000, rows)], mask=gone
+                )
+            case 9:
+                days = np.datetime64("2015-01-01") + rng.integers(0, 3000, rows).astype("timedelta64[D]")
+                values = pa.array(days.astype("datetime64[s]").astype(str), mask=gone)
+            case _:
+                values = pa.array(x[:, i], mask=gone)
+        made[f"c{i}"] = values
+    made["target"] = pa.array(np.where(x[:, 0] + x[:, 1] + rng.standard_normal(rows) > 0, "yes", "no"))
+    return pa.table(made)

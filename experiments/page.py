@@ -131,10 +131,13 @@ def page(title: str, body: Iterable[object]) -> str:
 <meta name="color-scheme" content="light dark">
 <title>{esc(title)}</title>
 <style>{_asset("report.css")}</style>
+<noscript><style>figure {{ display: none; }}</style></noscript>
 </head>
 <body>
+<main>
 <noscript><p class="note">The plots need JavaScript; the text and the tables do not.</p></noscript>
-<main>{content}</main>
+{content}
+</main>
 {scripts}
 </body>
 </html>

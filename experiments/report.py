@@ -178,7 +178,7 @@ def _data(known: Mapping[str, Any], quality: Any, profile: Profile | None) -> Ht
     if findings:
         rows = [
             (
-                tag("span", f.severity, class_="badge bad" if f.severity in ("error", "high", "severe") else "badge"),
+                tag("span", f.severity, class_="badge bad" if f.severity == "error" else "badge"),
                 tag("code", f.where),
                 f"{f.count:,}",
                 f.text,

@@ -161,6 +161,11 @@ def test_it_opens_offline_and_only_its_own_script_runs(tmp_path):
     assert read.open == []
 
 
+def test_without_javascript_the_plots_leave_no_holes(tmp_path):
+    text, _ = report(tmp_path)
+    assert "<noscript><style>figure { display: none; }</style></noscript>" in text
+
+
 def test_figures_are_what_plotly_takes(tmp_path):
     _, read = report(tmp_path)
     assert len(read.figures) == 5  # two search curves, learning curves, confusion, calibration

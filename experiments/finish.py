@@ -122,7 +122,8 @@ def nothing_worked(trials: Sequence[Trial]) -> str:
     """Why there is no model, in one line."""
     if not trials:
         return "the budget ended before a single training did. Raise budget.seconds or budget.trials."
-    (status, error), count = Counter((t.status, t.error) for t in trials).most_common(1)[0]
+    status, count = Counter(t.status for t in trials).most_common(1)[0]
+    error = next(t.error for t in trials if t.status == status)
     return (
         f"none of {len(trials)} trainings succeeded; {count} of them {status}: {error}. "
         "Raise the budget or the limits, or set family=[...]"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from automl.data.columns import as_date
+from automl.data.encode.number import soft_clip
 
 DAY = 86_400.0  # seconds
 
@@ -61,7 +62,7 @@ class DateColumn:
         missing = np.isnat(dates)
         filled = np.where(missing, np.datetime64(int(self.center), "s"), dates)
         z = (filled.astype(np.float64) - self.center) / self.scale
-        columns = [z / np.sqrt(1 + (z / 3) ** 2)]
+        columns = [soft_clip(z)]
         if self.flag:
             columns.append(missing.astype(np.float64))
         phases = _phases(filled)

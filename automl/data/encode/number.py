@@ -89,8 +89,7 @@ class NumberColumn:
         if self.knots:
             scaled = np.interp(filled, self.knots, self.heights)
         else:
-            z = (filled - self.center) / self.scale
-            scaled = z / np.sqrt(1 + (z / 3) ** 2)
+            scaled = soft_clip((filled - self.center) / self.scale)
         out = np.empty((len(values), len(self.cardinalities)), dtype=np.float32)
         out[:, 0] = scaled
         if self.flag:
@@ -103,6 +102,12 @@ class NumberColumn:
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+
+def soft_clip(z: np.ndarray) -> np.ndarray:
+    """z / sqrt(1 + (z/3)^2), without overflow: near 0 as it is, never past 3."""
+    z = np.clip(z, -1e12, 1e12)
+    return z / np.hypot(1, z / 3)
 
 
 def _quantiles(known: np.ndarray) -> tuple[list[float], list[float]]:

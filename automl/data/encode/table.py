@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ class TableEncoder:
 
     columns: tuple[Column, ...]
     name: str = "table"
-    why: tuple[str, ...] = ()
+    why: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def fit(cls, train: pd.DataFrame, kinds: Mapping[str, ColumnKind]) -> TableEncoder:

@@ -16,9 +16,8 @@ from typing import Any
 
 from experiments.plots import Figure
 
-
 # Control characters and halves of surrogate pairs have no place in a document.
-_NO_HTML = {i: "\ufffd" for i in (*range(9), *range(11, 32), 127, *range(0xD800, 0xE000))}
+_NO_HTML = dict.fromkeys((*range(9), *range(11, 32), 127, *range(55296, 57344)), "�")
 
 
 class Html(str):

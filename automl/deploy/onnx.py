@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from automl.training.predictor import predict
 from automl.training.rows import as_tensor
@@ -36,6 +36,17 @@ class Agreement:
     tolerance: float
 
 
+class _Graph(nn.Module):
+    """Any predictor as one that takes ``*inputs``, which is what the exporter has to be told the shapes of."""
+
+    def __init__(self, predictor: nn.Module) -> None:
+        super().__init__()
+        self.predictor = predictor
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.predictor(*inputs)
+
+
 def write_onnx(path: Path, predictor: nn.Module, names: Sequence[str], inputs: Sequence[np.ndarray]) -> Agreement:
     """Write the graph and check it. Every input's first axis is free; the output's name is ``prediction``.
 
@@ -51,12 +62,12 @@ def write_onnx(path: Path, predictor: nn.Module, names: Sequence[str], inputs: S
     example = tuple(as_tensor(np.concatenate([a[:1], a[-1:]])) for a in inputs)
     with _quiet():
         program = torch.onnx.export(
-            predictor,
+            _Graph(predictor).eval(),
             example,
             dynamo=True,
             input_names=list(names),
             output_names=["prediction"],
-            # The predictor takes *inputs: one nested tuple.
+            # One nested tuple, because the graph takes *inputs.
             dynamic_shapes=(tuple({0: "rows"} for _ in example),),
             verbose=False,
         )

@@ -197,11 +197,13 @@ class Store:
         without_groups: Collection[str] = (),
         without_tasks: Collection[str] = (),
         fidelity: int | None = None,
+        before_search: int | None = None,
     ) -> Runs:
         """Past trials as columns, in the order in which they finished, but those of the groups and tasks
         named.
 
-        ``fidelity`` keeps the trials of that length alone. Tasks and candidates without a trial are left
+        ``fidelity`` keeps the trials of that length alone; ``before_search`` those of earlier searches and
+        imports, which is what that search could learn from when it began. Tasks and candidates without a trial are left
         out. A name may stand twice in ``tasks``, when two data sets of that name differ in inputs, kind
         or metric.
         """
@@ -216,6 +218,8 @@ class Store:
                 query = query.where(t.task_id.not_in(dropped))
             if fidelity is not None:
                 query = query.where(t.fidelity == int(fidelity))
+            if before_search is not None:
+                query = query.where(sa.or_(t.search_id.is_(None), t.search_id < before_search))
             floats, seeds = _columns(c, query)
             task_ids, task = np.unique(floats[:, 0].astype(np.int64), return_inverse=True)
             candidate_ids, candidate = np.unique(floats[:, 1].astype(np.int64), return_inverse=True)

@@ -34,7 +34,6 @@ def trial_row(trial: Trial) -> dict[str, Any]:
         status, error = "diverged", f"{error}; score is {score}".lstrip("; ")
     return {
         "number": int(trial.number),
-        "seen": int(trial.seen),
         "fidelity": int(trial.fidelity),
         "seed": int(trial.seed),
         "status": status,
@@ -62,7 +61,6 @@ def trial_of(row: Any) -> Trial:
         latency_ms=row.latency_ms,
         error=row.error,
         number=row.number,
-        seen=row.seen,
     )
 
 

@@ -72,7 +72,6 @@ trials = Table(
     Column("candidate_id", _Long, ForeignKey(candidates.c.id), nullable=False),
     Column("search_id", _Long, ForeignKey(searches.c.id)),
     Column("number", Integer, nullable=False),
-    Column("seen", Integer, nullable=False),
     Column("fidelity", Integer, nullable=False),
     Column("seed", sa.BigInteger, nullable=False),
     Column("status", String(16), nullable=False),

@@ -258,8 +258,7 @@ class Trial:
 
     ``fidelity``: epochs it was meant to train. ``score``: validation metric, higher is better; None unless ok.
     ``curve``: the score after each epoch. ``latency_ms``: one row through the exported shape, or None.
-    ``number``: position among the search's proposals. ``seen``: results that the strategy knew when it proposed this
-    one; number and seen let a killed search be replayed exactly.
+    ``number``: position among the search's proposals.
     """
 
     task: str
@@ -274,7 +273,6 @@ class Trial:
     latency_ms: float | None = None
     error: str = ""
     number: int = 0
-    seen: int = 0
 
 
 @dataclass(frozen=True)

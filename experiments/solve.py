@@ -174,7 +174,9 @@ class Hunt:
         self.axes = axes
         self.job = Job(task, parts.train, parts.valid, families, axes)
         key = search_key(cfg, parts.train)
-        self.learner = instantiate(cfg.metalearner).fit(store.runs()) if wanted.level >= 4 else None
+        earlier = store.searches(key=key) if wanted.resume else []
+        past = store.runs(before_search=earlier[-1].id if earlier else None)
+        self.learner = instantiate(cfg.metalearner).fit(past) if wanted.level >= 4 else None
         prior = self.learner.predict(profile, axes) if self.learner else Prior.uniform(axes, ("no past runs are used",))
         self.search: Search = store.begin(
             key, task, profile, seed=wanted.seed, config=plain_config(cfg), prior=prior, resume=wanted.resume

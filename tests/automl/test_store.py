@@ -75,9 +75,9 @@ class StoreContract:
 
     def test_trials_are_kept_when_the_store_is_opened_again(self, store, url):
         search = begin(store)
-        store.append(search.id, trial(parameters=10, latency_ms=0.25, seen=3))
+        store.append(search.id, trial(parameters=10, latency_ms=0.25))
         with Store(url) as again:
-            assert again.trials() == [trial(parameters=10, latency_ms=0.25, seen=3)]
+            assert again.trials() == [trial(parameters=10, latency_ms=0.25)]
 
     def test_any_trial_is_read_back_equal(self, store):
         @settings(max_examples=40, deadline=None)
@@ -238,6 +238,14 @@ class StoreContract:
         assert store.runs(without_tasks=["b"], without_groups=["h"]).tasks == ("a",)
         assert store.runs(fidelity=3).tasks == ("a", "b", "c")
         assert store.runs(fidelity=4).tasks == ()
+
+    def test_runs_as_a_search_found_them_when_it_began(self, store):
+        store.add(TASK, PROFILE, [trial(0, seed=5)])
+        first, second = begin(store), begin(store)
+        store.append(second.id, trial(0, seed=2))
+        store.append(first.id, trial(0, seed=1))
+        assert store.runs(before_search=first.id).seed.tolist() == [5]
+        assert store.runs(before_search=second.id).seed.tolist() == [5, 1]
 
     def test_an_empty_store_has_empty_runs(self, store):
         runs = store.runs()

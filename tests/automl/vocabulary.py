@@ -95,7 +95,6 @@ def any_trial(draw: st.DrawFn, task_name: str = TASK.name) -> Trial:
         latency_ms=draw(st.none() | st.floats(0, allow_infinity=False)),
         error=draw(text),
         number=draw(count),
-        seen=draw(count),
     )
 
 

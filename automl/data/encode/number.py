@@ -89,7 +89,8 @@ class NumberColumn:
         if self.knots:
             scaled = np.interp(filled, self.knots, self.heights)
         else:
-            scaled = soft_clip((filled - self.center) / self.scale)
+            with np.errstate(over="ignore"):  # 1e300 in a column of small numbers: clipped below
+                scaled = soft_clip((filled - self.center) / self.scale)
         out = np.empty((len(values), len(self.cardinalities)), dtype=np.float32)
         out[:, 0] = scaled
         if self.flag:

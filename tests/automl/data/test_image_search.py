@@ -1,0 +1,294 @@
+"""The image search against a local server that answers in the shape of SerpApi."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from automl.data.read.fetch import FetchError, check_address, fetch
+from automl.data.sources.image_search import ImageSearchSource, perceptual_hash
+from automl.errors import UserError
+
+KEY = "secret-key-123"
+
+
+def jpeg(seed: int, size: int = 64, quality: int = 90) -> bytes:
+    """A picture of smooth blobs; the same seed looks the same at every size."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (6, 6, 3)).astype(np.uint8))
+    buffer = io.BytesIO()
+    small.resize((size, size), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+class Server(ThreadingHTTPServer):
+    """Answers /search.json as serpapi.com does (fields as in its documentation) and /pic/... as web sites do."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.base = f"http://127.0.0.1:{self.server_port}"
+        self.asked: list[dict[str, str]] = []
+        self.fetched: list[str] = []
+        self.pages = 3
+        self.refuse: tuple[int, str] | None = None
+
+    def search(self, asked: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        self.asked.append(asked)
+        if self.refuse:
+            return self.refuse[0], {"error": self.refuse[1]}
+        if asked["api_key"] != KEY:
+            return 401, {"error": f"Invalid API key: {asked['api_key']}"}
+        page, chips = int(asked["ijn"]), asked.get("chips", "")
+        answer: dict[str, Any] = {
+            "search_metadata": {"status": "Success", "google_images_url": "https://www.google.com/search"},
+            "search_parameters": {k: v for k, v in asked.items() if k != "api_key"},
+            "suggested_searches": [
+                {"name": "young", "link": "https://www.google.com/search", "chips": f"q:{asked['q']},g_1:young"},
+                {"name": "no chips", "link": "https://www.google.com/search"},
+                {"name": "old", "link": "https://www.google.com/search", "chips": f"q:{asked['q']},g_1:old"},
+            ],
+        }
+        if page >= self.pages:
+            return 200, {**answer, "error": "Google hasn't returned any results for this query."}
+        first = {"cat": 0, "dog": 1000}[asked["q"].split()[-1]] + (
+            100 if "young" in chips else 200 if "old" in chips else 0
+        )
+        answer["images_results"] = [
+            {
+                "position": i + 1,
+                "thumbnail": f"{self.base}/thumb/{i}",
+                "related_content_id": "x",
+                "source": "example.org",
+                "title": f"{asked['q']} {i}",
+                "link": f"https://example.org/{i}",
+                "original": f"{self.base}/pic/{name}",
+                "original_width": 64,
+                "original_height": 64,
+                "is_product": False,
+            }
+            for i, name in enumerate(self.names(first + 10 * page, page))
+        ]
+        return 200, answer
+
+    @staticmethod
+    def names(first: int, page: int) -> list[str]:
+        good = [f"{first + i}.jpg" for i in range(5)]
+        # What search results hold: dead links, pages, huge files, slow hosts, the same picture again, broken files.
+        bad = ["gone", "page.html", "huge", f"{first}-small.jpg", "cut", "tiny", "moved-inside"]
+        return good[:2] + bad + good[2:] if page == 0 else good
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def reply(self, status: int, kind: str, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        if parts.path == "/search.json":
+            status, answer = self.server.search({k: v[0] for k, v in parse_qs(parts.query).items()})
+            return self.reply(status, "application/json", json.dumps(answer).encode())
+        name = parts.path.rsplit("/", 1)[-1]
+        self.server.fetched.append(name)
+        match name:
+            case "gone":
+                return self.reply(404, "text/html", b"gone")
+            case "page.html":
+                return self.reply(200, "text/html", b"<html>")
+            case "huge":
+                return self.reply(200, "image/jpeg", b"x" * 400_000)
+            case "cut":
+                return self.reply(200, "image/jpeg", jpeg(5)[:300])
+            case "tiny":
+                return self.reply(200, "image/jpeg", jpeg(6, 8))
+            case "moved-inside":
+                return self.reply(302, "text/html", b"", Location="file:///etc/passwd")
+            case "endless":
+                return self.drip()
+        seed = int(name.split(".")[0].split("-")[0])
+        return self.reply(200, "image/jpeg", jpeg(seed, *((24, 60) if "small" in name else (64, 90))))
+
+    def drip(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "image/jpeg")
+        self.end_headers()
+        try:
+            for _ in range(100):
+                self.wfile.write(b"x" * (1 << 16))
+                time.sleep(0.05)
+        except OSError:
+            pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as made:
+        thread = threading.Thread(target=made.serve_forever, daemon=True)
+        thread.start()
+        yield made
+        made.shutdown()
+
+
+@pytest.fixture
+def source(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageSearchSource:
+    monkeypatch.setenv("SERPAPI_API_KEY", KEY)
+    endpoint = f"{server.base}/search.json"
+    return ImageSearchSource(
+        {"cat": "house cat", "dog": "dog"},
+        str(tmp_path / "pets"),
+        per_class=7,
+        endpoint=endpoint,
+        megabytes=0.3,
+        allow_private=True,
+    )
+
+
+def provenance(folder: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (Path(folder) / "provenance.jsonl").read_text().splitlines()]
+
+
+def test_collects_a_labelled_set(server: Server, source: ImageSearchSource) -> None:
+    dataset = source.load()
+    assert dataset.name == "pets" and list(dataset.target) == ["cat"] * 7 + ["dog"] * 7
+    assert dataset.arrays["image"].shape == (14, 64, 64, 3)
+    assert any("provenance.jsonl" in note for note in dataset.notes)
+    # Five good ones on a page: the second page was needed, the third was not.
+    assert [a["ijn"] for a in server.asked if a["q"] == "house cat"] == ["0", "1"]
+    assert all(a["engine"] == "google_images" for a in server.asked)
+
+
+def test_provenance_tells_what_became_of_each(source: ImageSearchSource) -> None:
+    source.load()
+    records = provenance(source.folder)
+    kept = [r for r in records if not r["left_out"]]
+    assert len(kept) == 14 and len({r["sha256"] for r in kept}) == 14
+    for record in kept:
+        assert (Path(source.folder) / record["file"]).is_file()
+        assert record["link"].startswith("https://example.org/") and record["title"] and record["query"]
+    why = {r["url"].rsplit("/", 1)[-1]: r["left_out"] for r in records if r["class"] == "cat" and r["left_out"]}
+    assert why["gone"] == "answered 404" and "text/html" in why["page.html"] and "larger than" in why["huge"]
+    assert why["0-small.jpg"] == "looks the same as another"
+    assert why["cut"] == "is no readable picture" and "smaller than 16" in why["tiny"]
+    assert why["moved-inside"]
+    written = "".join(p.read_text() for p in Path(source.folder).glob("*.json*"))
+    assert KEY not in written
+
+
+def test_a_complete_folder_is_not_searched_again(server: Server, source: ImageSearchSource) -> None:
+    first = source.load()
+    asked, fetched = len(server.asked), len(server.fetched)
+    again = source.load()
+    assert (len(server.asked), len(server.fetched)) == (asked, fetched)
+    np.testing.assert_array_equal(first.arrays["image"], again.arrays["image"])
+    source.per_class = 3
+    assert len(source.load()) == 6 and len(server.asked) > asked
+
+
+def test_refinements(server: Server, source: ImageSearchSource) -> None:
+    source.refine = 2
+    source.load()
+    assert {a.get("chips", "") for a in server.asked if a["q"] == "dog"} == {"", "q:dog,g_1:young", "q:dog,g_1:old"}
+    assert {r["chips"] for r in provenance(source.folder) if r["class"] == "dog"} == {
+        "",
+        "q:dog,g_1:young",
+        "q:dog,g_1:old",
+    }
+
+
+def test_a_given_refinement(server: Server, source: ImageSearchSource) -> None:
+    source.chips = {"dog": "q:dog,g_1:old"}
+    source.load()
+    assert {a.get("chips", "") for a in server.asked if a["q"] == "dog"} == {"q:dog,g_1:old"}
+    assert {a.get("chips", "") for a in server.asked if a["q"] == "house cat"} == {""}
+
+
+@pytest.mark.parametrize(
+    ("refuse", "word"),
+    [
+        ((401, f"Invalid API key {KEY}"), "refuses the key"),
+        ((429, "run out of searches"), "used up"),
+        ((500, "x"), "500"),
+        ((200, "Unsupported location"), "Unsupported location"),
+    ],
+)
+def test_refusals_are_told_without_the_key(server: Server, source: ImageSearchSource, refuse: Any, word: str) -> None:
+    server.refuse = refuse
+    with pytest.raises(UserError, match=word) as caught:
+        source.load()
+    assert KEY not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_no_connection(source: ImageSearchSource) -> None:
+    source.endpoint = "http://127.0.0.1:9/search.json"
+    with pytest.raises(UserError, match="cannot be reached"):
+        source.load()
+
+
+def test_too_few_pictures_are_told(server: Server, source: ImageSearchSource) -> None:
+    server.pages = 0
+    with pytest.raises(UserError, match="class 'cat' has 0 usable pictures"):
+        source.load()
+
+
+def test_private_addresses_are_not_called(server: Server, source: ImageSearchSource) -> None:
+    """A search result must not make this machine call its own network."""
+    source.allow_private = False
+    with pytest.raises(UserError, match="private network"):
+        source.load()
+    assert server.fetched == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://example.org/x",
+        "http://",
+        "http://127.0.0.1/x",
+        "http://[::1]/x",
+        "http://10.0.0.1/x",
+        "http://169.254.169.254/latest/meta-data",
+        "nonsense",
+    ],
+)
+def test_addresses_that_are_refused(url: str) -> None:
+    with pytest.raises(FetchError):
+        check_address(url, allow_private=False)
+
+
+def test_an_endless_download_ends(server: Server) -> None:
+    began = time.monotonic()
+    with pytest.raises(FetchError, match="longer than"):
+        fetch(f"{server.base}/pic/endless", seconds=0.5, max_bytes=1 << 30, allow_private=True)
+    assert time.monotonic() - began < 5
+
+
+def test_perceptual_hash() -> None:
+    def pixels(content: bytes) -> np.ndarray:
+        return np.asarray(Image.open(io.BytesIO(content)))
+
+    for seed in range(10):
+        same = perceptual_hash(pixels(jpeg(seed))) ^ perceptual_hash(pixels(jpeg(seed, 200, 40)))
+        other = perceptual_hash(pixels(jpeg(seed))) ^ perceptual_hash(pixels(jpeg(seed + 1)))
+        assert same.bit_count() <= 5 < other.bit_count()

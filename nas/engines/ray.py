@@ -101,7 +101,7 @@ class RayEngine(Engine):
                     "include_dashboard": False,
                     "_node_ip_address": "127.0.0.1",
                 }
-            ray.init(self.address, runtime_env={"env_vars": environment}, **options)
+            ray.init(self.address or "local", runtime_env={"env_vars": environment}, **options)
             self._own_cluster = True
         self._seats = [self._seat() for _ in range(self.workers)]
 
@@ -113,6 +113,7 @@ class RayEngine(Engine):
     def open(self, job: Job, *args: Any, **kwargs: Any) -> None:
         self.warm_up()
         self._job = ray.put(job)
+        self._tries.clear()
         for seat in self._seats:
             seat.ready, seat.pid = seat.actor.take.remote(self._job), None
         super().open(job, *args, **kwargs)
@@ -201,8 +202,8 @@ class RayEngine(Engine):
         seconds = time.monotonic() - seat.since
         outcome = None
         limit = seat.order.seconds
-        # The training keeps its limit itself, batch by batch; twice that and ten seconds means it hangs.
-        if limit is not None and seconds > 2 * limit + 10:
+        # The training keeps its limit itself, batch by batch; twice that and two seconds means it hangs.
+        if limit is not None and seconds > 2 * limit + 2:
             outcome = Outcome(
                 "timeout", seconds=seconds, error=f"killed after {seconds:.1f} s, the limit is {limit:.1f} s"
             )

@@ -53,14 +53,14 @@ class TrialHangs(BaseException):
 
 @contextmanager
 def alarm(seconds: float | None) -> Iterator[None]:
-    """Interrupt Python code that ignores its time limit, at twice the limit plus ten seconds.
+    """Interrupt Python code that ignores its time limit, at twice the limit plus two seconds.
 
     The training keeps the limit itself, batch by batch; this is for one that hangs. Needs the main thread.
     """
     if seconds is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    patience = 2 * seconds + 10
+    patience = 2 * seconds + 2
 
     def ring(signum: int, frame: FrameType | None) -> None:
         raise TrialHangs(patience)

@@ -34,7 +34,6 @@ class FaultySpace(FamilySpace):
     def __init__(self, task: Task) -> None:
         super().__init__()
         self.fault = self.choose("fault", FAULTS)
-        self.choose("twin", (1, 2))
         self.head = nn.Linear(task.inputs[0].shape[0], task.num_outputs)
         if current_model() is None:
             return
@@ -54,5 +53,5 @@ class FaultySpace(FamilySpace):
 
 def faulty_job() -> Job:
     families = {"faulty": Faulty()}
-    axes = search_axes(families, TASK, (Axis("learning_rate", (0.01, 0.1)),))
+    axes = search_axes(families, TASK, (Axis("learning_rate", (0.01,)),))
     return Job(TASK, part(64, 0), part(32, 1), families, axes, device="cpu")

@@ -10,7 +10,9 @@ from automl import metrics
 from automl.types import Task
 
 ROUNDS = 40
+PATIENCE = 10
 POOL = 50
+"""At most so many rounds, so many without a better ensemble, and so many of the best networks to choose from."""
 
 
 def select(
@@ -54,6 +56,8 @@ def select(
         total = total + predictions[-chosen]
         if key > best:
             best, best_length = key, len(order)
+        elif len(order) - best_length >= PATIENCE:
+            break
     counts = np.bincount(order[:best_length], minlength=len(predictions))
     return (counts / best_length).tolist()
 

@@ -100,8 +100,9 @@ def search_curve(trials: Sequence[Trial], metric: str, over: str = "trials") -> 
                 "line": {"shape": "hv", "width": 2, "color": "var:ink"},
             }
         )
+    ticks = {"rangemode": "tozero", **({"dtick": 1} if over == "trials" and len(trials) < 10 else {})}
     x = "trials" if over == "trials" else "seconds of training, all workers together"
-    return _figure(data, x, metric_name(metric), showlegend=True, xaxis={"rangemode": "tozero"})
+    return _figure(data, x, metric_name(metric), showlegend=True, xaxis=ticks)
 
 
 def _range(scores: np.ndarray) -> tuple[float, float]:

@@ -93,11 +93,12 @@ def _summary(result: Mapping[str, Any], task: Task, trials: Sequence[Trial], tes
         word, kind = {True: ("met", "badge good"), False: ("not met", "badge bad")}.get(met, ("not judged", "badge"))
         goal = join([tag("p", "Goal ", tag("code", task.goal), " ", tag("span", word, class_=kind))])
     counts, seconds = result.get("trials", {}), result.get("seconds", {})
+    worked = counts.get("ok", len(trials))
     failed = sum(v for k, v in counts.items() if k != "ok")
     chosen, ensemble = result.get("chosen", {}), result.get("ensemble") or []
     around = tested and interval(task.metric, task.kind, tested.y, tested.prediction)
     rows = f" on {len(tested.y):,} rows" if tested else ""
-    note = f"95 %: {around[0]:.4g} to {around[1]:.4g}" if around else ""
+    note = f"95 %: {around[0]:.3g} to {around[1]:.3g}" if around else ""
     size = _parameters(result, trials)
     return join(
         [
@@ -118,7 +119,7 @@ def _summary(result: Mapping[str, Any], task: Task, trials: Sequence[Trial], tes
                     f"ensemble of {len(ensemble)}" if len(ensemble) > 1 else "one network",
                     f"{size:,} parameters" if size else "",
                 ),
-                tile(counts.get("ok", len(trials)), "trials", f"{failed} more without a score" if failed else ""),
+                tile(worked, "trial" if worked == 1 else "trials", f"{failed} more without a score" if failed else ""),
                 tile(
                     clock_text(float(seconds.get("total", 0.0))),
                     "minutes in all" if float(seconds.get("total", 0.0)) < 3600 else "hours in all",

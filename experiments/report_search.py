@@ -12,7 +12,7 @@ from automl.types import Candidate, Prior, Task, Trial
 from experiments import plots
 from experiments.page import Html, columns, details, figure, join, lines, meter, table, tag
 from experiments.progress import one_line
-from experiments.words import as_metric, metric_name, number
+from experiments.words import as_metric, count, metric_name, number
 
 LEADERS = 15
 
@@ -23,7 +23,7 @@ def search_part(trials: Sequence[Trial], task: Task) -> Html:
     best = ranked(trials)
     by_status = Counter(t.status for t in trials)
     words = ", ".join(f"{n} {status}" for status, n in by_status.most_common())
-    parts = [tag("p", f"{len(trials)} trials: {words}.")]
+    parts = [tag("p", f"{count(len(trials), 'trial')}: {words}.")]
     over_trials = figure(
         plots.search_curve(trials, task.metric), "Each point is a trained network, judged on the validation rows."
     )

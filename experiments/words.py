@@ -62,6 +62,11 @@ def number(value: float | None) -> str:
     return f"{value:.4f}" if abs(value) < 100 else f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
+def count(n: int, thing: str) -> str:
+    """``1 trial``, ``2 trials``, ``1,000 trials``."""
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
+
+
 def as_metric(metric: str, score_value: float | None) -> float | None:
     """A trial's score (higher is better) as the metric's own value."""
     if score_value is None or metric not in NAMES:

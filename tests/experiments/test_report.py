@@ -19,7 +19,7 @@ from automl.metrics import scores
 from automl.types import Input, Limits, Prior, Profile, Task
 from experiments import page, plots
 from experiments.report import write_report
-from experiments.words import NAMES, explain, interval, number, without_a_model
+from experiments.words import NAMES, count, explain, interval, number, without_a_model
 from tests.automl.examples import AXES, CONVNET, MLP, TASK, trial
 
 EVIL = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>\0\ud800\u2028"
@@ -342,6 +342,10 @@ def test_words_cover_every_metric_of_the_ground_floor():
 )
 def test_number(value, text):
     assert number(value) == text
+
+
+def test_count():
+    assert [count(n, "trial") for n in (0, 1, 2000)] == ["0 trials", "1 trial", "2,000 trials"]
 
 
 def test_the_interval_holds_the_metric_and_narrows_with_rows():

@@ -35,7 +35,8 @@ class ConvNetSpace(FamilySpace):
         depth = self.choose("depth", (1, 2, 3))
         wide = self.choose("width", widths)
         kernel = self.choose("kernel", (3, 5))
-        stride = choose(self, "stem_stride", stem_strides(height, width))
+        strides = stem_strides(height, width)
+        stride = strides[choose(self, "resolution", tuple(strides))]
         pool = self.choose("pool", ("average", "max"))
         dropout = self.shared("dropout", 0.0)
 

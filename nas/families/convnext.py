@@ -34,7 +34,8 @@ class ConvNeXtSpace(FamilySpace):
         depth = self.choose("depth", (1, 2, 3, 4))
         wide = self.choose("width", widths)
         kernel = self.choose("kernel", (3, 5, 7))
-        stride = choose(self, "stem_stride", stem_strides(height, width))
+        strides = stem_strides(height, width)
+        stride = strides[choose(self, "resolution", tuple(strides))]
         norm = {"layer": ChannelNorm, "batch": nn.BatchNorm2d}[self.choose("norm", ("layer", "batch"))]
         dropout = self.shared("dropout", 0.0)
 

@@ -34,7 +34,8 @@ class MobileNetSpace(FamilySpace):
         stages = choose(self, "stages", possible)
         depth = self.choose("depth", (1, 2, 3, 4))
         wide = self.choose("width", widths)
-        stride = choose(self, "stem_stride", stem_strides(height, width))
+        strides = stem_strides(height, width)
+        stride = strides[choose(self, "resolution", tuple(strides))]
         excite = self.choose("excite", ("no", "yes"))
         kernels, expansions = [], []
         for stage in possible:

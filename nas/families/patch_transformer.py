@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from automl.types import Task
 from nas.layers.attention import Positions, TransformerBlock
 from nas.layers.common import TokenPool, choose
-from nas.layers.series import ROW_OPTIONS, SeriesInput, SeriesTokens, step_options
+from nas.layers.series import ROW_OPTIONS, SeriesInput, SeriesTokens, step_sizes
 from nas.space import FamilySpace
 
 
@@ -34,7 +34,8 @@ class PatchTransformerSpace(FamilySpace):
         of = task.inputs[0]
         width = self.choose("width", widths)
         depth = self.choose("depth", depths)
-        patch = choose(self, "patch", step_options(of.shape[1], 6, 128))
+        steps = step_sizes(of.shape[1], 6, 128)
+        patch = steps[choose(self, "grain", tuple(steps))]
         overlap = self.choose("overlap", ("no", "yes"))
         ratio = self.choose("ratio", (2, 4))
         pool = self.choose("pool", ("mean", "max", "attention"))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from automl.types import Task
 from nas.layers.common import choose
 from nas.layers.recurrent import Recurrent
-from nas.layers.series import ROW_OPTIONS, SeriesInput, SeriesTokens, step_options
+from nas.layers.series import ROW_OPTIONS, SeriesInput, SeriesTokens, step_sizes
 from nas.space import FamilySpace
 
 MOST_STEPS = 256  # a recurrent network trains no better over more, and its time grows with them
@@ -37,7 +37,8 @@ class RNNSpace(FamilySpace):
         layers = self.choose("layers", (1, 2, 3))
         cell = self.choose("cell", ("gru", "lstm"))
         directions = self.choose("directions", (1, 2))
-        step = choose(self, "step", step_options(of.shape[1], 16, MOST_STEPS))
+        steps = step_sizes(of.shape[1], 16, MOST_STEPS)
+        step = steps[choose(self, "grain", tuple(steps))]
         pool = self.choose("pool", ("mean", "max", "attention", "last"))
         normalise = self.choose("normalise", ROW_OPTIONS)
         dropout = self.shared("dropout", 0.0)

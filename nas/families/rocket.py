@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from automl.types import Input, Task
+from nas.layers.remember import Remember
 from nas.layers.series import ROW_OPTIONS, SeriesInput
 from nas.space import FamilySpace
 
@@ -41,14 +42,8 @@ class RocketSpace(FamilySpace):
         change = self.choose("change", ("no", "yes"))  # convolve the first difference too (MultiRocket, 2022)
         dropout = self.shared("dropout", 0.0)
 
-        self.input = SeriesInput(of, normalise)
-        length = of.shape[1]
-        if change == "yes" and length > 2:
-            self.features = RandomFeatures(of, count - count // 2, length)
-            self.changes = RandomFeatures(of, count // 2, length - 1)
-        else:
-            self.features, self.changes = RandomFeatures(of, count, length), None
-        # the features never change, so the plain average over all batches is the best estimate of their moments
+        # the features never change: remembered over the epochs, and normalised by the plain average of all batches
+        self.features = Remember(RocketFeatures(of, count, normalise, change == "yes"))
         self.norm = nn.BatchNorm1d(2 * count, affine=False, momentum=None)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(2 * count, task.num_outputs)
@@ -57,12 +52,27 @@ class RocketSpace(FamilySpace):
 
     def forward(self, x: Tensor) -> Tensor:
         """(rows, channels, length) -> (rows, num_outputs)."""
+        return self.head(self.dropout(self.norm(self.features(x))) * self.scale)
+
+
+class RocketFeatures(nn.Module):
+    """(rows, channels, length) -> (rows, 2 ``count``) features of the series and, if asked for, of its changes."""
+
+    def __init__(self, of: Input, count: int, normalise: str, change: bool) -> None:
+        super().__init__()
+        length = of.shape[1]
+        changes = count // 2 if change and length > 2 else 0
+        self.input = SeriesInput(of, normalise)
+        self.levels = RandomFeatures(of, count - changes, length)
+        self.changes = RandomFeatures(of, changes, length - 1) if changes else None
+
+    def forward(self, x: Tensor) -> Tensor:
         x, mask = self.input(x)
-        features = self.features(x, mask)
-        if self.changes is not None:
-            steps = None if mask is None else mask[..., 1:] * mask[..., :-1]
-            features = torch.cat([features, self.changes(x.diff(dim=2), steps)], dim=1)
-        return self.head(self.dropout(self.norm(features)) * self.scale)
+        features = self.levels(x, mask)
+        if self.changes is None:
+            return features
+        steps = None if mask is None else mask[..., 1:] * mask[..., :-1]
+        return torch.cat([features, self.changes(x.diff(dim=2), steps)], dim=1)
 
 
 class RandomFeatures(nn.Module):

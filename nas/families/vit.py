@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from automl.types import Task
 from nas.layers.attention import Positions, TransformerBlock
 from nas.layers.common import TokenPool, choose
-from nas.layers.image import PatchTokens, is_image_task, patch_options
+from nas.layers.image import PatchTokens, is_image_task, patch_sides
 from nas.space import FamilySpace
 
 
@@ -34,7 +34,8 @@ class ViTSpace(FamilySpace):
         shape = task.inputs[0].shape
         width = self.choose("width", widths)
         depth = self.choose("depth", depths)
-        patch = choose(self, "patch", patch_options(shape[1], shape[2]))
+        sides = patch_sides(shape[1], shape[2])
+        patch = sides[choose(self, "grain", tuple(sides))]
         form = self.choose("stem", ("patch", "conv"))
         ratio = self.choose("ratio", (2, 4))
         pool = self.choose("pool", ("mean", "attention"))

@@ -20,6 +20,16 @@ def choose(space: Any, name: str, options: Sequence[T], *, parent: str = "", whe
     return space.choose(name, options, parent=parent, when=when) if len(options) > 1 else options[0]
 
 
+def scales(values: Sequence[T], names: tuple[str, str, str] = ("coarse", "medium", "fine")) -> dict[str, T]:
+    """Names that mean the same for every input, for values that depend on its size: first, middle and last.
+
+    What is learned about an axis on one task then holds on the next. Two values are the last two names.
+    """
+    if len(values) < 3:
+        return dict(zip(names[3 - len(values) :], values, strict=True))
+    return dict(zip(names, (values[0], values[len(values) // 2], values[-1]), strict=True))
+
+
 def activation(name: str) -> nn.Module:
     """One of relu, gelu, silu."""
     return _ACTIVATIONS[name]()

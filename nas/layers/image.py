@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from automl.types import Task
+from nas.layers.common import scales
 
 
 def is_image_task(task: Task) -> bool:
@@ -17,11 +18,11 @@ def is_image_task(task: Task) -> bool:
     return len(task.inputs) == 1 and task.inputs[0].modality in ("image", "audio")
 
 
-def stem_strides(height: int, width: int) -> tuple[int, ...]:
-    """Options for the stride of a stem, largest (cheapest) first: maps of about 7 to 64 on the shorter side."""
+def stem_strides(height: int, width: int) -> dict[str, int]:
+    """Stride of a stem by the ``resolution`` it leaves, low (cheapest) first: 7 to 64 on the shorter side."""
     side = min(height, width)
     fitting = [s for s in (16, 8, 4, 2, 1) if side / s >= 7 and (side / s <= 64 or s == 16)]
-    return tuple(fitting[-3:]) or (1,)
+    return scales(fitting[-3:] or [1], ("low", "medium", "high"))
 
 
 def stage_options(height: int, width: int) -> tuple[int, ...]:
@@ -30,12 +31,12 @@ def stage_options(height: int, width: int) -> tuple[int, ...]:
     return tuple(n for n in (1, 2, 3, 4) if n == 1 or side >= 2**n)
 
 
-def patch_options(height: int, width: int) -> tuple[int, ...]:
-    """Sides of patches that give 9 to 256 tokens, largest (cheapest) first; all of it is one patch when none does."""
+def patch_sides(height: int, width: int) -> dict[str, int]:
+    """Side of a patch by ``grain``, coarse (cheapest) first: 12 to 256 tokens; when none does, all is one patch."""
     divisors = [p for p in (14, 7) if height % p == 0 and width % p == 0]
     sizes = sorted({64, 32, 16, 8, 4, 2, 1, *divisors}, reverse=True)
-    fitting = [p for p in sizes if 9 <= math.ceil(height / p) * math.ceil(width / p) <= 256]
-    return tuple(fitting[:4]) or (1 if height * width <= 256 else max(height, width),)
+    fitting = [p for p in sizes if 12 <= math.ceil(height / p) * math.ceil(width / p) <= 256]
+    return scales(fitting[-3:] or [1 if height * width <= 256 else max(height, width)])
 
 
 def conv_unit(size: int, out: int, kernel: int, stride: int = 1, groups: int = 1, act: nn.Module | None = None):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from automl.types import Input
+from nas.layers.common import scales
 
 ROW_OPTIONS = ("none", "row")
 """Options of the axis ``normalise``: as encoded, or each row brought to mean 0 and standard deviation 1."""
@@ -66,10 +67,10 @@ def max_over_time(x: Tensor, mask: Tensor | None) -> Tensor:
     return x.masked_fill(mask == 0, -1e4).amax(dim=2) * mask.amax(dim=2)
 
 
-def step_options(length: int, fewest: int, most: int) -> tuple[int, ...]:
-    """Powers of two that cut a series into ``fewest`` to ``most`` steps, largest (cheapest) first; at most four."""
+def step_sizes(length: int, fewest: int, most: int) -> dict[str, int]:
+    """Powers of two that cut a series into ``fewest`` to ``most`` steps, by ``grain``, coarse (cheapest) first."""
     fitting = [2**i for i in range(12, -1, -1) if fewest <= -(-length // 2**i) <= most]
-    return tuple(fitting[:4]) or (1 if length < fewest else -(-length // most),)
+    return scales(fitting or [1 if length < fewest else -(-length // most)])
 
 
 class SeriesTokens(nn.Module):

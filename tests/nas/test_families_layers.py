@@ -1,5 +1,6 @@
 """What single blocks promise, against plain computations of the same thing."""
 
+import copy
 import math
 
 import numpy as np
@@ -12,10 +13,11 @@ from nas.families.bag_of_embeddings import Pairs
 from nas.families.rocket import TAPS, RandomFeatures
 from nas.families.tabm import MemberLinear
 from nas.layers.attention import Attention, TransformerBlock
-from nas.layers.common import TokenPool
-from nas.layers.image import PatchTokens, patch_options, stage_options, stem_strides
+from nas.layers.common import TokenPool, scales
+from nas.layers.image import PatchTokens, patch_sides, stage_options, stem_strides
 from nas.layers.recurrent import Recurrent
-from nas.layers.series import SeriesInput, SeriesTokens, TimePool, step_options
+from nas.layers.remember import Remember
+from nas.layers.series import SeriesInput, SeriesTokens, TimePool, step_sizes
 from nas.layers.tabular import ColumnTokens, ColumnVector, NumericEmbedding
 from nas.layers.text import Words, trim
 
@@ -127,6 +129,50 @@ class TestRocket:
         torch.testing.assert_close(layer(x, mask), whole)
 
 
+class TestRemember:
+    def test_answers_are_those_of_the_body_and_it_is_asked_once(self):
+        class Body(torch.nn.Module):
+            asked = 0
+
+            def forward(self, x):
+                self.asked += len(x)
+                return x.flatten(1).cumsum(1)
+
+        body = Body()
+        layer = Remember(body)
+        x = torch.randn(6, 2, 3)
+        for rows in ([0, 1, 2], [2, 1, 0, 3], [5, 5, 0], [4, 5, 3]):
+            torch.testing.assert_close(layer(x[rows]), x[rows].flatten(1).cumsum(1))
+        assert body.asked == 3 + 1 + 2 + 1, "within one batch a new row may be asked twice"
+        assert len(layer.known) == 6
+        assert not copy.deepcopy(layer).known and copy.deepcopy(layer).room == 256 * 2**20
+
+    def test_loading_a_state_forgets(self):
+        class Scaled(torch.nn.Module):
+            def __init__(self, by):
+                super().__init__()
+                self.register_buffer("by", torch.tensor(by))
+
+            def forward(self, x):
+                return x * self.by
+
+        net, x = torch.nn.Sequential(Remember(Scaled(2.0))), torch.ones(2, 3)  # equal rows: one memory
+        assert net(x)[0, 0] == 2 and net(x)[0, 0] == 2
+        net.load_state_dict(torch.nn.Sequential(Remember(Scaled(5.0))).state_dict())
+        assert net(x)[0, 0] == 5 and net[0].room == 256 * 2**20 - 12
+
+    def test_memory_is_limited(self):
+        layer = Remember(torch.nn.Flatten(), megabytes=1)
+        x = torch.randn(9, 2**15)  # an eighth of a MiB each
+        torch.testing.assert_close(layer(x), x)
+        assert len(layer.known) == 8 and layer.room == 0
+        torch.testing.assert_close(layer(x.flip(0)), x.flip(0))
+
+    def test_what_is_trained_is_not_remembered(self):
+        with pytest.raises(ValueError, match="not trained"):
+            Remember(torch.nn.Linear(2, 2))
+
+
 class TestTabular:
     def test_piecewise_parts_follow_the_definition(self):
         layer = NumericEmbedding("piecewise", 1, 4, bins=8)
@@ -174,19 +220,25 @@ class TestSizes:
         ],
     )
     def test_stems_and_stages_follow_the_image(self, side, strides, stages):
-        assert stem_strides(side, side) == strides
+        assert tuple(stem_strides(side, side).values()) == strides
         assert stage_options(side, side)[-1] == stages
 
     @pytest.mark.parametrize("shape", [(1, 1), (3, 3), (8, 8), (28, 28), (40, 64), (17, 500), (224, 224)])
     def test_patches_cover_any_image(self, shape):
-        for patch in patch_options(*shape):
+        for patch in patch_sides(*shape).values():
             tokens = PatchTokens((2, *shape), patch, 8, "conv")
             assert tokens(torch.randn(2, 2, *shape)).shape == (2, tokens.tokens, 8)
             assert tokens.tokens == math.ceil(shape[0] / patch) * math.ceil(shape[1] / patch) <= 256
 
+    def test_scales_name_the_same_thing_at_every_size(self):
+        assert scales([9]) == {"fine": 9}
+        assert scales([9, 8]) == {"medium": 9, "fine": 8}
+        assert scales([9, 8, 7]) == {"coarse": 9, "medium": 8, "fine": 7}
+        assert scales([9, 8, 7, 6]) == {"coarse": 9, "medium": 7, "fine": 6}
+
     @pytest.mark.parametrize("length", [1, 2, 7, 24, 150, 1460, 4096])
     def test_steps_cover_any_series(self, length):
-        for step in step_options(length, 16, 256):
+        for step in step_sizes(length, 16, 256).values():
             of = Input("s", "series", (2, length))
             tokens = SeriesTokens(of, 2 * step, step, 4)
             assert tokens(torch.randn(1, 2, length), None)[0].shape == (1, tokens.tokens, 4)

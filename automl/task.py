@@ -89,18 +89,18 @@ def formulate(
     name: str | None = None,
     group: str = "",
     classes: Sequence[str] | None = None,
+    reason: str = "asked",
 ) -> Task:
     """The task for a data set whose inputs are known. What is None is inferred; ``Task.why`` says how.
 
+    ``reason``: why the kind is what it is, when it was inferred before.
     Raises UserError for a target that cannot be learned and for a kind, metric or goal that does not fit it.
     """
-    why = [_describe(i) for i in inputs]
     if kind is None:
         kind, reason = infer_kind(dataset)
-        why.append(f"kind: {kind}, as {reason}")
     else:
         check_kind(dataset, kind)
-        why.append(f"kind: {kind}, as asked")
+    why = [f"kind: {kind}, as {reason}", *(_describe(i) for i in inputs)]
     if kind == "regression":
         classes = ()
     elif classes is None:
@@ -144,7 +144,7 @@ def class_names(target: pd.Series) -> tuple[str, ...]:
         return tuple(label(v) for v in sorted(values))
     if pd.api.types.is_numeric_dtype(target):
         return tuple(label(v) for v in np.sort(np.asarray(values)))
-    return tuple(sorted({label(v) for v in values}, key=_natural))
+    return tuple(sorted({label(v) for v in values}, key=lambda t: (_natural(t), t)))
 
 
 def label(value: object) -> str:

@@ -76,10 +76,9 @@ def prepare(
         name=name,
         group=group,
         classes=encoding.target.classes,
+        reason=reason,
     )
-    kind_line = f"kind: {kind}, as {reason}" if reason != "asked" else f"kind: {kind}, as asked"
-    lines = [w for w in task.why if not w.startswith("kind: ")]
-    task = dataclasses.replace(task, why=(*why, kind_line, *lines, *encoding.why, *rows.why))
+    task = dataclasses.replace(task, why=(*why, *task.why, *encoding.why, *rows.why))
     y = encoding.encode_target(dataset.target)
 
     def part(positions: np.ndarray) -> Part:

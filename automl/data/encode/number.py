@@ -106,7 +106,7 @@ class NumberColumn:
 
 
 def soft_clip(z: np.ndarray) -> np.ndarray:
-    """z / sqrt(1 + (z/3)^2), without overflow: near 0 as it is, never past 3."""
+    """Give z / sqrt(1 + (z/3)^2), without overflow: near 0 as it is, never past 3."""
     z = np.clip(z, -1e12, 1e12)
     return z / np.hypot(1, z / 3)
 

@@ -14,6 +14,7 @@ from automl.data.dataset import Dataset
 from automl.data.encode.category import CategoryColumn
 from automl.data.encode.dates import DateColumn
 from automl.data.encode.number import NumberColumn
+from automl.data.progress import track
 from automl.types import Input
 
 # Rows encoded at a time: bounds the float64 and text copies made on the way, whatever the number of rows.
@@ -77,7 +78,7 @@ class TableEncoder:
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         out = np.empty((len(rows), len(order)), dtype=np.float32)
-        for start in range(0, len(rows), CHUNK):
+        for start in track(range(0, len(rows), CHUNK), "encoding the table", -(-len(rows) // CHUNK)):
             chunk = rows[start : start + CHUNK]
             at = 0
             for column in self.columns:

@@ -13,6 +13,17 @@ from automl.data.sources.build import from_arrays, from_table
 from automl.data.sources.media_columns import load_media
 from automl.errors import UserError
 
+_PICKLE = "is a pickle, which can run code, and is refused; save the data as csv or npz"
+_OTHER = "is of a kind that is not read; save the data as csv, parquet, arrow, npz or npy"
+_REFUSED = {
+    **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".joblib"), _PICKLE),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson", ".h5", ".hdf5", ".mat", ".arff", ".db", ".sqlite", ".rds"), _OTHER),
+    ".ts": "holds series; use data=series",
+    **dict.fromkeys(
+        (".png", ".jpg", ".jpeg", ".wav"), "is one example; give a folder, with data=image_folder or audio_folder"
+    ),
+}
+
 
 @dataclass
 class FileSource:
@@ -41,8 +52,8 @@ class FileSource:
             x, y, split = x_y_split(path, arrays)
             modality, why = modality_of(x)
             return from_arrays(x, y, modality, name=name, origin=str(path), split=split, notes=(why,))
-        if suffix in (".pkl", ".pickle", ".pt", ".pth", ".joblib"):
-            raise UserError(f"{path} is a pickle, which can run code, and is refused; save the data as csv or npz")
+        if suffix in _REFUSED:
+            raise UserError(f"{path} {_REFUSED[suffix]}")
         table, notes = read_table(path, delimiter=self.delimiter)
         named = (self.target, self.group, self.time)
         table, arrays, modalities, more = load_media(table, path.parent, str(path), size=self.size, without=named)

@@ -153,6 +153,8 @@ REFUSED: dict[str, tuple[Make, tuple[str, ...]]] = {
     "broken zip": (text(b"PK\x03\x04" + b"x" * 100, "t.zip"), ("t.zip", "broken zip")),
     "spreadsheet": (text(b"PK\x03\x04" + b"x" * 100, "t.xlsx"), ("t.xlsx", "export it as csv")),
     "pickle": (text(b"\x80\x04K\x01.", "t.pkl"), ("t.pkl", "pickle", "csv or npz")),
+    "json": (text("[]", "t.json"), ("t.json", "csv, parquet")),
+    "one picture": (text("", "t.png"), ("t.png", "data=image_folder")),
     "broken parquet": (text(b"PAR1 nonsense", "t.parquet"), ("t.parquet", "not a readable parquet")),
     "npz of objects": (
         npz(X=np.array([[1, "a"], [2, None]] * 9, dtype=object), y=LONG[:18] % 2),

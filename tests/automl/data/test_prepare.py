@@ -1,0 +1,104 @@
+"""From a Dataset to encoded splits, with the quality check between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from automl.data.dataset import Dataset
+from automl.data.encode import Encoding
+from automl.data.prepare import prepare
+from automl.data.sources.sklearn import NAMES, SklearnSource
+
+from .test_sources import CONF
+
+RNG = np.random.default_rng(0)
+
+
+def messy(rows: int = 300) -> Dataset:
+    """Prices as text, a constant, an identifier, copies of rows, and rows without a target."""
+    x = RNG.normal(size=rows)
+    table = pd.DataFrame(
+        {
+            "price": [f"${1000 + 100 * v:,.2f}" for v in x],
+            "same": "here",
+            "id": [f"row-{i:05d}" for i in range(rows)],
+            "noise": RNG.normal(size=rows),
+        }
+    )
+    target = pd.Series(np.where(x + 0.3 * RNG.normal(size=rows) > 0, "up", "down"), name="target", dtype=object)
+    target.iloc[[3, 50]] = None
+    for column in ("price", "noise"):
+        table.loc[10:14, column] = table.loc[20:24, column].to_numpy()
+    target.iloc[10:15] = target.iloc[20:25].to_numpy()
+    return Dataset("messy", table, target)
+
+
+class TestMessy:
+    prepared = prepare(messy())
+
+    def test_parts_are_disjoint_rows_of_the_repaired_data(self) -> None:
+        parts = (self.prepared.parts.train, self.prepared.parts.valid, self.prepared.parts.test)
+        rows = np.concatenate([p.rows for p in parts])
+        assert len(set(rows)) == len(rows) <= len(self.prepared.dataset) <= 298
+        for part in parts:
+            for one, array in zip(self.prepared.task.inputs, part.inputs, strict=True):
+                assert array.shape == (len(part), *one.shape)
+            target = self.prepared.dataset.target.iloc[part.rows]
+            assert (self.prepared.encoding.decode(part.y) == target.to_numpy()).all()
+
+    def test_faults_are_found_and_repaired(self) -> None:
+        assert self.prepared.quality is not None
+        names = {f.name for f in self.prepared.quality.findings}
+        assert {"missing_target", "constant_column", "id_like_column", "duplicate_rows", "numeric_text"} <= names
+        assert [f["name"] for f in self.prepared.encoding.fields] == ["price", "noise"]
+
+    def test_serving_repeats_the_repairs(self) -> None:
+        raw = messy().table.iloc[:5]
+        loaded = Encoding.from_json(self.prepared.encoding.to_json())
+        served = loaded.transform(loaded.dataset(raw.to_dict("records")))[0]
+        price = raw["price"].str.replace(r"[$,]", "", regex=True).astype(float)
+        assert (np.argsort(served[:, 0]) == np.argsort(price)).all()
+
+    def test_every_decision_is_said_in_one_line(self) -> None:
+        why = self.prepared.task.why
+        for word in ("kind: binary", "metric: accuracy", "test:", "validation:", "table:"):
+            assert sum(line.startswith(word) for line in why) == 1, why
+        assert all("\n" not in line for line in why)
+
+
+def test_the_check_can_be_left_out_and_repairs_switched() -> None:
+    assert prepare(messy(), check=False).quality is None
+    assert len(prepare(messy(), repairs={"duplicate_rows": False}).dataset) == 298
+    assert len(prepare(messy()).dataset) == 293
+
+
+def test_a_given_test_split_is_never_changed() -> None:
+    data = messy()
+    split = np.where(np.arange(len(data)) % 4 == 0, "test", "train")
+    prepared = prepare(Dataset("m", data.table, data.target, split=split))
+    labelled = (split == "test") & data.target.notna().to_numpy()
+    assert len(prepared.parts.test) == labelled.sum()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_gives_the_same_parts(name: str) -> None:
+    one, other, third = (prepare(SklearnSource(name).load(), seed=s, check=False) for s in (0, 0, 1))
+    assert one.task == other.task and one.encoding == other.encoding
+    for a, b in zip(one.parts.train.inputs, other.parts.train.inputs, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(one.parts.test.rows, third.parts.test.rows)
+
+
+@pytest.mark.parametrize("option", sorted(p.stem for p in (CONF.parent / "task").glob("*.yaml")))
+def test_task_options(option: str) -> None:
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF.parent / "task")):
+        asked: Any = instantiate(compose(option), _convert_="object")
+    task = prepare(SklearnSource("iris").load(), **asked).task
+    assert task.kind == "multiclass"
+    assert (task.limits.latency_ms == 5.0) == (option == "edge")

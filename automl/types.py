@@ -256,8 +256,9 @@ class Budget:
 class Trial:
     """One finished training of a candidate, or the record of its failure.
 
-    ``fidelity``: epochs it was meant to train. ``score``: validation metric, higher is better; None unless ok.
-    ``curve``: the score after each epoch. ``latency_ms``: one row through the exported shape, or None.
+    ``fidelity``: epochs it was meant to train, or reached when time was up (a flat curve may end it earlier).
+    ``score``: validation metric, higher is better; None unless ok. ``curve``: the score after each epoch.
+    ``latency_ms``: one row through the exported shape, or None.
     ``number``: position among the search's proposals.
     """
 

@@ -6,7 +6,6 @@ written before the trial is committed to the store: what the store names exists.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from automl.files import write_atomically
 from automl.types import Trial
 from nas.evaluate import Outcome
 
@@ -64,13 +64,3 @@ class Artifacts:
     def _file(self, number: int, ending: str) -> Path:
         return self.folder / f"{number}.{ending}"
 
-
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """All or nothing: a reader never sees half a file, also after a crash."""
-    temporary = path.with_name(path.name + ".part")
-    data = content.encode() if isinstance(content, str) else content
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -30,10 +30,11 @@ from automl.data.prepare import Prepared, prepare
 from automl.data.profile import profile as measure
 from automl.deploy.bundle import Bundle
 from automl.errors import UserError
+from automl.files import write_atomically
 from automl.serial import dumps
 from automl.store import Search, Store
 from automl.types import Axes, Family, Prior, Profile, Trial
-from experiments.artifacts import Artifacts, write_atomically
+from experiments.artifacts import Artifacts
 from experiments.clock import timed
 from experiments.finish import Finished, finish
 from experiments.progress import Progress

@@ -58,8 +58,9 @@ class Outcome:
     """What came of an order.
 
     ``predictions``: validation probabilities (rows, classes) or values (rows,). ``weights``: the trained network's
-    state as safetensors bytes. Both None unless ok. ``epochs``: really trained. ``latency_ms``: of one row, when it was
-    asked for. ``resume``: what a longer training goes on from, when the order asked to keep it.
+    state as safetensors bytes. Both None unless ok. ``epochs``: really trained; ``cut``: they are fewer than asked
+    because time was up, not because the curve was flat. ``latency_ms``: of one row, when it was asked for.
+    ``resume``: what a longer training goes on from, when the order asked to keep it.
     """
 
     status: Status
@@ -67,6 +68,7 @@ class Outcome:
     curve: tuple[float, ...] = ()
     seconds: float = 0.0
     epochs: int = 0
+    cut: bool = False
     parameters: int | None = None
     error: str = ""
     predictions: np.ndarray | None = None
@@ -106,13 +108,21 @@ def evaluate(job: Job, order: Order) -> Outcome:
             device=job.device,
             start=None if order.start is None else TrainingState.from_bytes(order.start),
         )
-        outcome = Outcome(fit.status, None, fit.curve, fit.seconds, fit.epochs, parameters, fit.error)
-        outcome = replace(outcome, latency_ms=latency)
+        outcome = Outcome(
+            fit.status,
+            curve=fit.curve,
+            seconds=fit.seconds,
+            epochs=fit.epochs,
+            parameters=parameters,
+            error=fit.error,
+            latency_ms=latency,
+        )
         if fit.status != "ok" or fit.state is None:
             return outcome
         return replace(
             outcome,
             score=fit.score,
+            cut=fit.resume is None,  # a training that was cut in mid-epoch leaves no place to go on from
             predictions=fit.predictions,
             weights=save({name: tensor.contiguous().cpu() for name, tensor in fit.state.items()}),
             resume=fit.resume.to_bytes() if order.keep and fit.resume is not None else None,

@@ -71,6 +71,7 @@ class Engine(ExecutionEngine):
         self.job, self.budget, self.seed = job, budget, seed
         self._finished, self._learned = finished, learned
         self._record = {(t.candidate.id, t.fidelity): t for t in record}
+        self._at = {t.number: (t.candidate.id, t.fidelity) for t in record}
         self._taken = {t.number for t in record}
         self._replay: deque[tuple[str, int]] = deque((t.candidate.id, t.fidelity) for t in record)
         self._recorded: dict[tuple[str, int], Proposal] = {}
@@ -99,6 +100,10 @@ class Engine(ExecutionEngine):
             self._count += 1
             self._models.append(model)
             key = (model.candidate.id, model.fidelity or self.budget.epochs)
+            # In a replay the recorded number tells which trial this is, also one whose time was up before its length.
+            place = self._at.get(self._count - 1)
+            if place is not None and place[0] == model.candidate.id and place in self._record:
+                key = place
             if key in self._record:
                 model.number = self._record[key].number
                 self._recorded[key] = model
@@ -162,7 +167,7 @@ class Engine(ExecutionEngine):
         return Trial(
             task=self.job.task.name,
             candidate=model.candidate,
-            fidelity=model.fidelity or self.budget.epochs,
+            fidelity=outcome.epochs if outcome.cut else model.fidelity or self.budget.epochs,
             seed=self.seed,
             status=outcome.status,
             score=outcome.score,

@@ -124,3 +124,14 @@ def test_evolution_finds_the_optimum_of_a_known_surface():
     trials = run(LookUp(), strategies()["evolution"](), trials=17)
     best = max(trials, key=lambda t: t.score or 0)
     assert best.candidate.choices == {"deep": "yes", "hidden": 8, "learning_rate": 0.01}
+
+
+def test_a_training_whose_time_was_up_counts_for_what_it_reached_and_is_not_repeated():
+    def outcome(order: Order) -> Outcome:
+        return Outcome("ok", known_score(order.candidate), epochs=1, cut=True)
+
+    record = run(LookUp(outcome=outcome), strategies()["evolution"](), trials=3)
+    assert [t.fidelity for t in record] == [1, 1, 1], "asked for 3 epochs"
+    resumed = LookUp()
+    trials = run(resumed, strategies()["evolution"](), trials=5, record=record)
+    assert len(resumed.ran) == 2 and trials[:3] == record

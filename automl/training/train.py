@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -10,7 +11,6 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,7 +119,12 @@ def train(
             resume = run.finish()
     except Exception as failure:
         status, error = _reason(failure)
-        network.to("cpu")
+        if run is not None:
+            run.release()
+        with contextlib.suppress(Exception):  # a GPU that failed may not give it back
+            network.to("cpu")
+        if status == "oom" and torch.cuda.is_available():
+            torch.cuda.empty_cache()
         return Fit(
             status,
             curve=tuple(run.curve) if run is not None else (),
@@ -179,7 +184,7 @@ def _fit(run: Training, epochs: int, device: torch.device) -> None:
         raise KeyboardInterrupt from None
 
 
-@contextmanager
+@contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Lightning's remarks on devices, loaders and bare bones from the user's terminal."""
     logger = logging.getLogger("lightning.pytorch")

@@ -16,7 +16,8 @@ MOSTLY = 0.95
 """From this share of its values on, a column is what they are, and the rest is faulty."""
 
 FAR = 6.0
-"""Interquartile ranges beyond the quartiles: eight standard deviations of a normal, rare in a skewed column."""
+"""Interquartile ranges beyond the quartiles: eight standard deviations of a normal, rare in a skewed
+column."""
 
 _MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _DATE = re.compile(

@@ -31,7 +31,10 @@ STAGES: Sequence[Sequence[Check]] = (
 )
 """Checks in the order they look; the repairs of a stage are made before the next one looks."""
 
-MOST_PER_NAME = 20
+ENOUGH_ROWS = 50_000
+"""Rows that the kind of the target is guessed from."""
+
+MOST_PER_NAME = 10
 """Findings of one kind that are listed one by one; the rest becomes one line."""
 
 
@@ -166,6 +169,8 @@ def guess_kind(dataset: Dataset) -> Kind:
     told.
     """
     seen = np.arange(len(dataset)) if dataset.split is None else np.flatnonzero(dataset.split != TEST)
+    if len(seen) > ENOUGH_ROWS:
+        seen = np.sort(np.random.default_rng(0).choice(seen, ENOUGH_ROWS, replace=False))
     shown = Dataset(dataset.name, pd.DataFrame(index=range(len(seen))), dataset.target.iloc[seen])
     try:
         return infer_kind(shown)[0]

@@ -24,12 +24,9 @@ _HEX = re.compile(r"(?=.*\d)[0-9a-f]{8,}", re.IGNORECASE)
 def constant_columns(view: View) -> Iterator[Proposal]:
     """Columns that hold one value only."""
     for name in view.columns:
-        column = view.sampled(name)
-        if column.nunique() != 1 or column.isna().any():  # present or missing is itself a value
-            continue
-        value = column.iloc[0]
-        if not bool((view.column(name) == value).all()):
-            continue
+        value = view.sampled(name).iloc[0]
+        if pd.isna(value) or not all(bool((c == value).all()) for c in (view.sampled(name), view.column(name))):
+            continue  # present or missing is itself a value
         text = f"'{name}' is {str(value)!r} in every row: there is nothing to learn from it."
         yield Proposal(
             finding("constant_column", "warning", len(view.seen), name, text, [value], "drop the column"),
@@ -45,7 +42,7 @@ def id_like_columns(view: View) -> Iterator[Proposal]:
         if view.modality(name) not in (None, "tabular"):
             continue
         sample = view.sampled(name)
-        if not sample.is_unique or sample.isna().any():
+        if not _may_be_id(sample):
             continue
         why = _id_reason(name, view.column(name))
         if why:
@@ -54,6 +51,16 @@ def id_like_columns(view: View) -> Iterator[Proposal]:
                 finding("id_like_column", "warning", len(view.seen), name, text, sample.head(5), "drop the column"),
                 steps=(Step("drop", name),),
             )
+
+
+def _may_be_id(sample: pd.Series) -> bool:
+    """Whether a sample is all different and whole numbers or texts: cheap, and settles most columns."""
+    if pd.api.types.is_float_dtype(sample.dtype):
+        if not np.all(np.mod(floats(sample.head(1000)), 1) == 0):
+            return False
+    elif not is_texty(sample) and not pd.api.types.is_integer_dtype(sample.dtype):
+        return False
+    return bool(sample.is_unique and sample.notna().all())
 
 
 def _id_reason(name: str, column: pd.Series) -> str:
@@ -67,8 +74,6 @@ def _id_reason(name: str, column: pd.Series) -> str:
         if values.max() - values.min() < 3 * len(values):
             return "counts through"
         return "is called so" if _ID_NAME.fullmatch(name) else ""
-    if not is_texty(column):
-        return ""
     texts = [str(v) for v in column.head(1000)]
     if any(len(t.split()) > 1 for t in texts):
         return ""  # words: text that happens to be all different
@@ -89,9 +94,10 @@ def duplicate_columns(view: View) -> Iterator[Proposal]:
     """Columns that say the same as an earlier one, cell by cell."""
     first: dict[bytes, str] = {}
     for name in view.columns:
-        if view.sampled(name).nunique() < 2:
+        hashes = hash_column(view.sampled(name))
+        if (hashes == hashes[0]).all():
             continue  # constant ones have a finding of their own
-        key = hash_column(view.sampled(name)).tobytes()
+        key = hashes.tobytes()
         if key not in first:
             first[key] = name
         elif view.column(name).equals(view.column(first[key])):

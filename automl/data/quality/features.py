@@ -39,7 +39,7 @@ def _blocks(dataset: Dataset, rows: np.ndarray, seed: int) -> Iterator[np.ndarra
     plain: list[np.ndarray] = []
     for name in dataset.table.columns:
         column = column_of(dataset.table, name).iloc[rows]
-        if dataset.modalities.get(name) == "text" or is_prose(column):
+        if dataset.modalities.get(name) == "text" or is_prose(column, alone=dataset.table.shape[1] == 1):
             yield _text(column, seed)
         else:
             plain += _column(column)
@@ -49,14 +49,17 @@ def _blocks(dataset: Dataset, rows: np.ndarray, seed: int) -> Iterator[np.ndarra
         yield reduced(_array(array, rows, dataset.modalities.get(name)), seed)
 
 
-def is_prose(column: pd.Series) -> bool:
-    """Whether a column of strings is text: three words or more on average, and mostly different."""
+def is_prose(column: pd.Series, alone: bool = False) -> bool:
+    """Whether a column of strings is text: mostly different, and three words or more on average.
+
+    ``alone``: it is the only column, so that single words (names) are text as well.
+    """
     if not is_texty(column):
         return False
     texts = column.dropna().head(500)
     if not len(texts) or texts.nunique() < 0.5 * len(texts):
         return False
-    return float(np.mean([len(str(t).split()) for t in texts])) >= 3
+    return alone or float(np.mean([len(str(t).split()) for t in texts])) >= 3
 
 
 def _unit(block: np.ndarray) -> np.ndarray:
@@ -87,11 +90,16 @@ def _column(column: pd.Series) -> list[np.ndarray]:
 
 
 def _text(column: pd.Series, seed: int) -> np.ndarray:
-    """Principal directions of the tf-idf of words and pairs of words (latent semantic analysis)."""
+    """Principal directions of a tf-idf (latent semantic analysis) of words, or of letters where texts are short."""
     texts = column.astype(object).map(str, na_action="ignore").fillna("").tolist()
-    words = TfidfVectorizer(
-        sublinear_tf=True, min_df=2, max_features=20_000, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b|[!?]"
-    )
+    if np.mean([len(t.split()) for t in texts[:500]]) < 3:
+        words = TfidfVectorizer(
+            sublinear_tf=True, min_df=2, max_features=20_000, analyzer="char_wb", ngram_range=(1, 4)
+        )
+    else:
+        words = TfidfVectorizer(
+            sublinear_tf=True, min_df=2, max_features=20_000, ngram_range=(1, 2), token_pattern=r"\b\w+\b|[!?]"
+        )
     try:
         counts = words.fit_transform(texts)
     except ValueError:  # no word stands in two texts

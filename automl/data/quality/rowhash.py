@@ -53,7 +53,8 @@ def _hash_block(block: np.ndarray) -> np.ndarray:
     if width % 8:
         raw = np.pad(raw, ((0, 0), (0, 8 - width % 8)))
     words = raw.view(np.uint64) + np.arange(1, raw.shape[1] // 8 + 1, dtype=np.uint64) * _GOLDEN
-    return _mix(_mix(words).sum(axis=1, dtype=np.uint64))
+    mixed = _mix(words)
+    return mixed[:, 0] if mixed.shape[1] == 1 else _mix(mixed.sum(axis=1, dtype=np.uint64))
 
 
 def hash_column(column: pd.Series) -> np.ndarray:
@@ -73,7 +74,7 @@ def combine(hashes: Iterable[np.ndarray]) -> np.ndarray:
     """One hash per row from several, order of the parts included; shape (rows,)."""
     total: np.ndarray | None = None
     for part in hashes:
-        total = _mix(part + _GOLDEN) if total is None else _mix(total * np.uint64(3) + part)
+        total = part + _GOLDEN if total is None else total * _GOLDEN + part  # parts are mixed: a polynomial does
     if total is None:
         raise ValueError("nothing to hash: no columns and no arrays")
-    return total
+    return _mix(total)

@@ -194,17 +194,18 @@ class Training(pl.LightningModule):
         self.deadline = None
         self.predictor.to(self.where)  # Lightning has moved it to the CPU
         if self.valid is None:
-            with self.averaged():
-                self.best, self.best_epoch = copied(self.predictor.network.state_dict()), self.epoch
+            average = {} if self.ema is None else self.ema.average
+            self.best, self.best_epoch = copied({**self.predictor.network.state_dict(), **average}), self.epoch
         self.predictor.network.load_state_dict(self.best)
         if self.valid is not None and self.predictions is None:  # no epoch since the start was better than those before
             self.predictions = self.predict_valid()
         self.predictor.to("cpu").eval()
-        del (
-            self.rows,
-            self.valid,
-        )  # module and Trainer refer to each other: without this it would wait for the collector
+        self.release()
         return state
+
+    def release(self) -> None:
+        """Give up the rows: module and Trainer refer to each other, so they would wait for the collector."""
+        del self.rows, self.valid
 
     def check_time(self) -> None:
         if self.deadline is not None and time.monotonic() > self.deadline:

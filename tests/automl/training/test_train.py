@@ -334,6 +334,18 @@ def test_refit_trains_on_both_parts_to_the_best_epoch():
     np.testing.assert_array_equal(again.state["1.weight"], network.state_dict()["1.weight"])
 
 
+def test_refit_keeps_the_averaged_weights():
+    parts = digits()
+    plain, averaged = (
+        train(mlp(), DIGITS, *parts[:1], None, FAST | {"ema": ema}, epochs=3, seed=0, device="cpu")
+        for ema in (False, True)
+    )
+    assert plain.state is not None and averaged.state is not None and averaged.resume is not None
+    np.testing.assert_array_equal(averaged.resume.weights["1.weight"], plain.state["1.weight"])
+    np.testing.assert_array_equal(averaged.state["1.weight"], averaged.resume.average["1.weight"])
+    assert not torch.equal(averaged.state["1.weight"], plain.state["1.weight"])
+
+
 def test_refit_without_enough_time_says_so():
     parts = digits()
     first = run(epochs=2)

@@ -137,7 +137,7 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
             asked = instantiate(cfg.task, _convert_="object")
             prepared = prepare(dataset, **{**asked, "seed": wanted.seed})
             profile = measure(prepared.task, prepared.parts.train, prepared.dataset, seed=wanted.seed)
-        families: dict[str, Family] = {name: instantiate(node) for name, node in cfg.family.items()}
+        families: dict[str, Family] = {name: instantiate(node, _convert_="all") for name, node in cfg.family.items()}
         axes = search_axes(families, prepared.task, training_axes(prepared.task))
 
         with timed(clock, "search"):

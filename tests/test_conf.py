@@ -54,3 +54,10 @@ def test_the_code_and_the_configuration_agree_on_names():
             node = cfg[group][name] if group == "family" else cfg[group]
             module = node["_target_"].rsplit(".", 1)[0].replace(".", "/")
             assert module.startswith(folder), (group, name, module)
+
+
+def test_every_family_is_searched_unless_it_says_why_not():
+    default = set(composed(["data=sklearn"]).family)
+    for name in (option for group, option in OPTIONS if group == "family"):
+        text = (CONF / "family" / f"{name}.yaml").read_text()
+        assert (name in default) != ("not searched by default" in text), name

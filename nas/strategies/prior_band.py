@@ -22,11 +22,13 @@ class PriorBand(Stepwise):
 
     A candidate is trained for few epochs first and goes on, from its checkpoint, when it is among the best 1/eta of
     its rung. A new one comes from a mixture of three: the prior, the neighbourhood of the best so far, and the uniform
-    distribution. The uniform share is 1 / (1 + eta^rung) (their section 4.2); prior and incumbent share the rest by how
-    well each explains the best results (their equation 3, with geometric means per decision, so that the number of
-    axes does not matter). With a uniform prior this is a cold multi-fidelity evolution.
+    distribution. The uniform share is 1 / (1 + trust * eta^rung): section 4.2 of the paper, where trust is 1 and so half
+    of the new candidates on the lowest rung ignore what is known. Prior and incumbent share the rest by how well each
+    explains the best results: equation 3 of the paper, with geometric means per decision, so that the number of axes
+    does not matter. With a uniform prior this is a cold multi-fidelity evolution.
 
     min_epochs, eta: of the rungs; the highest is the budget's epochs. mutation: probability that an axis changes.
+    trust: in what is known against the uniform distribution.
     brackets: false starts every candidate on the lowest rung. elite: parents are drawn from that many of the best.
     zero_cost: score of an untrained network that decides between ``draws`` equally likely candidates and between
     equal results. retries: draws in a row that give nothing new before the space counts as exhausted.
@@ -38,6 +40,7 @@ class PriorBand(Stepwise):
         eta: int = 3,
         mutation: float = 0.25,
         brackets: bool = True,
+        trust: float = 3.0,
         elite: int = 4,
         zero_cost: ZeroCost | None = None,
         draws: int = 3,
@@ -46,7 +49,7 @@ class PriorBand(Stepwise):
     ) -> None:
         super().__init__()
         self.min_epochs, self.eta, self.mutation, self.brackets = min_epochs, eta, mutation, brackets
-        self.elite, self.retries = elite, retries
+        self.elite, self.retries, self.trust = elite, retries, trust
         self.zero_cost: ZeroCost | None = zero_cost
         self.draws = draws if zero_cost else 1
         self._rng = np.random.default_rng(seed)
@@ -133,7 +136,7 @@ class PriorBand(Stepwise):
 
     def shares(self, rung: int) -> dict[Sampler, float]:
         """Probability of each sampler for a candidate that starts on this rung."""
-        uniform = 1 / (1 + self.eta**rung)
+        uniform = 1 / (1 + self.trust * self.eta**rung)
         top, best = self._evidence(), self._elite()
         if len(top) < 2:
             return {"prior": 1 - uniform, "uniform": uniform, "incumbent": 0.0}

@@ -1,0 +1,130 @@
+"""What is checked before a training starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from automl.types import Candidate, Limits, Task
+from nas import evaluate as module
+from nas.evaluate import Job, Order, evaluate
+from nas.preflight import latency_ms, memory_gb, over_limit
+from nas.zero_cost import jacob_cov, parameters, synflow, zero_cost
+from tests.nas.toys import job
+
+CANDIDATE = Candidate("toy", {"deep": "yes", "hidden": 4, "learning_rate": 0.01})
+
+
+def limited(**limits) -> Job:
+    return dataclasses.replace(job(), task=dataclasses.replace(job().task, limits=Limits(**limits)))
+
+
+@pytest.mark.parametrize("limit", [{"parameters": 29}, {"megabytes": 29 * 4e-6}, {"latency_ms": 1e-6}])
+def test_what_breaks_a_limit_is_skipped_without_training(limit, monkeypatch):
+    monkeypatch.setattr(module, "train", lambda *a, **k: pytest.fail("trained"))
+    outcome = evaluate(limited(**limit), Order(CANDIDATE, 3, 0))
+    assert outcome.status == "skipped" and "the limit is" in outcome.error and outcome.parameters == 30
+
+
+def test_what_keeps_the_limits_is_trained_and_its_latency_known():
+    outcome = evaluate(limited(parameters=30, latency_ms=1000.0), Order(CANDIDATE, 1, 0))
+    assert outcome.status == "ok" and outcome.latency_ms is not None and 0 < outcome.latency_ms < 1000
+
+
+def test_latency_is_measured_only_when_somebody_asks():
+    assert evaluate(job(), Order(CANDIDATE, 1, 0)).latency_ms is None
+    assert evaluate(dataclasses.replace(job(), latency=True), Order(CANDIDATE, 1, 0)).latency_ms is not None
+
+
+def test_limits_are_inclusive():
+    task = dataclasses.replace(job().task, limits=Limits(latency_ms=2.0, parameters=10, megabytes=4e-5))
+    assert over_limit(task, 10, 2.0) == "" and over_limit(task, 11) and over_limit(task, 1, 2.1)
+
+
+class Wide(nn.Module):
+    """Keeps three (rows, width) activations for the backward pass, beside its input."""
+
+    def __init__(self, width: int, depth: int = 1) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, width)
+        self.last = nn.Linear(width, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.first(x).sigmoid().tanh())
+
+
+def test_measuring_leaves_the_network_as_it_was():
+    network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 2)).train()
+    before, todo = {name: t.clone() for name, t in network.state_dict().items()}, job()
+    state, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    latency_ms(network, todo.task, todo.train)
+    memory_gb(network, todo.task, todo.train, CANDIDATE)
+    assert all(torch.equal(t, before[name]) for name, t in network.state_dict().items())
+    assert network.training and network[2].training
+    assert torch.equal(state, torch.random.get_rng_state()) and torch.get_num_threads() == threads
+
+
+def test_a_bigger_network_takes_longer():
+    small, large = (latency_ms(Wide(width), job().task, job().train) for width in (8, 400_000))
+    assert large > 2 * small
+
+
+def test_the_estimate_of_memory_counts_weights_and_activations():
+    width = 1000
+    candidate = Candidate("toy", {"batch_size": 256, "optimizer": "adamw"})
+    found = memory_gb(Wide(width), job().task, job().train, candidate)
+    weights = (4 * width + width + 2 * width + 2) * 4 * 5  # weights, gradients, two moments, the best copy
+    activations = 256 * 4 * 2 * width  # of sigmoid and tanh, whose outputs the last layer and they themselves need
+    assert found == pytest.approx((weights + activations) / 1e9, rel=0.05)
+    bigger = memory_gb(Wide(width), job().task, job().train, Candidate("toy", {"batch_size": 512}))
+    assert bigger - found == pytest.approx(activations / 1e9, rel=0.05)
+
+
+def test_a_training_that_does_not_fit_is_told_before_it_starts(monkeypatch):
+    monkeypatch.setattr(module, "free_gb", lambda device: 1e-9)
+    monkeypatch.setattr(module, "train", lambda *a, **k: pytest.fail("trained"))
+    outcome = evaluate(job(), Order(CANDIDATE, 3, 0))
+    assert outcome.status == "oom" and "GB are free" in outcome.error
+
+
+class TestZeroCost:
+    def test_known_values(self):
+        network = nn.Linear(3, 2, bias=False)
+        nn.init.constant_(network.weight, -2.0)
+        ones = (torch.randn(5, 3),)
+        assert parameters(network, ones) == pytest.approx(math.log(7))
+        # Flow of ones through |w| = 2: R = 12, dR/dw = 1, so the sum of |w * dR/dw| is 12.
+        assert synflow(network, ones) == pytest.approx(math.log(12))
+
+    def test_rows_that_look_alike_score_lower(self):
+        """A linear network has the same gradient for every row; a nonlinear one tells rows apart."""
+        torch.manual_seed(0)
+        rows = (torch.randn(16, 6),)
+        linear = nn.Linear(6, 2)
+        deep = nn.Sequential(nn.Linear(6, 64), nn.ReLU(), nn.Linear(64, 2))
+        assert jacob_cov(deep, rows) > jacob_cov(linear, rows)
+
+    @pytest.mark.parametrize("kind", ["synflow", "jacob_cov", "params"])
+    def test_scores_depend_on_the_candidate_alone(self, kind):
+        one, again = (zero_cost(job(), CANDIDATE, kind) for _ in range(2))
+        assert one == again and math.isfinite(one)
+
+    def test_text_has_no_input_gradient_and_is_scored_by_its_embeddings(self):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(20, 2))
+        ids = (torch.randint(0, 9, (8, 5)),)
+        assert math.isfinite(jacob_cov(network, ids)) and math.isfinite(synflow(network, ids))
+
+    def test_what_cannot_be_scored_is_last(self):
+        class Broken:
+            name = "toy"
+
+            def space(self, task: Task) -> nn.Module:
+                raise RuntimeError("planted")
+
+        broken = dataclasses.replace(job(), families={"toy": Broken()})  # type: ignore[dict-item]
+        assert zero_cost(broken, CANDIDATE, "params") == -math.inf

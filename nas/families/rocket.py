@@ -48,7 +48,7 @@ class RocketSpace(FamilySpace):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(2 * count, task.num_outputs)
         nn.init.zeros_(self.head.weight)
-        self.scale = (2 * count) ** -0.5  # one learning rate fits any number of features
+        self.scale = 3 * (2 * count) ** -0.5  # one learning rate fits any number of features
 
     def forward(self, x: Tensor) -> Tensor:
         """(rows, channels, length) -> (rows, num_outputs)."""

@@ -1,0 +1,87 @@
+"""The named settings of ``composed`` are what their names say."""
+
+import pytest
+import torch
+from torch import nn
+
+from automl.types import Candidate, Prior, active_choices
+from nas.families.composed import NAMED, ComposedSpace
+from nas.layers.attention import Attention
+from nas.layers.mixers import MIXERS, Convolution, Gru, Merge, Pooling, TokenMLP, make_mixer
+from nas.space import build
+from tests.nas.family_tasks import FAMILIES, TASKS, axes_of, rows
+
+KINDS = (Attention, Convolution, Gru, Pooling, TokenMLP)
+
+
+def named(name: str, of: str, **more) -> tuple[Candidate, nn.Module]:
+    """The candidate of a named setting, everything else at its first option, and its network."""
+    family, task = FAMILIES["composed"], TASKS[of]
+    axes = axes_of(family, task)
+    choices = {a.name: a.options[0] for a in axes} | {"depth": 4} | dict(NAMED[name]) | more
+    candidate = Candidate("composed", active_choices(axes, choices))
+    assert Prior.uniform({"composed": axes}).log_prob(candidate) > float("-inf"), "a named setting is in the space"
+    return candidate, build(family, task, candidate, axes, seed=0)
+
+
+@pytest.mark.parametrize("of", ["image", "audio", "series", "unequal"])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("mlp_mixer", TokenMLP),
+        ("vit", Attention),
+        ("poolformer", Pooling),
+        ("convnext", Convolution),
+        ("tcn", Convolution),
+        ("rnn", Gru),
+    ],
+)
+def test_named_settings_hold_their_mixer_and_no_other(name, kind, of):
+    candidate, net = named(name, of)
+    assert dict(NAMED[name]).items() <= dict(candidate.choices).items()
+    found = [type(m) for m in net.modules() if isinstance(m, KINDS)]
+    assert found == [kind] * 4
+    assert net(*rows(TASKS[of], 3)).shape == (3, TASKS[of].num_outputs)
+    assert (name == "poolformer") == any(isinstance(m, Merge) for m in net.modules())
+
+
+def test_every_named_setting_is_tested():
+    assert set(NAMED) == {"mlp_mixer", "vit", "poolformer", "convnext", "tcn", "rnn"}
+
+
+def test_dilation_doubles_over_the_blocks():
+    _, net = named("tcn", "series")
+    assert [m.body.dilation for m in net.modules() if isinstance(m, Convolution)] == [(1,), (2,), (4,), (8,)]
+
+
+def test_a_hybrid_changes_its_mixer_half_way():
+    _, net = named("convnext", "image", late_mixer="attention")
+    found = [type(m) for m in net.modules() if isinstance(m, KINDS)]
+    assert found == [Convolution, Convolution, Attention, Attention]
+
+
+@pytest.mark.parametrize("grid", [(6,), (2, 3)])
+@pytest.mark.parametrize("name", MIXERS[1:])
+def test_mixers_do_not_read_what_the_mask_leaves_out(name, grid):
+    torch.manual_seed(0)
+    mixer = make_mixer(name, grid, 8, 3, 1, 0.0).eval()
+    x, mask = torch.randn(2, 6, 8), torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
+    other = torch.where(mask[..., None], x, 5 + x)
+    y, z = mixer(x, mask), mixer(other, mask)
+    torch.testing.assert_close(y[mask], z[mask])
+
+
+@pytest.mark.parametrize("grid", [(5,), (3, 4)])
+def test_merging_halves_the_grid_and_keeps_what_is_seen(grid):
+    merge = Merge(grid, 4)
+    tokens = torch.Size(grid).numel()
+    mask = torch.arange(tokens) < torch.tensor([[tokens], [2], [0]])
+    x, seen = merge(torch.randn(3, tokens, 4), mask if len(grid) == 1 else None)
+    assert x.shape == (3, torch.Size(merge.grid).numel(), 8)
+    if len(grid) == 1:
+        assert seen.tolist() == [[True] * 3, [True, False, False], [False] * 3]
+
+
+def test_several_inputs_are_one_row_of_tokens():
+    _, net = named("vit", "several")
+    assert isinstance(net, ComposedSpace) and net.positions.table.shape[1] == 4 + 16 + 14

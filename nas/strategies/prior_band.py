@@ -22,7 +22,7 @@ class PriorBand(Stepwise):
 
     A candidate is trained for few epochs first and goes on, from its checkpoint, when it is among the best 1/eta of
     its rung. A new one comes from a mixture of three: the prior, the neighbourhood of the best so far, and the uniform
-    distribution. The uniform share is 1 / (1 + trust * eta^rung): section 4.2 of the paper, where trust is 1 and so half
+    distribution. The uniform share is 1 / (1 + trust * eta^rung): section 4.2 of the paper, where trust is 1 and half
     of the new candidates on the lowest rung ignore what is known. Prior and incumbent share the rest by how well each
     explains the best results: equation 3 of the paper, with geometric means per decision, so that the number of axes
     does not matter. With a uniform prior this is a cold multi-fidelity evolution.

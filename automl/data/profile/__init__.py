@@ -2,10 +2,11 @@
 
     profile(task, parts.train, dataset).as_dict()["landmark_1nn_error"]
 
-The same names for every task, so that profiles of many tasks form a matrix; NaN with a reason where a number
-does not apply. Everything is measured on the encoded training part; no other split is looked at.
+The same names for every task, so that the profiles of many tasks form a matrix; NaN with a reason where a
+number does not apply. Everything is measured on the encoded training part; no other split is looked at. One
+file per group of features: a Group and its ``measure``.
 """
 
-from automl.data.profile.measure import NAMES, profile
+from automl.data.profile.measure import DESCRIPTIONS, NAMES, profile
 
-__all__ = ["NAMES", "profile"]
+__all__ = ["DESCRIPTIONS", "NAMES", "profile"]

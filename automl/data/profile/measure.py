@@ -4,51 +4,50 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from automl.data.dataset import Dataset, Part
+from automl.data.profile import audio, geometry, image, landmarks, missing, series, size, table, target, text
+from automl.data.profile.sample import Sample, Unmeasurable
 from automl.types import Profile, Task
 
-NAMES: tuple[str, ...] = (
-    "log10_train_rows",
-    "log10_values_per_row",
-    "log10_classes",
-    "class_entropy_nats",
-    "missing_share",
-)
+GROUPS = tuple(m.GROUP for m in (size, target, missing, table, geometry, landmarks, image, audio, series, text))
+
+DESCRIPTIONS: dict[str, str] = {name: words for group in GROUPS for name, words in group.features.items()}
+"""Every meta-feature -> what it is, with its unit."""
+
+NAMES: tuple[str, ...] = tuple(DESCRIPTIONS)
 """The names of every profile, in order."""
 
 
-def profile(
-    task: Task, train: Part, dataset: Dataset | None = None, *, seed: int = 0, max_rows: int = 2000
-) -> Profile:
+def profile(task: Task, train: Part, dataset: Dataset | None = None, *, seed: int = 0, max_rows: int = 2000) -> Profile:
     """Measure a task.
 
     Parameters
     ----------
     task, train
-        The task and its encoded training part.
+        The task and its encoded training part; no other part is looked at. Raises ValueError when it has no
+        row.
     dataset
         The raw rows that ``train.rows`` points into, for what the encoding hides (missing values).
     seed
-        For the random features of one landmark.
+        For the random features and convolutions of two landmarks.
     max_rows
-        Rows that all but the plain counts are measured on: those with the smallest content hashes, so that
-        the order of the rows does not matter.
+        Rows that all but plain counts are measured on: those with the smallest content hashes, so that the
+        order of the rows does not matter.
     """
+    sample = Sample.draw(task, train, dataset, seed=seed, max_rows=max_rows)
     values = dict.fromkeys(NAMES, math.nan)
-    reasons = {}
-    values["log10_train_rows"] = math.log10(max(len(train), 1))
-    values["log10_values_per_row"] = math.log10(max(sum(int(np.prod(i.shape)) for i in task.inputs), 1))
-    if task.kind == "regression":
-        reasons["log10_classes"] = reasons["class_entropy_nats"] = "the target has no classes"
-    else:
-        shares = np.bincount(train.y, minlength=task.num_outputs) / max(len(train), 1)
-        values["log10_classes"] = math.log10(task.num_outputs)
-        values["class_entropy_nats"] = float(-sum(s * math.log(s) for s in shares if s > 0))
-    if dataset is None or dataset.table.shape[1] == 0:
-        reasons["missing_share"] = "no raw table at hand"
-    else:
-        missing = [dataset.table[c].isna().to_numpy()[train.rows].mean() for c in dataset.table.columns]
-        values["missing_share"] = float(np.mean(missing))
+    reasons: dict[str, str] = {}
+    for group in GROUPS:
+        try:
+            measured = group.measure(sample)
+        except Unmeasurable as why:
+            measured = dict.fromkeys(group.features, str(why))
+        for name in group.features:
+            value = measured[name]
+            if isinstance(value, str):
+                reasons[name] = value
+            elif math.isfinite(value):
+                values[name] = float(value)
+            else:
+                reasons[name] = "the values give no number (constant or overflowing inputs)"
     return Profile(NAMES, tuple(values.values()), reasons)

@@ -18,6 +18,9 @@ from automl.data.quality.parse import column_of
 from automl.data.quality.rowhash import combine, hash_array, hash_column
 from automl.data.quality.view import Proposal, View, finding, share
 
+GRAVE = 0.01
+"""Share of the rows from which it is a warning."""
+
 CHANCE = 0.01
 """Repeats are put down to chance from this share of the repeats that independent columns would give: columns
 depend on each other in real tables, which makes more repeats than that."""
@@ -82,7 +85,16 @@ def _duplicates(view: View, seen: np.ndarray, chance) -> Iterator[Proposal]:
         return
     text = f"{count:,} rows ({part}) repeat an earlier one, target included."
     yield Proposal(
-        finding("duplicate_rows", "warning", count, "rows", text, examples, "drop the repeats from training", rows),
+        finding(
+            "duplicate_rows",
+            "warning" if count >= GRAVE * len(view.seen) else "info",
+            count,
+            "rows",
+            text,
+            examples,
+            "drop the repeats from training",
+            rows,
+        ),
         drop=positions,
     )
 
@@ -104,7 +116,7 @@ def _contradictions(view: View, codes: np.ndarray, chance) -> Iterator[Proposal]
     yield Proposal(
         finding(
             "contradicting_labels",
-            "info" if chance() else "warning",
+            "info" if chance() or len(bad) < GRAVE * len(codes) else "warning",
             len(bad),
             "rows",
             text,
@@ -130,7 +142,7 @@ def _overlap(view: View, inputs: np.ndarray, chance) -> Iterator[Proposal]:
     yield Proposal(
         finding(
             "train_test_overlap",
-            "info" if natural else ("warning" if part < 0.1 else "error"),
+            "info" if natural or part < GRAVE else ("warning" if part < 0.1 else "error"),
             count,
             "rows",
             text,

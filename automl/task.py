@@ -5,12 +5,13 @@ How the kind is inferred from the target (``infer_kind``), first rule that holds
 1. words: 2 distinct are binary, more are multiclass (refused when nearly every row has its own);
 2. 2 distinct values are binary;
 3. numbers with fractions are regression;
-4. whole numbers are classes when the given split is stratified by them (each value has its share of the test rows to
-   within one row: chance does not do that), or the target is named like a class, or there are at most 4;
-5. whole numbers are a quantity, so regression, when there are too many to be classes (more than 20 that do not count
-   0, 1, 2, ... with similar frequencies), when they look like a measurement (rare at both ends and frequent between),
-   or when the given split ignores them and they are no plain codes;
-6. else they are classes.
+4. whole numbers are classes when there are at most 4, when they count 0, 1, 2, ... (or 1, 2, 3, ...) with about equal
+   frequencies, when the given split is stratified by them (each value has its share of the test rows to within one row:
+   chance does not do that), or when the target is named like a class;
+5. other whole numbers are a quantity, so regression, when there are more than 20, or when they look like a measurement
+   (rare at both ends and frequent between; or more than 10 with gaps), or when they have gaps and the given split
+   ignores them; pictures, series and sounds come with codes for labels, so there only a clear measurement is one;
+6. the rest are classes.
 
 The rules were checked on 128 real sets (``python -m experiments.bench data``); ``kind`` overrides them.
 """
@@ -181,6 +182,7 @@ def check_kind(dataset: Dataset, kind: str) -> None:
 
 def infer_kind(dataset: Dataset) -> tuple[Kind, str]:
     """The kind of task and the reason in a few words. Raises UserError for a target that cannot be learned."""
+    dataset = numeric_target(dataset)
     target = _known(dataset)
     where = f"target {target.name!r} of {dataset.origin or dataset.name}"
     counts = target.value_counts()
@@ -238,6 +240,8 @@ def _kind_of_words(target: pd.Series, distinct: int, where: str) -> tuple[Kind, 
     if pd.api.types.is_datetime64_any_dtype(target):
         raise UserError(f"{where} holds dates, which are no classes; set data.target to a number or a class")
     known = np.isfinite(_numbers(target))
+    if known.all() and distinct > 20:
+        raise UserError(f"{where} holds numbers too large to tell apart, such as {target.iloc[0]}; scale them down")
     if known.mean() > 0.9 and distinct > 20:
         bad = target.iloc[int(np.flatnonzero(~known)[0])]
         raise UserError(f"{where} holds numbers, but also {str(bad)!r}; mend or drop these rows")
@@ -252,13 +256,17 @@ def _kind_of_words(target: pd.Series, distinct: int, where: str) -> tuple[Kind, 
 
 
 def _kind_of_whole_numbers(dataset: Dataset, target: pd.Series, counts: pd.Series) -> tuple[Kind, str]:
+    """Rules 4 to 6 of the module's text."""
     distinct, rows = len(counts), len(target)
     by_value = counts.sort_index()
     first, last = int(by_value.index[0]), int(by_value.index[-1])
     codes = first in (0, 1) and last - first + 1 == distinct  # 0..K-1 or 1..K without a gap
+    even = bool(by_value.min() >= 2 and by_value.max() <= 3 * by_value.min())
     span = f"{distinct} whole numbers from {first} to {last}"
     if distinct <= 4:
         return "multiclass", f"the target has only {distinct} distinct values ({_some(counts)})"
+    if codes and even and distinct <= MAX_CLASSES:
+        return "multiclass", f"the target has {span}, about equally frequent: they are codes of classes"
     if distinct > min(MAX_CLASSES, rows / 4):
         return "regression", f"the target has {span} in {rows:,} rows: too many to be classes"
     split = split_by_target(dataset)
@@ -266,18 +274,21 @@ def _kind_of_whole_numbers(dataset: Dataset, target: pd.Series, counts: pd.Serie
         return "multiclass", f"each of the target's {span} has its share of the given test split: they are classes"
     if _CLASS_NAMES.search(str(target.name)) and (codes or distinct <= 20):
         return "multiclass", f"the target {target.name!r} has {span}, and its name says class"
-    similar = bool(by_value.max() <= 10 * by_value.median() and by_value.min() >= 2)
-    if distinct > 20:
-        if codes and similar and not _bell(by_value):
-            return "multiclass", f"the target has {span}, all about equally frequent: they are codes of classes"
+    bell = _bell(by_value)
+    if dataset.arrays:
+        # Pictures, series and sounds come with codes for labels; only what is plainly a measurement is none.
+        similar = by_value.max() <= 10 * by_value.median() and by_value.min() >= 2
+        if (codes and (distinct <= 20 or (similar and not bell))) or (distinct <= 20 and not bell):
+            return "multiclass", f"the target has {span}: they are taken for classes; set task.kind=regression if not"
         return "regression", f"the target has {span}: a quantity"
-    if dataset.arrays or not codes:
-        if _bell(by_value) and not codes:
-            return "regression", f"the target has {span}, rare at both ends and frequent between: a measurement"
-        if split == "random" and not codes and not dataset.arrays:
-            return "regression", f"the target has {span}, and the given split was drawn without regard to them"
-    elif _bell(by_value) and distinct > 10:
-        return "regression", f"the target has {span}, rare at both ends and frequent between: a count"
+    if distinct > 20:
+        return "regression", f"the target has {span}, not equally frequent: a quantity"
+    if bell and (distinct > 10 or not codes):
+        return "regression", f"the target has {span}, rare at both ends and frequent between: a measurement"
+    if not codes and distinct > 10 and not even:
+        return "regression", f"the target has {span}, with gaps and of unequal frequency: a measurement"
+    if not codes and split == "random":
+        return "regression", f"the target has {span}, and the given split was drawn without regard to them"
     return "multiclass", f"the target has {span}: they are taken for classes; set task.kind=regression if not"
 
 

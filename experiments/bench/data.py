@@ -17,9 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from automl.data.prepare import Prepared, prepare
 from automl.data.sources.file import FileSource
 from automl.errors import UserError
@@ -50,21 +47,19 @@ def main(argv: list[str]) -> int:
     files = [f for f in sorted(options.root.glob("*.json")) if options.only in f.stem]
     if not files:
         raise UserError(f"{options.root} holds no NAME.json that matches {options.only!r}; set --root or --only")
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)  # a file or a pipe: names are not to be cut
+    width = max(len(f.stem) for f in files)
+    print(line(width, "set", "kind", "modality", "classes", "rows", "findings", "seconds", "as json"), flush=True)
     outcomes = []
     for file in files:
-        outcomes.append(judge(json.loads(file.read_text()), options.root, check=not options.no_check))
-        if outcomes[-1].problem:
-            console.print(f"[red]{outcomes[-1].name}: {outcomes[-1].problem}[/red]", highlight=False)
-    console.print(as_table(outcomes))
+        o = judge(json.loads(file.read_text()), options.root, check=not options.no_check)
+        outcomes.append(o)
+        numbers = (str(o.classes or "-"), f"{o.rows:,}", str(o.findings), f"{o.seconds:.1f}")
+        print(line(width, o.name, o.kind, o.modality, *numbers, f"no: {o.problem}" if o.problem else "yes"), flush=True)
     wrong = [o for o in outcomes if o.problem]
-    console.print(
+    print(
         f"{len(outcomes)} sets, {len(outcomes) - len(wrong)} as their json says, {len(wrong)} not; "
         f"{sum(o.rows for o in outcomes):,} rows, {sum(o.findings for o in outcomes)} findings, "
-        f"{sum(o.seconds for o in outcomes):.0f} s",
-        highlight=False,
+        f"{sum(o.seconds for o in outcomes):.0f} s"
     )
     return 1 if wrong else 0
 
@@ -106,14 +101,7 @@ def differences(prepared: Prepared, modality: str, said: dict[str, Any]) -> list
     return found
 
 
-def as_table(outcomes: list[Outcome]) -> Table:
-    table = Table(box=None)
-    for column in ("set", "kind", "modality"):
-        table.add_column(column)
-    for column in ("classes", "rows", "findings", "seconds"):
-        table.add_column(column, justify="right")
-    table.add_column("as json")
-    for o in outcomes:
-        numbers = (str(o.classes or "-"), f"{o.rows:,}", str(o.findings), f"{o.seconds:.1f}")
-        table.add_row(o.name, o.kind, o.modality, *numbers, "no" if o.problem else "yes")
-    return table
+def line(width: int, name: str, kind: str, modality: str, *rest: str) -> str:
+    """One line of the table; the last field may be long."""
+    *numbers, last = rest
+    return f"{name:<{width}}  {kind:<10}  {modality:<8}" + "".join(f"  {n:>8}" for n in numbers) + f"  {last}"

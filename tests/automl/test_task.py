@@ -64,6 +64,12 @@ KINDS = {
     "ages": (RNG.normal(40, 12, 500).astype(int), "regression"),
     "rings of a shell": (np.clip(RNG.gamma(9, 1.1, 4000).astype(int), 1, 29), "regression"),
     "grades": (RATINGS, "regression"),
+    "marks of pupils": (
+        counted({0: 38, 5: 7, 6: 15, 8: 32, 9: 28, 10: 56, 11: 47, 12: 31, 14: 27, 15: 33, 17: 6, 20: 1}),
+        "regression",
+    ),
+    "ages from 0": (np.clip(RNG.exponential(30, 20_000).astype(int), 0, 60), "regression"),
+    "few rows of many even codes": (np.repeat(np.arange(20), 3), "multiclass"),
     "counts of rare events": (RNG.poisson(6, 3000), "regression"),
 }
 

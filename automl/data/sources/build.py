@@ -21,6 +21,8 @@ _SPLITS = {
     **dict.fromkeys(("test", "testing", "te"), TEST),
 }
 
+_NESTED = (list, dict, set, tuple, np.ndarray, pd.Series)
+
 
 def from_table(
     table: pd.DataFrame,
@@ -39,7 +41,7 @@ def from_table(
     ``target`` None: the column named target, label, class or y, else the last one. ``group`` and ``time`` name
     columns that are no features. Raises UserError when a named column is absent or no feature is left.
     """
-    table = _plain_names(table, origin)
+    table = _plain_cells(_plain_names(table, origin), origin)
     notes = list(notes)
     split = _split_column(table, target, origin, notes)
     if target is None:
@@ -108,6 +110,29 @@ def _plain_names(table: pd.DataFrame, origin: str) -> pd.DataFrame:
     if repeated:
         raise UserError(f"column name {repeated[0]!r} stands twice in {origin}; rename one of them")
     return table.set_axis(pd.Index(names, dtype=object), axis=1).reset_index(drop=True)
+
+
+def _plain_cells(table: pd.DataFrame, origin: str) -> pd.DataFrame:
+    """Durations as seconds and periods as dates; lists, objects and complex numbers are refused by name."""
+    changed: dict[str, pd.Series] = {}
+    for name in map(str, table.columns):
+        column = column_of(table, name)
+        kind = column.dtype
+        nested = pd.api.types.is_object_dtype(kind)
+        at = next((i for i, v in enumerate(column) if isinstance(v, _NESTED)), None) if nested else None
+        if at is not None:
+            what = type(column.iloc[at]).__name__
+            raise UserError(
+                f"column {name!r} in {origin} holds a {what} in row {at + 1}; keep one number or text per cell, "
+                "or give an array for images and series"
+            )
+        if kind.kind == "c":
+            raise UserError(f"column {name!r} in {origin} holds complex numbers; give their parts as two columns")
+        if kind.kind == "m":
+            changed[name] = column.dt.total_seconds()
+        elif isinstance(kind, pd.PeriodDtype):
+            changed[name] = column.dt.to_timestamp()
+    return table.assign(**changed) if changed else table
 
 
 def _find_target(table: pd.DataFrame, notes: list[str], without: list[str]) -> str:

@@ -219,6 +219,9 @@ REFUSED: dict[str, tuple[Make, tuple[str, ...]]] = {
         frame(pd.DataFrame(np.ones((9, 3)), columns=pd.Index([1, "1", "y"], dtype=object))),
         ("'1'", "twice"),
     ),
+    "frame of lists": (frame(rows(9, b=[[1, 2]] * 9), y=LONG[:9] % 2), ("'b'", "list in row 1", "one number")),
+    "frame of complex numbers": (frame(rows(9, b=LONG[:9] * 1j), y=LONG[:9] % 2), ("'b'", "complex", "two columns")),
+    "target of giants": (frame(rows(30), y=[10**30 + i for i in range(30)]), ("target", "too large", "scale")),
     "array without y": (frame(np.ones((9, 3, 3))), ("needs y",)),
     "unknown bundled set": (lambda _: SklearnSource("boston").load(), ("'boston'", "digits")),
     "unknown torchvision class": (lambda _: TorchvisionSource("Nothing").load(), ("'Nothing'", "MNIST")),
@@ -362,6 +365,12 @@ MENDED: dict[str, tuple[Make, Callable[[Prepared], bool]]] = {
     "target of prices": (
         text("a,target\n" + "".join(f'{i},"$1,{i:03d}.50"\n' for i in range(40))),
         lambda p: p.task.kind == "regression" and float(p.parts.train.y.min()) >= 1000,
+    ),
+    "durations and periods": (
+        frame(rows(40, d=pd.to_timedelta(LONG, unit="h"), p=pd.period_range("2020-01", periods=40)), y=LONG % 2),
+        lambda p: (
+            {f["name"]: f["kind"] for f in p.encoding.fields} == {"a": "numeric", "d": "numeric", "p": "datetime"}
+        ),
     ),
     "quoted newlines": (text(table() + '1,2,"x\ny",u\n'), lambda p: len(p.dataset) == 25),
     "one file in a zip": (zipped("t.csv"), lambda p: len(p.dataset) == 24),

@@ -1,0 +1,301 @@
+"""Runs to learn from: a common set of candidates of every family, on many data sets.
+
+In order of work, so that whatever is there when it is stopped can be compared::
+
+    for k in range(candidates):          # breadth first
+        for task in tasks:
+            train candidate k of each family that supports the task, at each fidelity
+    for m in range(mutants):
+        for task in tasks:
+            train a mutant of one of the task's best
+
+Each modality goes through this on its own, and the next to work on is the one that had the least time per task:
+pictures cost many times what tables cost, and tasks of different modalities share no candidates anyway.
+What the store holds is never trained again. Failures are trials.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from numpy.random import RandomState
+from omegaconf import DictConfig, OmegaConf
+
+from automl.errors import UserError
+from automl.files import write_atomically
+from automl.serial import dumps
+from automl.store import Store
+from automl.store_rows import task_digest
+from automl.types import Axes, Budget, Candidate, Family, Prior, Trial
+from experiments.collect_data import Ready, entries, load, mixed, modality_of, ready
+from experiments.common_set import common_set, fitted, union
+from experiments.settings import number, truth, whole
+from nas.engines.base import Engine
+from nas.evaluate import Job, Outcome
+from nas.recipe import training_axes
+from nas.search import search
+from nas.space import SearchSpace, search_axes
+from nas.strategies.listed import Listed
+
+ELITE = 3  # mutants come from this many of a task's best
+MUTATION = 0.25  # probability that an axis changes
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options under ``collect``; see conf/experiment/collect.yaml."""
+
+    root: str
+    seconds: float
+    trial_seconds: float
+    max_tasks: int | None
+    max_rows: int | None
+    candidates: int
+    fidelities: tuple[int, ...]
+    mutants: int
+    check: bool
+    folder: Path
+    seed: int
+
+
+def asked(cfg: DictConfig) -> Asked:
+    """Raises UserError for a value that is of the wrong type or out of range."""
+    of: Any = OmegaConf.to_container(cfg.collect, resolve=True)
+    lengths = of["fidelities"]
+    if not isinstance(lengths, list) or not lengths or not all(type(n) is int and n > 0 for n in lengths):
+        raise UserError(f"collect.fidelities={lengths} must be a list of whole numbers, such as [4,12]")
+    prefix = "collect."
+    return Asked(
+        root=str(of["root"]),
+        seconds=number(of, "seconds", 0, prefix=prefix) or 0.0,
+        trial_seconds=number(of, "trial_seconds", 0, prefix=prefix) or 0.0,
+        max_tasks=whole(of, "max_tasks", 1, prefix=prefix, free=True),
+        max_rows=whole(of, "max_rows", 20, prefix=prefix, free=True),
+        candidates=whole(of, "candidates", 0, prefix=prefix),
+        fidelities=tuple(sorted(set(lengths))),
+        mutants=whole(of, "mutants", 0, prefix=prefix),
+        check=truth(of, "check"),
+        folder=Path(str(of["folder"])),
+        seed=whole({"seed": cfg.seed}, "seed", 0),
+    )
+
+
+def run(cfg: DictConfig) -> None:
+    """The command line's way in. Writes ``collect.json`` into the run's folder."""
+    report = collect(cfg)
+    write_atomically(Path(HydraConfig.get().runtime.output_dir) / "collect.json", dumps(report, indent=2) + "\n")
+    print(f"{report['new']} new trials, {report['trials']} in all on {report['tasks']} tasks: {report['statuses']}")
+
+
+def collect(cfg: DictConfig) -> dict[str, Any]:
+    """Collect until everything is there or the time is up; counts of what the store holds then."""
+    began = time.monotonic()
+    wanted = asked(cfg)
+    families: dict[str, Family] = {name: instantiate(node) for name, node in cfg.family.items()}
+    engine: Engine = instantiate(cfg.engine)
+    engine.trial_seconds = wanted.trial_seconds
+    try:
+        with instantiate(cfg.store) as store:
+            sites = prepare_all(wanted, families, store, began + wanted.seconds)
+            if not sites:
+                raise UserError(f"collect.root={wanted.root} gave no task; see the lines above")
+            new = Round(wanted, families, sites, store, engine, began).all()
+            statuses = Counter(t.status for site in sites for t in site.trials)
+            return {
+                "tasks": len(sites),
+                "trials": sum(statuses.values()),
+                "new": new,
+                "statuses": dict(statuses),
+                "seconds": round(time.monotonic() - began, 1),
+            }
+    finally:
+        engine.shutdown()
+
+
+@dataclass
+class Site:
+    """A task and what was trained on it so far. ``search``: where the store keeps new trials."""
+
+    ready: Ready
+    axes: Axes
+    search: int
+    trials: list[Trial] = field(default_factory=list)
+
+    @property
+    def modality(self) -> str:
+        return "+".join(sorted({i.modality for i in self.ready.task.inputs}))
+
+    def job(self, families: Mapping[str, Family]) -> Job:
+        return Job(self.ready.task, self.ready.train, self.ready.valid, families, self.axes)
+
+    def has(self, candidate: Candidate, fidelity: int, fidelities: Sequence[int]) -> bool:
+        """Whether it was trained for that many epochs, or for fewer because its time was up."""
+        lengths = [t.fidelity for t in self.trials if t.candidate.id == candidate.id]
+        return any(n == fidelity or (n < fidelity and n not in fidelities) for n in lengths)
+
+
+def prepare_all(wanted: Asked, families: Mapping[str, Family], store: Store, until: float) -> list[Site]:
+    """Every task, in the order of work. Files that are no task, or that no family can learn from, are told and left."""
+    loaded = []
+    for entry in entries(wanted.root):
+        try:
+            loaded.append((modality_of(load(entry, wanted.max_rows, wanted.seed)[0]), entry))
+        except UserError as error:
+            print(f"left out {entry.name}: {error}", flush=True)
+    sites = []
+    for entry in mixed(loaded, wanted.max_tasks):
+        if time.monotonic() > until:
+            break
+        try:
+            made = ready(
+                entry, wanted.folder / "prepared", max_rows=wanted.max_rows, seed=wanted.seed, check=wanted.check
+            )
+            axes = search_axes(families, made.task, training_axes(made.task))
+        except UserError as error:
+            print(f"left out {entry.name}: {error}", flush=True)
+            continue
+        sites.append(open_site(made, axes, wanted, store))
+        print(f"{clock()} ready {made.task.name}: {len(made.train)} + {len(made.valid)} rows", flush=True)
+    return sites
+
+
+def open_site(made: Ready, axes: Axes, wanted: Asked, store: Store) -> Site:
+    """The task's earlier trials, and a new search of the store for what comes; it also renews the task's profile."""
+    key = f"collect/{task_digest(made.task)}/{wanted.seed}"
+    earlier = [t for s in store.searches(key=key) for t in store.trials(search=s.id)]
+    config = {"collect": dataclasses.asdict(wanted)}
+    begun = store.begin(key, made.task, made.profile, seed=wanted.seed, config=config, prior=None, resume=False)
+    return Site(made, axes, begun.id, earlier)
+
+
+class Round:
+    """The work, task by task, until it is done or the time is up."""
+
+    def __init__(
+        self,
+        wanted: Asked,
+        families: Mapping[str, Family],
+        sites: Sequence[Site],
+        store: Store,
+        engine: Engine,
+        began: float,
+    ) -> None:
+        self.wanted, self.families, self.sites, self.store, self.engine = wanted, families, sites, store, engine
+        self.until = began + wanted.seconds
+        self.whole = union(site.axes for site in sites)
+        self.points = common_set(self.whole, wanted.candidates, wanted.seed)
+        self.new = 0
+
+    def all(self) -> int:
+        """How many trials are new."""
+        waiting = {m: self.visits([s for s in self.sites if s.modality == m]) for m in {s.modality for s in self.sites}}
+        spent = dict.fromkeys(sorted(waiting), 0.0)
+        while spent:
+            modality = min(spent, key=lambda m: spent[m])
+            began = time.monotonic()
+            visit = next(waiting[modality], None)
+            if visit is None:
+                del spent[modality]
+                continue
+            site, candidates, what = visit
+            if self.train(site, candidates, what):
+                return self.new
+            spent[modality] += (time.monotonic() - began) / sum(s.modality == modality for s in self.sites)
+        for site in self.sites:
+            self.store.finish(site.search, None)
+        return self.new
+
+    def visits(self, sites: Sequence[Site]) -> Iterator[tuple[Site, list[Candidate], str]]:
+        """What to train next and where, in order."""
+        for k in range(self.wanted.candidates):
+            for site in sites:
+                yield site, self.common(site, k), f"common {k + 1}/{self.wanted.candidates}"
+        for m in range(self.wanted.mutants):
+            for site in sites:
+                yield site, self.mutant(site, m), f"mutant {m + 1}/{self.wanted.mutants}"
+
+    def common(self, site: Site, k: int) -> list[Candidate]:
+        """Candidate k of each family of the task."""
+        return [
+            fitted(family, point[k], self.whole[family], axes)
+            for family, axes in site.axes.items()
+            if k < len(point := self.points[family])
+        ]
+
+    def mutant(self, site: Site, m: int) -> list[Candidate]:
+        """One that was not tried yet, from the best of the longest trainings; none while the m-th is there already."""
+        shared = {c.id for k in range(self.wanted.candidates) for c in self.common(site, k)}
+        tried = {t.candidate.id for t in site.trials}
+        if len(tried - shared) > m:
+            return []
+        longest = [t for t in site.trials if t.score is not None and t.fidelity == self.wanted.fidelities[-1]]
+        best = sorted(longest, key=lambda t: (t.score or 0.0, t.candidate.id), reverse=True)[:ELITE]
+        if not best:
+            return []
+        digest = hashlib.sha256(f"{self.wanted.seed}/{site.ready.task.name}/{m}".encode()).digest()
+        state = RandomState(np.frombuffer(digest[:16], np.uint32))
+        space = SearchSpace(Prior.uniform(site.axes))
+        for _ in range(100):
+            made = space.mutate(best[state.randint(len(best))].candidate, MUTATION, state)
+            if made.id not in tried:
+                return [made]
+        return []
+
+    def train(self, site: Site, candidates: Sequence[Candidate], what: str) -> bool:
+        """Train what is missing. Returns whether the time was up."""
+        for fidelity in self.wanted.fidelities:
+            missing = [c for c in candidates if not site.has(c, fidelity, self.wanted.fidelities)]
+            missing = list({c.id: c for c in missing}.values())
+            for chunk in chunks(missing, self.engine.workers):
+                if time.monotonic() > self.until:
+                    return True
+                self.trials(site, chunk, fidelity, what)
+        return False
+
+    def trials(self, site: Site, candidates: Sequence[Candidate], fidelity: int, what: str) -> None:
+        """Train these at once, on the engine."""
+
+        def finished(trial: Trial, outcome: Outcome | None) -> None:
+            kept = dataclasses.replace(trial, number=max((t.number for t in site.trials), default=-1) + 1)
+            self.store.append(site.search, kept)
+            site.trials.append(kept)
+            self.new += 1
+            print(f"{clock()} {what} {line(kept)}", flush=True)
+
+        search(
+            site.job(self.families),
+            Prior.uniform(site.axes),
+            Listed(candidates, fidelity),
+            self.engine,
+            Budget(epochs=fidelity),
+            seed=self.wanted.seed,
+            portfolio=0,
+            finished=finished,
+        )
+
+
+def chunks(of: Sequence[Candidate], size: int) -> list[Sequence[Candidate]]:
+    """Few enough at a time that the clock is looked at, enough to keep every worker busy."""
+    size = max(size, 1)
+    return [of[i : i + size] for i in range(0, len(of), size)]
+
+
+def line(trial: Trial) -> str:
+    score = trial.status if trial.score is None else f"{trial.score:.4f}"
+    return (
+        f"{trial.task} {trial.candidate.family} {trial.fidelity} epochs: {score}, {trial.seconds:.1f} s {trial.error}"
+    )
+
+
+def clock() -> str:
+    return time.strftime("%H:%M:%S")

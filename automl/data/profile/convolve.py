@@ -30,31 +30,25 @@ def _image(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     n, _, height, width = images.shape
     size = min(5, height, width)
     windows = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(2, 3))
-    windows = np.moveaxis(windows, 1, 3)[:, ::1, ::1]  # rows, y, x, channels, size, size
+    windows = np.moveaxis(windows, 1, 3)  # rows, y, x, channels, size, size
     tall, wide = windows.shape[1], windows.shape[2]
     picks = rng.integers(0, [n, tall, wide], size=(KERNELS, 3))
     kernels = windows[picks[:, 0], picks[:, 1], picks[:, 2]].reshape(KERNELS, -1)
     kernels = kernels - kernels.mean(axis=1, keepdims=True)
     kernels /= np.maximum(np.linalg.norm(kernels, axis=1, keepdims=True), 1e-6)
-    halves = ((0, max(tall // 2, 1)), (tall // 2, tall)), ((0, max(wide // 2, 1)), (wide // 2, wide))
-    parts = []
+    rows = []
     for start in range(0, n, 128):
         flat = windows[start : start + 128].reshape(-1, kernels.shape[1])
         seen = (flat @ kernels.T).reshape(-1, tall, wide, KERNELS)
-        for top, bottom in halves[0]:
-            for left, right in halves[1]:
-                quarter = seen[:, top:bottom, left:right]
-                parts.append((start, np.maximum(quarter, 0).mean(axis=(1, 2))))
-                parts.append((start, np.maximum(-quarter, 0).mean(axis=(1, 2))))
-    return _stack(parts, n)
+        quarters = [seen[:, y, x] for y in _halves(tall) for x in _halves(wide)]
+        rows.append(np.hstack([np.maximum(s * q, 0).mean(axis=(1, 2)) for q in quarters for s in (1, -1)]))
+    return np.vstack(rows)
 
 
-def _stack(parts: list[tuple[int, np.ndarray]], n: int) -> np.ndarray:
-    starts = sorted({start for start, _ in parts})
-    rows = [np.hstack([block for at, block in parts if at == start]) for start in starts]
-    out = np.vstack(rows)
-    assert len(out) == n
-    return out
+def _halves(length: int) -> tuple[slice, slice]:
+    """The two halves of an axis, both not empty."""
+    middle = length // 2
+    return slice(0, max(middle, 1)), slice(min(middle, length - 1), length)
 
 
 def _series(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -72,8 +66,8 @@ def _series(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         dilation = int(2 ** rng.uniform(0, longest))
         channel = int(rng.integers(series.shape[1]))
         reach = (size - 1) * dilation
-        seen = sum(w * series[:, channel, i * dilation : length - reach + i * dilation] for i, w in enumerate(weights))
-        assert isinstance(seen, np.ndarray)
+        windows = np.lib.stride_tricks.sliding_window_view(series[:, channel], reach + 1, axis=1)[..., ::dilation]
+        seen = windows @ weights
         bias = float(np.quantile(seen[:: max(1, len(seen) // 50)], rng.uniform(0.2, 0.8)))
         out += [seen.max(axis=1), (seen > bias).mean(axis=1)]
     features = np.column_stack(out)

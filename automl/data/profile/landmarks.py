@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from automl.data.profile.convolve import convolved
-from automl.data.profile.flat import MAX_WIDTH, reduce_width, word_counts
+from automl.data.profile.flat import reduce_width, word_counts
 from automl.data.profile.sample import Group, Measured, Sample, Unmeasurable
 
 FEATURES = {
@@ -154,4 +154,3 @@ def ridge(x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:
 
 
 GROUP = Group(FEATURES, measure)
-assert MAX_WIDTH <= _RANDOM

@@ -30,7 +30,7 @@ def measure(sample: Sample) -> Measured:
     """On the largest series input, at most 512 series; each channel of each series is centred by itself."""
     spec, array = sample.one("series")
     array = array[:_MAX_SERIES].astype(np.float64)
-    mask = array[:, -1] > 0 if spec.masked else np.isfinite(array).all(axis=1)
+    mask = array[:, -1] > 0 if spec.masked else np.logical_and.reduce(np.isfinite(array), axis=1)
     values = array[:, :-1] if spec.masked else array
     _, channels, length = values.shape
     out: dict[str, float | str] = {

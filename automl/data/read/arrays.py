@@ -74,6 +74,7 @@ def x_y_split(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray,
             raise UserError(f"{path} has only one of X_{part} and y_{part} (it holds: {_names(arrays)}); save both")
         if x is None or y is None:
             continue
+        y = _from_one_hot(y)
         _check_pair(path, x, y, f"X_{part}", f"y_{part}")
         xs.append(x)
         ys.append(y.reshape(-1))
@@ -92,8 +93,17 @@ def x_y_split(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray,
         raise UserError(
             f"{path} holds {_names(arrays)}, but no X_train and y_train (or X and y); save the arrays under these names"
         )
+    y = _from_one_hot(y)
     _check_pair(path, x, y, "X", "y")
     return x, y.reshape(-1), None
+
+
+def _from_one_hot(y: np.ndarray) -> np.ndarray:
+    """Class numbers when each row has one 1 among zeros; else the array as it is."""
+    if y.ndim != 2 or y.shape[1] < 2 or y.dtype.kind not in "biuf":
+        return y
+    ones = y == 1
+    return ones.argmax(axis=1) if bool((ones | (y == 0)).all() and (ones.sum(axis=1) == 1).all()) else y
 
 
 def _first(arrays: Mapping[str, np.ndarray], names: list[str]) -> np.ndarray | None:

@@ -180,6 +180,10 @@ class TestFile:
         assert (set(dataset.modalities.values()) or {"tabular"}) == {modality}
         assert dataset.split is not None and list(dataset.split) == ["train"] * 6 + ["test"] * 3
 
+    def test_one_hot_targets(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "t.npz", X=np.ones((6, 2)), y=np.eye(3)[[0, 1, 2, 2, 1, 0]])
+        assert list(FileSource(str(tmp_path / "t.npz")).load().target) == [0, 1, 2, 2, 1, 0]
+
     def test_npy_pair(self, tmp_path: Path) -> None:
         np.save(tmp_path / "X.npy", np.ones((9, 2)))
         np.save(tmp_path / "y.npy", np.arange(9))

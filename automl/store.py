@@ -176,8 +176,12 @@ class Store:
         task: str | None = None,
         status: str | None = None,
         family: str | None = None,
+        digest: str | None = None,
     ) -> list[Trial]:
-        """The trials that match everything given, in the order in which they finished."""
+        """The trials that match everything given, in the order in which they finished.
+
+        ``digest``: of ``task_digest``; tells tasks of one name apart.
+        """
         t, k, d = schema.trials.c, schema.tasks.c, schema.candidates.c
         query = (
             sa.select(schema.trials, k.name.label("task"), d.family, d.choices)
@@ -185,7 +189,9 @@ class Store:
             .join(schema.candidates)
             .order_by(t.id)
         )
-        for column, wanted in ((t.search_id, search), (k.name, task), (t.status, status), (d.family, family)):
+        for column, wanted in (
+            (t.search_id, search), (k.name, task), (t.status, status), (d.family, family), (k.digest, digest)
+        ):  # fmt: skip
             if wanted is not None:
                 query = query.where(column == wanted)
         with self._read() as c:

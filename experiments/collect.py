@@ -37,7 +37,7 @@ from automl.serial import dumps
 from automl.store import Store
 from automl.store_rows import task_digest
 from automl.types import Axes, Budget, Candidate, Family, Prior, Trial
-from experiments.collect_data import Ready, entries, load, mixed, modality_of, ready
+from experiments.collect_data import Ready, entries, look, mixed, ready
 from experiments.common_set import common_set, fitted, union
 from experiments.settings import number, truth, whole
 from nas.engines.base import Engine
@@ -146,10 +146,12 @@ class Site:
 
 def prepare_all(wanted: Asked, families: Mapping[str, Family], store: Store, until: float) -> list[Site]:
     """Every task, in the order of work. Files that are no task, or that no family can learn from, are told and left."""
+    cache = wanted.folder / "prepared"
+    options = {"max_rows": wanted.max_rows, "seed": wanted.seed, "check": wanted.check}
     loaded = []
     for entry in entries(wanted.root):
         try:
-            loaded.append((modality_of(load(entry, wanted.max_rows, wanted.seed)[0]), entry))
+            loaded.append((look(entry, cache, **options), entry))
         except UserError as error:
             print(f"left out {entry.name}: {error}", flush=True)
     sites = []
@@ -157,9 +159,7 @@ def prepare_all(wanted: Asked, families: Mapping[str, Family], store: Store, unt
         if time.monotonic() > until:
             break
         try:
-            made = ready(
-                entry, wanted.folder / "prepared", max_rows=wanted.max_rows, seed=wanted.seed, check=wanted.check
-            )
+            made = ready(entry, cache, **options)
             axes = search_axes(families, made.task, training_axes(made.task))
         except UserError as error:
             print(f"left out {entry.name}: {error}", flush=True)

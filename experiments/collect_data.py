@@ -113,6 +113,15 @@ def modality_of(dataset: Dataset) -> str:
     return "+".join(sorted(columns | {dataset.modalities[name] for name in dataset.arrays}))
 
 
+def look(entry: Entry, cache: Path, *, max_rows: int | None, seed: int, check: bool) -> str:
+    """The modality of a file, remembered in the cache. Raises UserError for a file that is no data."""
+    file = cache / f"{entry.name}-{mark(entry, max_rows, seed, check)}.modality"
+    if not file.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, modality_of(load(entry, max_rows, seed)[0]))
+    return file.read_text()
+
+
 def mixed(of: Iterable[tuple[str, Entry]], most: int | None) -> list[Entry]:
     """Entries (with their modality) in the order in which they are worked on, at most so many.
 

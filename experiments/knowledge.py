@@ -1,0 +1,122 @@
+"""What past runs there are, and moving them between machines."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from automl.errors import UserError
+from automl.store import Store
+from automl.store_rows import task_digest
+from automl.types import Task, Trial
+from metalearner import shipped
+from metalearner.history import rank_within
+from metalearner.knowledge_file import Past, read_knowledge, write_knowledge
+
+
+def run(cfg: DictConfig) -> None:
+    """The command line's way in: import, then export, then show."""
+    wanted: Any = OmegaConf.to_container(cfg.knowledge, resolve=True)
+    for name in ("import", "export"):
+        if wanted[name] is not None and not isinstance(wanted[name], str):
+            raise UserError(f"knowledge.{name}={wanted[name]} must be the path of a file, or null")
+    console = Console(highlight=False)
+    with instantiate(cfg.store) as store:
+        if wanted["import"]:
+            new, held = take_in(store, read_knowledge(wanted["import"]))
+            console.print(f"{new} new trials from {wanted['import']}, {held} were there already", markup=False)
+        if wanted["export"]:
+            count = write_knowledge(wanted["export"], of_store(store))
+            console.print(f"{count} trials written to {wanted['export']}", markup=False)
+        show(console, f"store {store.name}", of_store(store))
+    show(console, "shipped with the program", read_knowledge(shipped.FILE) if shipped.FILE.is_file() else [])
+
+
+def of_store(store: Store) -> Iterator[Past]:
+    """Every task that has trials, one at a time."""
+    for task, profile in store.tasks():
+        trials = store.trials(digest=task_digest(task))
+        if trials:
+            yield task, profile, trials
+
+
+def take_in(store: Store, past: Iterable[Past]) -> tuple[int, int]:
+    """Add the runs to the store: how many trials were new, how many it had."""
+    new = total = 0
+    for task, profile, trials in past:
+        new += store.add(task, profile, trials)
+        total += len(trials)
+    return new, total - new
+
+
+@dataclass
+class Summary:
+    """Of the tasks of one modality. ``ranks``: per family its rank among the families of each task, 1 is best."""
+
+    tasks: int = 0
+    groups: set[str] = field(default_factory=set)
+    trials: int = 0
+    ok: int = 0
+    ranks: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, task: Task, trials: Sequence[Trial]) -> None:
+        self.tasks += 1
+        self.groups.add(task.group or task.name)
+        self.trials += len(trials)
+        self.ok += sum(t.status == "ok" for t in trials)
+        best = best_of_families(trials)
+        if len(best) > 1:
+            ranked = rank_within(np.array(list(best.values())), np.zeros(len(best), np.int64))
+            for family, rank in zip(best, ranked.tolist(), strict=True):
+                self.ranks[family].append(rank)
+
+    def families(self) -> dict[str, float]:
+        """Family -> mean rank, best first."""
+        mean = {family: float(np.mean(ranks)) for family, ranks in self.ranks.items()}
+        return dict(sorted(mean.items(), key=lambda pair: -pair[1]))
+
+
+def summarise(past: Iterable[Past]) -> dict[str, Summary]:
+    """Per modality, in the order of the alphabet."""
+    found: dict[str, Summary] = defaultdict(Summary)
+    for task, _, trials in past:
+        found[modality_of(task)].add(task, trials)
+    return dict(sorted(found.items()))
+
+
+def best_of_families(trials: Sequence[Trial]) -> dict[str, float]:
+    """Each family's best score on one task; -inf where all failed."""
+    best: dict[str, float] = {}
+    for trial in trials:
+        score = -math.inf if trial.score is None else trial.score
+        best[trial.candidate.family] = max(score, best.get(trial.candidate.family, -math.inf))
+    return best
+
+
+def modality_of(task: Task) -> str:
+    return "+".join(sorted({i.modality for i in task.inputs}))
+
+
+def show(console: Console, title: str, past: Iterable[Past]) -> None:
+    """One table: a line per modality."""
+    found = summarise(past)
+    if not found:
+        console.print(f"{title}: no trials", markup=False)
+        return
+    table = Table(title=title, title_justify="left")
+    for name in ("modality", "tasks", "groups", "trials", "ok"):
+        table.add_column(name, justify="left" if name == "modality" else "right")
+    table.add_column("families, best first (mean rank within a task: 1 best, 0 worst)")
+    for modality, of in found.items():
+        families = ", ".join(f"{name} {rank:.2f}" for name, rank in of.families().items())
+        table.add_row(modality, *(f"{n:,}" for n in (of.tasks, len(of.groups), of.trials, of.ok)), families)
+    console.print(table)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
+from automl.data.dataset import Parts
 from automl.data.prepare import Prepared
 from automl.deploy.bundle import Bundle, export
 from automl.errors import UserError
@@ -17,6 +19,8 @@ from automl.metrics import scores
 from automl.task import parse_goal
 from automl.training.ensemble import blend, select
 from automl.training.predictor import EnsemblePredictor, Predictor, target_scale
+from automl.training.refit import refit
+from automl.training.train import Fit
 from automl.types import Axes, Family, Task, Trial
 from experiments.artifacts import Artifacts
 from experiments.clock import timed
@@ -49,10 +53,13 @@ def finish(
     folder: Path,
     *,
     ensemble: int,
+    refit_members: bool,
     clock: dict[str, float],
 ) -> Finished:
     """Choose, export, and judge once on the test split, with the exported model itself.
 
+    ``refit_members``: train the chosen networks once more, on training and validation rows together; ``val`` stays
+    that of the networks before, as those rows can judge no longer.
     ``clock`` receives the seconds of ``refit`` and ``export``. Raises UserError when no training succeeded.
     """
     task, parts = prepared.task, prepared.parts
@@ -70,6 +77,10 @@ def finish(
         for trial, _ in members:
             candidate = trial.candidate
             network = build(families[candidate.family], task, candidate, axes[candidate.family], seed=trial.seed)
+            again = refitted(network, task, parts, trial) if refit_members else None
+            if again is not None:
+                predictors.append(Predictor(network, task, again.mean, again.std).eval())
+                continue
             network.load_state_dict(artifacts.weights(trial))
             predictors.append(Predictor(network, task, mean, std).eval())
         shares = [float(w) for _, w in members]
@@ -100,6 +111,16 @@ def finish(
         bundle=bundle,
         goal_met=None if goal is None else goal.met(test),
     )
+
+
+def refitted(network: nn.Module, task: Task, parts: Parts, trial: Trial) -> Fit | None:
+    """The network trained anew on training and validation rows, in place; None when that fails."""
+    best_epoch = int(np.argmax(trial.curve)) + 1
+    choices = trial.candidate.choices
+    fit = refit(
+        network, task, parts.train, parts.valid, choices, best_epoch=best_epoch, horizon=trial.fidelity, seed=trial.seed
+    )
+    return fit if fit.status == "ok" else None
 
 
 def within_limits(task: Task, trials: Sequence[Trial]) -> Callable[[tuple[int, ...]], bool]:

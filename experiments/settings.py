@@ -22,6 +22,8 @@ class Settings:
     progress: bool
     portfolio: int
     ensemble: int
+    refit: bool
+    latency: bool
     budget: Budget
 
 
@@ -39,6 +41,8 @@ def settings(cfg: DictConfig) -> Settings:
         progress=truth(plain, "progress"),
         portfolio=whole(plain, "portfolio", 0),
         ensemble=whole(plain["objective"], "ensemble", 1, prefix="objective."),
+        refit=truth(plain["objective"], "refit", prefix="objective."),
+        latency=truth(plain["objective"], "latency", prefix="objective."),
         budget=Budget(
             trials=whole(budget, "trials", 1, prefix="budget.", free=True),
             seconds=number(budget, "seconds", 0, prefix="budget.", free=True),
@@ -68,7 +72,7 @@ def number(of: Mapping[str, Any], key: str, above: float, *, prefix: str = "", f
     return float(value)
 
 
-def truth(of: Mapping[str, Any], key: str) -> bool:
+def truth(of: Mapping[str, Any], key: str, *, prefix: str = "") -> bool:
     if not isinstance(of[key], bool):
-        raise UserError(f"{key}={of[key]} must be true or false")
+        raise UserError(f"{prefix}{key}={of[key]} must be true or false")
     return of[key]

@@ -42,6 +42,7 @@ from experiments.report import write_report
 from experiments.settings import Settings, settings
 from nas.engines.base import Engine
 from nas.evaluate import Job, Outcome
+from nas.pareto import pareto_front
 from nas.recipe import training_axes
 from nas.search import search
 from nas.space import search_axes
@@ -144,7 +145,15 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
             hunt = Hunt(cfg, wanted, prepared, profile, families, axes, store, engine, tracker)
             trials = hunt.run()
         finished = finish(
-            prepared, families, axes, hunt.artifacts, trials, folder, ensemble=wanted.ensemble, clock=clock
+            prepared,
+            families,
+            axes,
+            hunt.artifacts,
+            trials,
+            folder,
+            ensemble=wanted.ensemble,
+            refit_members=wanted.refit,
+            clock=clock,
         )
         clock["total"] = time.monotonic() - began
         result = compose_result(wanted, prepared, trials, finished, clock, store.name)
@@ -173,7 +182,7 @@ class Hunt:
         self.store, self.engine, self.tracker = store, engine, tracker
         task, parts = prepared.task, prepared.parts
         self.axes = axes
-        self.job = Job(task, parts.train, parts.valid, families, axes)
+        self.job = Job(task, parts.train, parts.valid, families, axes, latency=wanted.latency)
         key = search_key(cfg, parts.train)
         earlier = store.searches(key=key) if wanted.resume else []
         past = store.runs(before_search=earlier[-1].id if earlier else None)
@@ -271,6 +280,10 @@ def compose_result(
         "test": finished.test,
         "chosen": {"family": finished.chosen.candidate.family, "choices": dict(finished.chosen.candidate.choices)},
         "ensemble": finished.members,
+        "pareto": [
+            {"number": t.number, "family": t.candidate.family, "score": t.score, "latency_ms": t.latency_ms}
+            for t in pareto_front(trials)
+        ],
         "bundle": str(finished.bundle),
         "store": store,
     }

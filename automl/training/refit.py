@@ -25,17 +25,17 @@ def refit(
     train_part: Part,
     valid_part: Part,
     choices: Choices,
-    fit: Fit,
     *,
+    best_epoch: int,
     horizon: int,
     seed: int,
     seconds: float | None = None,
     device: str = "auto",
 ) -> Fit:
-    """Train a fresh ``network`` on both parts for as long as ``fit`` took to its best epoch.
+    """Train a fresh ``network`` on both parts for as long as the first training took to its best epoch.
 
     Nothing is left to choose an epoch by, so the number of epochs and the schedule (``horizon``: the epochs that the
-    first training was planned for) are those of ``fit``. The result has no score and no predictions. It is a timeout
+    first training was planned for) are those of the first. The result has no score and no predictions. It is a timeout
     when ``seconds`` are not enough: keep the first weights then.
     """
     return train(
@@ -44,7 +44,7 @@ def refit(
         joined(train_part, valid_part),
         None,
         choices,
-        epochs=max(1, fit.best_epoch),
+        epochs=max(1, best_epoch),
         horizon=horizon,
         seed=seed,
         seconds=seconds,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 import signal
@@ -324,7 +323,7 @@ def test_refit_trains_on_both_parts_to_the_best_epoch():
     parts = digits()
     first = run(epochs=5)
     network = mlp()
-    again = refit(network, DIGITS, *parts, FAST, first, horizon=5, seed=0, device="cpu")
+    again = refit(network, DIGITS, *parts, FAST, best_epoch=first.best_epoch, horizon=5, seed=0, device="cpu")
     assert (again.status, again.score, again.predictions) == ("ok", None, None)
     assert again.epochs == again.best_epoch == first.best_epoch
     both = joined(*parts)
@@ -348,8 +347,7 @@ def test_refit_keeps_the_averaged_weights():
 
 def test_refit_without_enough_time_says_so():
     parts = digits()
-    first = run(epochs=2)
-    cut = refit(Slow(0.05), DIGITS, *parts, FAST, dataclasses.replace(first, best_epoch=100), horizon=100, seed=0,
+    cut = refit(Slow(0.05), DIGITS, *parts, FAST, best_epoch=100, horizon=100, seed=0,
                 seconds=0.2, device="cpu")  # fmt: skip
     assert cut.status == "timeout"
 

@@ -39,9 +39,9 @@ def small_job() -> Job:
 
 
 def candidates(job: Job, count: int, seed: int = 0) -> list[Candidate]:
-    """Different small candidates that train the same number of steps: no augmentation, batches of 128."""
+    """Different small candidates that train the same number of steps: no augmentation, batches of 64."""
     space, state = SearchSpace(Prior.uniform(job.axes)), np.random.RandomState(seed)
-    fixed = {"batch_size": 128, "augment": "none", "optimizer": "adamw", "depth": 1, "kernel": 3}
+    fixed = {"batch_size": 64, "augment": "none", "optimizer": "adamw", "depth": 1, "kernel": 3}
     found: dict[str, Candidate] = {}
     while len(found) < count:
         family = ("mlp", "convnet")[len(found) % 2]
@@ -104,7 +104,7 @@ def best_of(repeats: int, work: Callable[[], None]) -> float:
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="overhead", description=__doc__)
     parser.add_argument("--candidates", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=5, help="at most 5: a flat curve may end a longer one early")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
@@ -123,7 +123,9 @@ def main(argv: Sequence[str]) -> int:
         "ray, 2 workers": best_of(options.repeats, lambda: ours(job, wanted, options.epochs, ray)),
     }
     ray.shutdown()
-    print(f"{options.candidates} candidates x {options.epochs} epochs, {len(job.train)} rows, best of {options.repeats}")
+    print(
+        f"{options.candidates} candidates x {options.epochs} epochs, {len(job.train)} rows, best of {options.repeats}"
+    )
     print(f"{'':<20}{'seconds':>9}{'ratio':>8}{'target':>9}")
     targets = {"sequential": 1.25, "ray, 2 workers": 0.75}
     met = True

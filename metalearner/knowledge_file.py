@@ -147,12 +147,9 @@ def _read(path: Path) -> pa.Table:
             raise _refused(path, f"it holds {about.num_rows:,} trials in {unpacked >> 20:,} MiB, which is too much")
         if file.schema_arrow.names != SCHEMA.names:
             raise _refused(path, f"its columns are {', '.join(file.schema_arrow.names)[:200]}")
-        table = file.read().cast(SCHEMA)
-    except (pa.ArrowException, OSError) as error:
+        table = file.read().cast(SCHEMA)  # also refuses empty places where a value must be
+    except (pa.ArrowException, ValueError, OSError) as error:
         raise _refused(path, " ".join(str(error).split())[:200]) from error
-    for field in SCHEMA:
-        if not field.nullable and table[field.name].null_count:
-            raise _refused(path, f"column {field.name} has empty places")
     _check(path, table)
     return table
 

@@ -35,6 +35,9 @@ MAX_FIT = 3000
 ALARM = 0.02
 """From this share of suspects on it is a warning: hard but clean data has about 1 %."""
 
+MAX_SHOWN = 24
+"""Suspects that are named with what the models expect instead."""
+
 FAR = 10.0
 """Robust standard deviations of the residual from which a numeric target is a suspect."""
 
@@ -186,6 +189,7 @@ def _proposal(view: View, rows: np.ndarray, found: Suspects, text: str, examples
             examples,
             "look at them; repairs.label_errors=true leaves them out of training",
             view.row_numbers(rows[found.rows]),
+            most=MAX_SHOWN,
         ),
         drop=rows[found.rows],
         after_split=True,

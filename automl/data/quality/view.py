@@ -110,9 +110,10 @@ def finding(
     examples: Any = (),
     repair: str = "",
     rows: tuple[int, ...] = (),
+    most: int = MAX_EXAMPLES,
 ) -> Finding:
-    """A Finding with its examples made plain and cut to a few."""
-    few = tuple(plain(e) for e in list(examples)[:MAX_EXAMPLES])
+    """A Finding with its examples made plain and cut to ``most``."""
+    few = tuple(plain(e) for e in list(examples)[:most])
     return Finding(name, severity, int(count), where, text, few, repair, False, rows)
 
 

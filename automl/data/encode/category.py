@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -42,6 +43,10 @@ class CategoryColumn:
         log_counts = np.log1p(kept.to_numpy(dtype=np.float64)).tolist() if len(kept) > 8 else []
         return cls(name, [str(c) for c in kept.index], log_counts)
 
+    @functools.cached_property
+    def _index(self) -> dict[str, int]:
+        return {c: i + 1 for i, c in enumerate(self.categories)}
+
     @property
     def cardinalities(self) -> tuple[int, ...]:
         return ((0,) if self.log_counts else ()) + (len(self.categories) + 1,)
@@ -63,8 +68,7 @@ class CategoryColumn:
     def transform(self, column: pd.Series) -> np.ndarray:
         """float32 (rows, 1 or 2)."""
         codes, distinct = pd.factorize(as_words(column).fillna(MISSING))
-        index = {c: i + 1 for i, c in enumerate(self.categories)}
-        known = np.array([index.get(str(d), 0) for d in distinct], dtype=np.int64)
+        known = np.array([self._index.get(str(d), 0) for d in distinct], dtype=np.int64)
         encoded = known[codes] if len(distinct) else np.zeros(len(column), dtype=np.int64)
         if not self.log_counts:
             return encoded[:, None].astype(np.float32)

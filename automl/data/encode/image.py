@@ -18,7 +18,7 @@ SAMPLE = 5_000
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """``gain``: what raw values are multiplied by to fill 0..255 (255 for images in [0, 1], 1 for bytes).
+    """``low`` is taken off raw values and ``gain`` multiplies them, to fill 0..255 (0 and 1 for bytes).
 
     ``mean`` and ``std`` per channel are in units of [0, 1]; the network applies them, so the exported graph holds them.
     """
@@ -27,6 +27,7 @@ class ImageEncoder:
     channels: int
     height: int
     width: int
+    low: float
     gain: float
     mean: list[float]
     std: list[float]
@@ -36,19 +37,14 @@ class ImageEncoder:
         """``array``: (rows, h, w), (rows, h, w, colours) or (rows, colours, h, w)."""
         some = rows if len(rows) <= SAMPLE else rows[np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64)]
         raw = channels_first(array[some])
-        top = float(np.nanmax(raw)) if raw.size else 1.0
-        gain = 1.0
-        if raw.dtype.kind == "f" and top <= 1.0 + 1e-6:
-            gain = 255.0
-        elif 0 < top <= 16 and raw.dtype.kind in "biu":
-            gain = 255.0 / top  # a few grey levels or a mask: bytes as others know them
-        mean, std = _moments(_bytes(raw, gain))
+        low, gain = _range(raw)
+        mean, std = _moments(_bytes(raw, low, gain))
         channels, height, width = raw.shape[1:]
-        return cls(name, channels, height, width, gain, mean.tolist(), std.tolist())
+        return cls(name, channels, height, width, low, gain, mean.tolist(), std.tolist())
 
     @property
     def why(self) -> str:
-        stretched = "" if self.gain == 1 else f", values stretched by {self.gain:g} to 0..255"
+        stretched = "" if self.gain == 1 else f", values from {self.low:g} stretched by {self.gain:g} to 0..255"
         return (
             f"{self.name}: images of {self.channels} x {self.height} x {self.width} (colours, height, width){stretched}"
         )
@@ -69,9 +65,9 @@ class ImageEncoder:
         if not whole:
             raw = raw[rows]
         if raw.shape[2:] != (self.height, self.width):
-            raw = resize(_bytes(raw, self.gain), self.height, self.width)
+            raw = resize(_bytes(raw, self.low, self.gain), self.height, self.width)
             return np.ascontiguousarray(raw)
-        return np.ascontiguousarray(_bytes(raw, self.gain))
+        return np.ascontiguousarray(_bytes(raw, self.low, self.gain))
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -90,7 +86,19 @@ def _moments(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt((share * (levels - mean[:, None]) ** 2).sum(axis=1)).clip(1 / 255)
 
 
-def _bytes(raw: np.ndarray, gain: float) -> np.ndarray:
+def _range(raw: np.ndarray) -> tuple[float, float]:
+    """(low, gain) that bring raw values to 0..255: bytes stay, [0, 1] is stretched, anything else by its own ends."""
+    low, top = (float(np.nanmin(raw)), float(np.nanmax(raw))) if np.isfinite(raw).any() else (0.0, 1.0)
+    if raw.dtype.kind == "f" and low >= 0 and top <= 1 + 1e-6:
+        return 0.0, 255.0
+    if raw.dtype.kind in "biu" and low >= 0 and 0 < top <= 16:
+        return 0.0, 255.0 / top  # a few grey levels or a mask: bytes as others know them
+    if low >= 0 and top <= 255:
+        return 0.0, 1.0
+    return low, 255.0 / max(top - low, 1e-12)
+
+
+def _bytes(raw: np.ndarray, low: float, gain: float) -> np.ndarray:
     if raw.dtype == np.uint8 and gain == 1.0:
         return raw
-    return np.rint(np.nan_to_num(raw.astype(np.float32)) * gain).clip(0, 255).astype(np.uint8)
+    return np.rint((np.nan_to_num(raw.astype(np.float32)) - low) * gain).clip(0, 255).astype(np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import zlib
 from collections import Counter
@@ -58,6 +59,10 @@ class TextEncoder:
         length = int(np.clip(np.quantile(lengths, 0.99) if len(lengths) else 1, 4, MAX_LENGTH))
         return cls(name, characters, length, buckets, kept)
 
+    @functools.cached_property
+    def _index(self) -> dict[str, int]:
+        return {t: FIRST + i for i, t in enumerate(self.vocabulary)}
+
     @property
     def why(self) -> str:
         unit = "characters and their pairs and triples" if self.characters else "words"
@@ -76,7 +81,7 @@ class TextEncoder:
 
     def transform(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
         """int64 (rows, length)."""
-        index = {t: FIRST + i for i, t in enumerate(self.vocabulary)}
+        index = self._index
         start = FIRST + len(self.vocabulary)
         out = np.zeros((len(rows), self.length), dtype=np.int64)
         head = self.length - self.length // 4

@@ -28,6 +28,7 @@ from automl.errors import UserError
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "<NA>", "?")
 MAX_COLUMNS = 5_000
 _HEAD_BYTES = 1 << 18
+csv.field_size_limit(_HEAD_BYTES)  # the default is shorter than some texts
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
@@ -74,7 +75,7 @@ def read_csv(path: Path, *, delimiter: str | None = None) -> tuple[pd.DataFrame,
     first = frame.columns[0]
     if first == "" and _is_counter(column_of(frame, first)):
         frame = frame.drop(columns=first)
-        notes.append("dropped the nameless first column: it only counts the rows")
+        notes.append("dropped the nameless first column: it only names the rows")
     _check_names(path, list(frame.columns))
     return frame, tuple(notes)
 
@@ -86,10 +87,12 @@ def sniff(path: Path, *, delimiter: str | None = None) -> Dialect:
     if not head.strip():
         raise UserError(f"{path} is empty; give a csv file with a header line and rows")
     encoding, text, notes = _decode(path, head)
-    lines = text.splitlines(keepends=True)
+    lines = list(io.StringIO(text, newline=""))  # at line ends only: splitlines() also cuts at U+2028 and its like
     if len(head) == _HEAD_BYTES and len(lines) > 1:
         lines.pop()  # cut in the middle
-    delimiter = delimiter or _delimiter(path, lines)
+    delimiter = {"\\t": "\t", "tab": "\t"}.get(delimiter, delimiter) if delimiter else _delimiter(lines)
+    if len(delimiter) != 1 or delimiter in '\r\n"':
+        raise UserError(f"data.delimiter={delimiter!r} must be one character, such as ';' or tab")
     rows = [row for row in csv.reader(lines[:200], delimiter=delimiter) if any(c.strip() for c in row)]
     if not rows:
         raise UserError(f"{path} is empty; give a csv file with a header line and rows")
@@ -129,7 +132,7 @@ def _decode(path: Path, head: bytes) -> tuple[str, str, list[str]]:
         return "cp1252", text, ["the file is not utf-8: read as latin-1 (Windows-1252)"]
 
 
-def _delimiter(path: Path, lines: list[str]) -> str:
+def _delimiter(lines: list[str]) -> str:
     """The delimiter that gives the same number of fields, more than one, on most lines."""
     best, best_score = ",", 0.0
     for delimiter in ("\t", ",", ";", "|"):

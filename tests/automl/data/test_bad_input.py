@@ -143,6 +143,7 @@ REFUSED: dict[str, tuple[Make, tuple[str, ...]]] = {
     "ragged, short row": (text(table() + "1,2\n"), ("ragged", "2 fields in line 26", "4")),
     "wrong delimiter": (text(table(), delimiter=";"), ("no column beside", "data.delimiter")),
     "strange delimiter": (text(table().replace(",", "^")), ("no column beside", "data.delimiter")),
+    "delimiter of two signs": (text(table(), delimiter="::"), ("'::'", "one character")),
     "open quote": (text(table() + '1,"2,x,u\n'), ("t.csv",)),
     "duplicate names": (text("a,a,target\n1,2,x\n3,4,y\n"), ("'a'", "twice", "rename")),
     "nameless column": (text("a,,target\n1,2,x\n3,4,y\n"), ("column 2", "no name")),

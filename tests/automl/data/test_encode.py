@@ -354,10 +354,12 @@ class TestArrays:
         equal(one.transform(a), two.transform(b))
 
     def test_images_in_the_unit_interval_and_of_few_levels(self) -> None:
-        for array, top in ((RNG.random((9, 8, 8, 1)), 255), (RNG.integers(0, 2, (9, 8, 8)).astype(np.uint8), 255)):
+        levels = RNG.integers(0, 2, (9, 8, 8)).astype(np.uint8)
+        deep = RNG.integers(0, 65_536, (9, 8, 8)).astype(np.uint16)
+        for array in (RNG.random((9, 8, 8, 1)), levels, RNG.uniform(-1, 1, (9, 8, 8, 3)), deep, levels * 255.0):
             encoding, dataset = fit_array(array, "image")
             encoded = encoding.transform(dataset)[0]
-            assert encoded.dtype == np.uint8 and top - 5 <= encoded.max() <= 255
+            assert encoded.dtype == np.uint8 and encoded.min() <= 5 and encoded.max() >= 250
 
     def test_other_sizes_and_colours_at_serving(self) -> None:
         encoding, _ = fit_array(RNG.integers(0, 256, (8, 6, 5, 3)).astype(np.uint8), "image")

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from automl.data.columns import as_words
+from automl.data.quality.parse import text_of
 
 MAX_CATEGORIES = 512
+FEW_ROWS = 64
 MISSING = "\0missing"  # no cell can hold a zero byte
 
 
@@ -67,9 +69,13 @@ class CategoryColumn:
 
     def transform(self, column: pd.Series) -> np.ndarray:
         """float32 (rows, 1 or 2)."""
-        codes, distinct = pd.factorize(as_words(column).fillna(MISSING))
-        known = np.array([self._index.get(str(d), 0) for d in distinct], dtype=np.int64)
-        encoded = known[codes] if len(distinct) else np.zeros(len(column), dtype=np.int64)
+        if len(column) <= FEW_ROWS:
+            # A served row: pandas' fixed cost per column would be most of the time.
+            words = [MISSING if pd.isna(v) else text_of(v) for v in column.tolist()]
+            encoded = np.array([self._index.get(w, 0) for w in words], dtype=np.int64)
+        else:
+            codes, distinct = pd.factorize(as_words(column).fillna(MISSING))
+            encoded = np.array([self._index.get(str(d), 0) for d in distinct], dtype=np.int64)[codes]
         if not self.log_counts:
             return encoded[:, None].astype(np.float32)
         logs = np.asarray(self.log_counts)

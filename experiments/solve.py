@@ -40,6 +40,7 @@ from experiments.finish import Finished, finish
 from experiments.progress import Progress
 from experiments.report import write_report
 from experiments.settings import Settings, settings
+from metalearner.shipped import with_shipped
 from nas.engines.base import Engine
 from nas.evaluate import Job, Outcome
 from nas.pareto import pareto_front
@@ -185,8 +186,11 @@ class Hunt:
         self.job = Job(task, parts.train, parts.valid, families, axes, latency=wanted.latency)
         key = search_key(cfg, parts.train)
         earlier = store.searches(key=key) if wanted.resume else []
-        past = store.runs(before_search=earlier[-1].id if earlier else None)
-        self.learner = instantiate(cfg.metalearner).fit(past) if wanted.level >= 4 else None
+        self.learner = None
+        if wanted.level >= 4:
+            groups = {task.group} - {""}
+            past = store.runs(before_search=earlier[-1].id if earlier else None, without_groups=groups)
+            self.learner = instantiate(cfg.metalearner).fit(with_shipped(past, without_groups=groups))
         prior = self.learner.predict(profile, axes) if self.learner else Prior.uniform(axes, ("no past runs are used",))
         self.search: Search = store.begin(
             key, task, profile, seed=wanted.seed, config=plain_config(cfg), prior=prior, resume=wanted.resume

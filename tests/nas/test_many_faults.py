@@ -20,7 +20,7 @@ from nas.strategies.listed import Listed
 from tests.nas.planted import candidates, planted_job
 
 STATUS = {"": "ok", "raise": "failed", "nan": "diverged", "memory": "oom", "kill": "failed", "hang": "timeout"}
-FAULTS = ["raise"] * 9 + ["nan"] * 7 + ["memory"] * 7 + ["kill"] * 4 + ["hang"] * 3
+FAULTS = ["raise"] * 10 + ["nan"] * 8 + ["memory"] * 8 + ["kill"] * 2 + ["hang"] * 2
 COUNT = 60
 
 
@@ -34,7 +34,7 @@ def best(trials: list[Trial]) -> Trial:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_thirty_faults_and_the_same_best_candidate():
     assert len(FAULTS) == 30
     with contextlib.closing(Shutdown(RayEngine(workers=2, trial_seconds=5.0))) as engine:
@@ -57,7 +57,7 @@ def test_thirty_faults_and_the_same_best_candidate():
         assert trial.status == STATUS[fault], trial
         assert trial.error if fault else (trial.score, trial.curve) == (reference.score, reference.curve)
         statuses[trial.status] += 1
-    assert statuses == {"ok": 30, "failed": 13, "diverged": 7, "oom": 7, "timeout": 3}
+    assert statuses == {"ok": 30, "failed": 12, "diverged": 8, "oom": 8, "timeout": 2}
 
 
 @pytest.mark.slow

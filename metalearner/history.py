@@ -36,6 +36,12 @@ class History:
     seconds: np.ndarray
 
     @classmethod
+    def empty(cls) -> History:
+        """No past runs."""
+        none, numbers = np.zeros(0, np.int64), np.zeros(0)
+        return cls((), (), (), (), none, none, numbers, numbers, numbers)
+
+    @classmethod
     def of(cls, runs: Runs) -> History:
         """Columns of trials -> one row per pair, in O(n log n)."""
         pair = runs.task.astype(np.int64) * max(1, len(runs.candidates)) + runs.candidate
@@ -82,9 +88,7 @@ def rank_within(score: np.ndarray, group: np.ndarray) -> np.ndarray:
     of_group, of_value = np.cumsum(new_group) - 1, np.cumsum(new_value) - 1
     start = position[new_group]
     size = np.bincount(of_group)
-    tied = (
-        np.bincount(of_value, weights=position) / np.maximum(1, np.bincount(of_value)) if len(v) else position
-    )
+    tied = np.bincount(of_value, weights=position) / np.maximum(1, np.bincount(of_value)) if len(v) else position
     out = np.empty(len(v))
     alone = size[of_group] == 1 if len(v) else np.zeros(0, bool)
     out[order] = np.where(alone, 0.5, (tied[of_value] - start[of_group]) / np.maximum(1, size[of_group] - 1))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from automl.types import Axes, Candidate, Prior, Profile, Runs, Trial
+from automl.types import Axes, Candidate, Prior, Profile
 from metalearner.history import History
+from metalearner.learner import Learner
 from metalearner.prior import fits, prior_from_list, top_weights
 
 
-class MeanRank:
+@dataclass
+class MeanRank(Learner):
     """Ranks past candidates by their mean rank over past tasks.
 
     A candidate seen on few tasks is drawn towards the middle: mean = (sum of ranks + 0.5 k) / (tasks + k),
@@ -19,17 +21,13 @@ class MeanRank:
     ``k = shrink`` pseudo-tasks. Where all candidates ran on all tasks the order is that of the plain mean.
     """
 
-    def __init__(self, shrink: float = 1.0) -> None:
-        self.shrink = shrink
-        self._ranked: tuple[Candidate, ...] = ()
-        self._past_tasks = 0
+    shrink: float = 1.0
+    _ranked: tuple[Candidate, ...] = field(default=(), init=False, repr=False)
 
-    def fit(self, runs: Runs) -> MeanRank:
-        history = History.of(runs)
-        self._ranked = tuple(
-            history.candidates[i] for i in np.argsort(-mean_rank(history, self.shrink), kind="stable")
-        )
-        self._past_tasks = len(history.tasks)
+    def fit_history(self, history: History) -> MeanRank:
+        self.history = history
+        order = np.argsort(-mean_rank(history, self.shrink), kind="stable")
+        self._ranked = tuple(history.candidates[i] for i in order)
         return self
 
     def predict(self, profile: Profile, axes: Axes) -> Prior:
@@ -37,11 +35,8 @@ class MeanRank:
         inside = [c for c in self._ranked if fits(c, axes)]
         if not inside:
             return Prior.uniform(axes, why=("no past run fits this search space",))
-        why = (f"mean rank of {len(inside)} candidates over {self._past_tasks} past tasks",)
+        why = (f"mean rank of {len(inside)} candidates over {len(self.history.tasks)} past tasks",)
         return prior_from_list(axes, inside, top_weights(len(inside)), why)
-
-    def update(self, trials: Sequence[Trial]) -> None:
-        """A list does not adapt."""
 
 
 def mean_rank(history: History, shrink: float) -> np.ndarray:

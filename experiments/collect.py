@@ -9,8 +9,9 @@ In order of work, so that whatever is there when it is stopped can be compared::
         for task in tasks:
             train a mutant of one of the task's best
 
-Each modality goes through this on its own, and the next to work on is the one that had the least time per task:
-pictures cost many times what tables cost, and tasks of different modalities share no candidates anyway.
+After the first round each modality goes through this on its own, and the next to work on is the one that had the
+least time per task: pictures cost many times what tables cost, and tasks of different modalities share no candidates
+anyway.
 What the store holds is never trained again. Failures are trials.
 """
 
@@ -23,7 +24,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
@@ -36,7 +37,7 @@ from automl.files import write_atomically
 from automl.serial import dumps
 from automl.store import Store
 from automl.store_rows import task_digest
-from automl.types import Axes, Budget, Candidate, Family, Prior, Trial
+from automl.types import Axes, Budget, Candidate, Family, Modality, Prior, Trial
 from experiments.collect_data import Ready, entries, look, mixed, ready
 from experiments.common_set import common_set, fitted, union
 from experiments.settings import number, truth, whole
@@ -58,6 +59,7 @@ class Asked:
     root: str
     seconds: float
     trial_seconds: float
+    modalities: tuple[str, ...] | None
     max_tasks: int | None
     max_rows: int | None
     candidates: int
@@ -74,11 +76,15 @@ def asked(cfg: DictConfig) -> Asked:
     lengths = of["fidelities"]
     if not isinstance(lengths, list) or not lengths or not all(type(n) is int and n > 0 for n in lengths):
         raise UserError(f"collect.fidelities={lengths} must be a list of whole numbers, such as [4,12]")
+    chosen = of["modalities"]
+    if chosen is not None and (not isinstance(chosen, list) or not set(chosen) <= set(get_args(Modality))):
+        raise UserError(f"collect.modalities={chosen} must be a list of {', '.join(get_args(Modality))}, or null")
     prefix = "collect."
     return Asked(
         root=str(of["root"]),
         seconds=number(of, "seconds", 0, prefix=prefix) or 0.0,
         trial_seconds=number(of, "trial_seconds", 0, prefix=prefix) or 0.0,
+        modalities=None if chosen is None else tuple(chosen),
         max_tasks=whole(of, "max_tasks", 1, prefix=prefix, free=True),
         max_rows=whole(of, "max_rows", 20, prefix=prefix, free=True),
         candidates=whole(of, "candidates", 0, prefix=prefix),
@@ -151,7 +157,9 @@ def prepare_all(wanted: Asked, families: Mapping[str, Family], store: Store, unt
     loaded = []
     for entry in entries(wanted.root):
         try:
-            loaded.append((look(entry, cache, **options), entry))
+            modality = look(entry, cache, **options)
+            if wanted.modalities is None or set(modality.split("+")) <= set(wanted.modalities):
+                loaded.append((modality, entry))
         except UserError as error:
             print(f"left out {entry.name}: {error}", flush=True)
     sites = []
@@ -198,29 +206,37 @@ class Round:
 
     def all(self) -> int:
         """How many trials are new."""
-        waiting = {m: self.visits([s for s in self.sites if s.modality == m]) for m in {s.modality for s in self.sites}}
-        spent = dict.fromkeys(sorted(waiting), 0.0)
+        # Every task once before any task twice; then each modality its share of the time.
+        if not (self.turns(range(1), 0) or self.turns(range(1, self.wanted.candidates), self.wanted.mutants)):
+            for site in self.sites:
+                self.store.finish(site.search, None)
+        return self.new
+
+    def turns(self, numbers: range, mutants: int) -> bool:
+        """Train those of the common set and so many mutants, modalities in turn. Returns whether the time was up."""
+        of = {m: [s for s in self.sites if s.modality == m] for m in sorted({s.modality for s in self.sites})}
+        waiting = {modality: self.visits(sites, numbers, mutants) for modality, sites in of.items()}
+        spent = dict.fromkeys(waiting, 0.0)
         while spent:
             modality = min(spent, key=lambda m: spent[m])
             began = time.monotonic()
             visit = next(waiting[modality], None)
             if visit is None:
                 del spent[modality]
-                continue
-            site, candidates, what = visit
-            if self.train(site, candidates, what):
-                return self.new
-            spent[modality] += (time.monotonic() - began) / sum(s.modality == modality for s in self.sites)
-        for site in self.sites:
-            self.store.finish(site.search, None)
-        return self.new
+            elif self.train(*visit):
+                return True
+            else:
+                spent[modality] += (time.monotonic() - began) / len(of[modality])
+        return False
 
-    def visits(self, sites: Sequence[Site]) -> Iterator[tuple[Site, list[Candidate], str]]:
+    def visits(
+        self, sites: Sequence[Site], numbers: range, mutants: int
+    ) -> Iterator[tuple[Site, list[Candidate], str]]:
         """What to train next and where, in order."""
-        for k in range(self.wanted.candidates):
+        for k in (n for n in numbers if n < self.wanted.candidates):
             for site in sites:
                 yield site, self.common(site, k), f"common {k + 1}/{self.wanted.candidates}"
-        for m in range(self.wanted.mutants):
+        for m in range(mutants):
             for site in sites:
                 yield site, self.mutant(site, m), f"mutant {m + 1}/{self.wanted.mutants}"
 

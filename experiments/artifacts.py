@@ -63,4 +63,3 @@ class Artifacts:
 
     def _file(self, number: int, ending: str) -> Path:
         return self.folder / f"{number}.{ending}"
-

@@ -20,11 +20,12 @@ from omegaconf import DictConfig
 from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from automl.data.dataset import Dataset
 from automl.data.prepare import Prepared, prepare
 from automl.data.profile import DESCRIPTIONS, profile
-from automl.data.quality import Quality
+from automl.data.quality import REPAIRS, Quality
 from automl.data.quality import check as check_quality
 from automl.errors import UserError
 from automl.files import write_atomically
@@ -126,7 +127,8 @@ def _findings(found: Inspection) -> Table:
     if found.problem:
         table.add_row("[bold red]error[/]", "data", escape(found.problem), "")
     for f in quality.findings[:_MOST_PRINTED]:
-        repair = ("done: " if f.repaired else "proposed: ") + f.repair if f.repair else ""
+        made = "done: " if f.repaired else "proposed: " if f.name in REPAIRS else ""
+        repair = made + f.repair if f.repair else ""
         colour = _COLOURS[f.severity]
         table.add_row(f"[{colour}]{f.severity}[/]", escape(f.where), escape(f.text), escape(repair))
     if len(quality.findings) > _MOST_PRINTED:
@@ -136,15 +138,12 @@ def _findings(found: Inspection) -> Table:
     return table
 
 
-def _numbers(found: Inspection) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("feature", no_wrap=True)
-    table.add_column("value", justify="right", no_wrap=True)
-    table.add_column("meaning", no_wrap=True, overflow="ellipsis")
+def _numbers(found: Inspection) -> Text:
     if found.profile is None:
-        table.add_row("", "", "not measured, as no task could be made of the data")
-        return table
-    for name, value in found.profile.as_dict().items():
-        if math.isfinite(value) and not name.startswith(("is_", "has_")):
-            table.add_row(name, f"{value:.4g}", escape(DESCRIPTIONS[name]))
-    return table
+        return Text("not measured, as no task could be made of the data")
+    shown = [
+        f"{name:<36}{value:>11.4g}  {DESCRIPTIONS[name]}"
+        for name, value in found.profile.as_dict().items()
+        if math.isfinite(value) and not name.startswith(("is_", "has_"))
+    ]
+    return Text("\n".join(shown), no_wrap=True, overflow="ellipsis")

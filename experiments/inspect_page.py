@@ -13,7 +13,7 @@ import pandas as pd
 from automl.data.dataset import TEST, Dataset
 from automl.data.prepare import Prepared
 from automl.data.profile import DESCRIPTIONS
-from automl.data.quality import Finding, Quality
+from automl.data.quality import REPAIRS, Finding, Quality
 from automl.data.quality.parse import column_of, counts_of, floats, is_numeric, to_number
 from automl.files import write_atomically
 from automl.types import Profile
@@ -35,6 +35,7 @@ _STYLE = """
 .cells { display: flex; flex-direction: column; gap: 2px; overflow-wrap: anywhere; }
 .cells i { color: var(--muted); font-style: normal; }
 .cells q { display: block; quotes: none; font-size: 13.5px; line-height: 1.45; }
+td small { display: block; }
 .badge.warn { color: var(--c1); }
 """
 _BADGES = {"error": "badge bad", "warning": "badge warn", "info": "badge"}
@@ -120,7 +121,7 @@ def _findings(quality: Quality) -> Html:
         return [
             (
                 tag("span", f.severity, class_=_BADGES[f.severity]),
-                tag("code", f.where),
+                tag("span", tag("code", f.where), tag("small", f.name.replace("_", " "))),
                 tag("span", f.text, class_="wide"),
                 _repair(f),
             )
@@ -135,17 +136,17 @@ def _findings(quality: Quality) -> Html:
         parts.append(details(f"{len(mild)} remarks", table(head, rows(mild))))
     elif mild:
         parts = [table(head, rows([*grave, *mild]))]
-    switch = (
-        "A repair that is only proposed is made with task.repairs.NAME=true, one that was made is left out with false."
-    )
+    yes, no = tag("code", "+task.repairs.NAME=true"), tag("code", "+task.repairs.NAME=false")
+    switch = join(["A proposed repair is made with ", yes, ", one that was made is left out with ", no, "."])
     return join([*parts, tag("p", switch, class_="note")])
 
 
 def _repair(f: Finding) -> Html:
     if not f.repair:
         return Html("")
-    word = tag("span", "done", class_="badge good") if f.repaired else tag("span", "proposed", class_="badge")
-    return join([word, " ", f.repair])
+    if f.repaired:
+        return join([tag("span", "done", class_="badge good"), " ", f.repair])
+    return join([tag("span", "proposed", class_="badge") if f.name in REPAIRS else "", " ", f.repair])
 
 
 def _examples(dataset: Dataset, found: Sequence[Finding]) -> Html:

@@ -78,6 +78,8 @@ def check(
     pending: list[int] = []  # positions in the data set as it was given
     for stage in STAGES:
         view = View(current, given, rng, kind, seed=seed)
+        if len(view.seen) == 0:
+            break  # nothing is left to look at
         done: list[Step] = []
         drop = np.zeros(len(current), dtype=bool)
         for look in stage:

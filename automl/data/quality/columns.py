@@ -46,7 +46,7 @@ def id_like_columns(view: View) -> Iterator[Proposal]:
             continue
         why = _id_reason(name, view.column(name))
         if why:
-            text = f"'{name}' is different in every row and {why}: it names the row and says nothing about it."
+            text = f"'{name}' differs from row to row and {why}: it names the row and says nothing about it."
             yield Proposal(
                 finding("id_like_column", "warning", len(view.seen), name, text, sample.head(5), "drop the column"),
                 steps=(Step("drop", name),),
@@ -56,20 +56,29 @@ def id_like_columns(view: View) -> Iterator[Proposal]:
 def _may_be_id(sample: pd.Series) -> bool:
     """Whether a sample is all different and whole numbers or texts: cheap, and settles most columns."""
     if pd.api.types.is_float_dtype(sample.dtype):
-        if not np.all(np.mod(floats(sample.head(1000)), 1) == 0):
+        if not _whole(floats(sample.head(1000))):
             return False
     elif not is_texty(sample) and not pd.api.types.is_integer_dtype(sample.dtype):
         return False
-    return bool(sample.is_unique and sample.notna().all())
+    return _nearly_unique(sample)
+
+
+def _whole(values: np.ndarray) -> bool:
+    return bool(np.isfinite(values).all() and (np.mod(values, 1) == 0).all())
+
+
+def _nearly_unique(column: pd.Series) -> bool:
+    """Whether hardly a value repeats and none is missing: repeated rows repeat their keys too."""
+    return not column.hasnans and column.nunique() >= 0.95 * len(column)
 
 
 def _id_reason(name: str, column: pd.Series) -> str:
     """Why a column whose sample is all different is an id; empty when it is none."""
-    if not column.is_unique:
+    if not _nearly_unique(column):
         return ""
     if pd.api.types.is_numeric_dtype(column.dtype):
         values = floats(column)
-        if not np.all(np.mod(values, 1) == 0):
+        if not _whole(values):
             return ""
         if values.max() - values.min() < 3 * len(values):
             return "counts through"

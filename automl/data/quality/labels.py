@@ -32,8 +32,9 @@ MIN_CLASS = 5
 MAX_FIT = 3000
 """Rows that the quick models are fitted on; the others are predicted."""
 
-ALARM = 0.02
-"""From this share of suspects on it is a warning: hard but clean data has about 1 %."""
+ALARM, CLEAR = 0.02, 0.4
+"""It is a warning when so many labels are suspects, and so many of the rows that the models get wrong: where classes
+overlap the models are wrong too, but seldom sure of it."""
 
 MAX_SHOWN = 24
 """Suspects that are named with what the models expect instead."""
@@ -153,7 +154,8 @@ def _classes(view: View, rows: np.ndarray, codes: np.ndarray, names: list, found
     )
     if found.accuracy < WEAK:
         text += " The models are weak here, so that only the surest cases are named."
-    alarm = found.accuracy >= WEAK and count >= max(3, ALARM * len(rows))
+    clear = count >= CLEAR * (1 - found.accuracy) * len(rows)
+    alarm = found.accuracy >= WEAK and clear and count >= max(3, ALARM * len(rows))
     yield _proposal(view, rows, found, text, examples, alarm)
 
 
@@ -187,7 +189,7 @@ def _proposal(view: View, rows: np.ndarray, found: Suspects, text: str, examples
             "target",
             text,
             examples,
-            "look at them; repairs.label_errors=true leaves them out of training",
+            "look at them, or leave them out of training",
             view.row_numbers(rows[found.rows]),
             most=MAX_SHOWN,
         ),

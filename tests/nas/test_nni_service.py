@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import getpass
 import json
+import os
 import queue
+import shutil
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -207,3 +212,59 @@ class TestWithTheManager:
             engine.shutdown()
         assert {t.candidate.choices["fault"]: t.status for t in trials} == faults
         assert time.monotonic() - began < 240
+
+
+@pytest.fixture
+def sshd(tmp_path):
+    """An SSH server of this user on this machine; yields the machine as the engine wants it described."""
+    if (server := shutil.which("sshd", path="/usr/sbin:/usr/bin")) is None:
+        pytest.skip("needs sshd")
+    folder, home = tmp_path / "sshd", tmp_path / "home"
+    folder.mkdir(mode=0o700)
+    home.mkdir()
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    port = free_port(2200)
+    (folder / "config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host'}\nAuthorizedKeysFile {folder / 'user.pub'}\n"
+        f"PasswordAuthentication no\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPidFile {folder / 'pid'}\n"
+        f"Subsystem sftp internal-sftp\nSetEnv HOME={home}\n"
+    )
+    process = subprocess.Popen([server, "-D", "-e", "-f", folder / "config"], stderr=(folder / "log").open("w"))
+    yield {
+        "host": "127.0.0.1",
+        "port": port,
+        "user": getpass.getuser(),
+        "ssh_key_file": str(folder / "user"),
+        "python_path": str(Path(sys.executable).parent),
+    }
+    process.terminate()
+    process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_over_ssh_the_scores_are_those_of_this_process(tmp_path, sshd):
+    """Code, data and results travel: the other side shares no folder with the search."""
+    todo = slashes_job()
+    wanted = [Candidate("toy", {"deep": "no", "learning_rate": rate, "note": "plain"}) for rate in (0.01, 0.1)]
+    engine = NniServiceEngine(workers=2, folder=str(tmp_path / "nni"), machines=[sshd])
+    got: list[Outcome] = []
+    try:
+        trials = search(
+            todo,
+            Prior.uniform(todo.axes),
+            Listed(wanted),
+            engine,
+            Budget(epochs=2),
+            seed=0,
+            finished=lambda trial, outcome: got.append(outcome),
+        )
+    finally:
+        engine.shutdown()
+    torch.set_num_threads(1)
+    expected = [evaluate(todo, Order(c, 2, 0)) for c in wanted]
+    assert [(t.status, t.score, t.curve) for t in trials] == [(o.status, o.score, o.curve) for o in expected]
+    assert {o.weights for o in got} == {o.weights for o in expected}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -19,9 +21,12 @@ import ray
 import torch
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 
+from automl.errors import UserError
 from nas.engines.base import Engine
 from nas.evaluate import Job, Order, Outcome, evaluate, one_line
 
+START_SECONDS = 120.0  # more than any start has taken
+LOST_STARTS = 5  # workers that may die before their first training
 ROOT = str(Path(__file__).resolve().parents[2])
 
 
@@ -85,6 +90,7 @@ class RayEngine(Engine):
         self._tries: dict[int, int] = {}
         self._job: Any = None
         self._own_cluster = False
+        self._lost_starts = 0
 
     # --- life
 
@@ -101,7 +107,7 @@ class RayEngine(Engine):
                     "include_dashboard": False,
                     "_node_ip_address": "127.0.0.1",
                 }
-            ray.init(self.address or "local", runtime_env={"env_vars": environment}, **options)
+            begin(self.address, {"env_vars": environment}, options)
             self._own_cluster = True
         self._seats = [self._seat() for _ in range(self.workers)]
 
@@ -116,6 +122,9 @@ class RayEngine(Engine):
         self._tries.clear()
         for seat in self._seats:
             seat.ready, seat.pid = seat.actor.take.remote(self._job), None
+        # The budget's clock starts when a worker can train: its start is not the search's time. A worker that
+        # never comes up is met in ``_assign``.
+        ray.wait([seat.ready for seat in self._seats], num_returns=1, timeout=START_SECONDS)
         super().open(job, *args, **kwargs)
 
     def shutdown(self) -> None:
@@ -146,7 +155,13 @@ class RayEngine(Engine):
                     if not done:
                         continue
                     seat.pid = ray.get(seat.ready)
-                except RayError:
+                except RayError as error:
+                    self._lost_starts += 1
+                    if self._lost_starts > LOST_STARTS:
+                        raise UserError(
+                            f"Ray's workers die as they start ({one_line(error)}). Free memory, set engine.workers "
+                            "lower, or use engine=sequential"
+                        ) from error
                     self._seats[index] = self._seat()
                     continue
             seat.number, seat.order = self._queue.popleft()
@@ -220,6 +235,27 @@ class RayEngine(Engine):
     def _replace(self, index: int) -> None:
         ray.kill(self._seats[index].actor)
         self._seats[index] = self._seat()
+
+
+def begin(address: str | None, runtime_env: dict[str, Any], options: dict[str, Any]) -> None:
+    """Start a private Ray, or join the cluster at ``address``; once more when a busy machine was too slow.
+
+    Raises UserError when there is none to be had.
+    """
+    if address is not None and (found := re.fullmatch(r"(?:ray://)?([^:/]+):(\d+)", address)):
+        try:  # Ray itself would try for minutes
+            socket.create_connection((found[1], int(found[2])), timeout=5).close()
+        except OSError as error:
+            raise UserError(f"no Ray cluster answers at engine.address={address}: {one_line(error)}") from error
+    for last in (False, True):
+        try:
+            ray.init(address or "local", runtime_env=runtime_env, **options)
+            return
+        except Exception as error:  # Ray raises plain Exceptions, ConnectionErrors and RuntimeErrors here
+            ray.shutdown()
+            if last or address is not None:
+                where = f"at engine.address={address}" if address else "on this machine"
+                raise UserError(f"Ray does not start {where}: {one_line(error)}. Try engine=sequential") from error
 
 
 def resident_gb(pid: int) -> float:

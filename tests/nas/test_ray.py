@@ -1,10 +1,11 @@
-"""Ray workers that crash, hang and come back. One Ray start for the whole file."""
+"""Ray workers that crash, hang and come back."""
 
 import dataclasses
 
 import pytest
 from nni.nas.strategy import GridSearch
 
+from automl.errors import UserError
 from automl.types import Budget, Prior, Trial
 from nas.engines.ray import RayEngine
 from nas.engines.sequential import SequentialEngine
@@ -39,6 +40,11 @@ def test_every_fault_is_a_trial_with_its_status_and_the_search_ends():
         assert trial.status == STATUS[trial.candidate.choices["fault"]], trial
         assert (trial.score is not None) == (trial.status == "ok")
         assert (trial.error == "") == (trial.status == "ok")
+
+
+def test_a_cluster_that_does_not_answer_is_one_line():
+    with pytest.raises(UserError, match=r"no Ray cluster answers at engine.address=127.0.0.1:1"):
+        RayEngine(workers=1, address="127.0.0.1:1").warm_up()
 
 
 def test_a_hanging_training_is_stopped_in_this_process_too():

@@ -39,8 +39,8 @@ class NniServiceEngine(Engine):
 
     workers: trials at once. threads: torch threads of a trial. folder: what NNI writes; None takes a temporary one.
     gpus_per_trial: whole GPUs, or a fraction of one (1/n lets n trials share it).
-    machines: remote ones, each ``{host, user, port, ssh_key_file, python_path}``; empty means this machine. The Python in
-    the folder ``python_path`` must have this program's libraries; code and data travel. NNI runs ``pip install nni
+    machines: remote ones, each ``{host, user, port, ssh_key_file, python_path}``; empty means this machine. The Python
+    in the folder ``python_path`` must have this program's libraries; code and data travel. NNI runs ``pip install nni
     --upgrade`` there and opens a port of its own.
     port: of NNI's manager and its web page, the next one too. listen: the address it listens on. **Whoever reaches
     that port can run code as this user**: there is no password. Remote machines must reach it, so with ``machines``

@@ -68,13 +68,13 @@ class Outcome:
     curve: tuple[float, ...] = ()
     seconds: float = 0.0
     epochs: int = 0
-    cut: bool = False
     parameters: int | None = None
     error: str = ""
     predictions: np.ndarray | None = None
     weights: bytes | None = None
     latency_ms: float | None = None
     resume: bytes | None = None
+    cut: bool = False
 
 
 def evaluate(job: Job, order: Order) -> Outcome:

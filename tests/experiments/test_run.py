@@ -21,7 +21,8 @@ from automl.errors import UserError
 from experiments.solve import pipeline, solve
 
 ROOT = Path(__file__).resolve().parents[2]
-FAST = ["+experiment=quickstart", "engine=sequential", "tracker=none", "progress=false", "budget.seconds=null"]
+FAST = ["+experiment=quickstart", "engine=sequential", "tracker=none", "progress=false", "budget.seconds=null",
+        "task.check=false", "family.convnet.widths=[8]"]  # fmt: skip
 
 
 def command(folder: Path, *arguments: str) -> list[str]:

@@ -24,7 +24,10 @@ NAMES = [
 
 @pytest.fixture(scope="class", params=NAMES)
 def engine(request):
-    engine: Engine = instantiate(OmegaConf.load(CONF / f"{request.param}.yaml"))
+    options = OmegaConf.load(CONF / f"{request.param}.yaml")
+    if "workers" in options:
+        options.workers = 1  # each takes seconds to start
+    engine: Engine = instantiate(options)
     yield engine
     engine.shutdown()
 

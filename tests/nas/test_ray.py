@@ -30,7 +30,7 @@ def without(*faults: str) -> Prior:
 
 @pytest.mark.timeout(180)
 def test_every_fault_is_a_trial_with_its_status_and_the_search_ends():
-    engine = RayEngine(workers=2, trial_seconds=1.0, retries=0)
+    engine = RayEngine(workers=1, trial_seconds=1.0, retries=0)
     try:
         trials = run(engine, without())
     finally:

@@ -1,0 +1,238 @@
+"""``transfer``, the default meta-learner: past tasks say where to start, and every trial changes its mind.
+
+The new task's surface over candidates is a Gaussian process whose prior is learned from the surfaces of
+past tasks (``settings``); it competes, by evidence, with one that knows no past (``belief``); and the
+candidate that promises the largest improvement comes next (``session``). Nothing is tuned to a table:
+settings are learned from the past runs at hand by leaving one group out at a time.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from automl.types import Axes, Candidate, Prior, Profile, Trial
+from metalearner.axis_kernel import AxisKernel
+from metalearner.belief import Belief
+from metalearner.history import History
+from metalearner.learner import Learner
+from metalearner.pool import new_candidates
+from metalearner.prior import fits, prior_from_list, top_weights
+from metalearner.relation import related
+from metalearner.session import Session
+from metalearner.settings import SHAPES, Setting, kernel_block, learned
+from metalearner.surfaces import inside, normal_scores
+
+COLD_NOISE = 0.1
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """``candidates`` with mean and sd of their score in units of normal scores, and expected wall seconds."""
+
+    candidates: tuple[Candidate, ...]
+    mean: np.ndarray
+    sd: np.ndarray
+    seconds: np.ndarray
+
+
+@dataclass
+class Transfer(Learner):
+    """Gaussian processes over past-task surfaces, choices and profiles; expected improvement.
+
+    ``cold``: prior probability that the past does not help. ``processes``: settings kept side by side.
+    ``limit``: past candidates considered. ``fresh``: candidates never run before that join them.
+    ``most_trials``: of this task, the best are used. ``per_second``: choose by improvement per second, for
+    a budget in seconds.
+    """
+
+    cold: float = 0.3
+    processes: int = 3
+    limit: int = 3000
+    fresh: int = 300
+    most_trials: int = 200
+    portfolio: int = 200
+    per_second: bool = False
+    seed: int = 0
+    _trials: dict[str, Trial] = field(default_factory=dict, init=False, repr=False)
+    _learned: dict = field(default_factory=dict, init=False, repr=False)
+
+    def fit_history(self, history: History) -> Transfer:
+        self.history = history
+        self._trials, self._learned = {}, {}
+        return self
+
+    def update(self, trials: Sequence[Trial]) -> None:
+        """Trials that were skipped say nothing; of one candidate the one with most epochs counts."""
+        for trial in trials:
+            before = self._trials.get(trial.candidate.id)
+            if trial.status != "skipped" and (before is None or trial.fidelity >= before.fidelity):
+                self._trials[trial.candidate.id] = trial
+
+    def predict(self, profile: Profile, axes: Axes) -> Prior:
+        candidates, session, why = self._resumed(profile, axes)
+        if not len(self.history.tasks) and not self._trials:
+            return Prior.uniform(axes, why=("no past runs yet",))
+        ranked = [candidates[i] for i in session.ranking(self.portfolio)]
+        order = np.argsort(-session.expected()[0], kind="stable")
+        best = [candidates[i] for i in order[: self.portfolio]]
+        marginals = prior_from_list(axes, best, top_weights(len(best)), why)
+        return Prior(marginals.families, axes, marginals.weights, tuple(ranked), why)
+
+    def prediction(self, profile: Profile, axes: Axes) -> Prediction:
+        """What is expected of the candidates considered, after the trials told so far."""
+        candidates, session, _ = self._resumed(profile, axes)
+        return Prediction(tuple(candidates), *session.expected(), session.seconds)
+
+    def session(self, profile: Profile, candidates: Sequence[Candidate], axes: Axes) -> tuple[Session, tuple[str, ...]]:
+        """A search over exactly these candidates, and lines for the report."""
+        of = inside(self.history, axes, self.limit)
+        z, ran = normal_scores(self.history, of)
+        tasks = np.flatnonzero(ran.any(axis=1))
+        z = z[tasks]
+        known = [self.history.candidates[i] for i in of]
+        kept = self._settings(axes, known, z, tasks)
+        surfaces, doubt = extended(known, z, candidates, kept[0][0])
+        beliefs: list[Belief] = []
+        why: tuple[str, ...] = ("no past run fits this search space",)
+        if len(tasks):
+            names = tuple(self.history.tasks[i] for i in tasks)
+            groups = tuple(self.history.groups[i] for i in tasks)
+            profiles = [self.history.profiles[i] for i in tasks]
+            share, why = related(profile, profiles, groups, names, z)
+            for setting, evidence in kept:
+                log = np.log((1 - self.cold) / len(kept)) + min(evidence, 0.0)
+                beliefs.append(warm_belief(candidates, surfaces, doubt, share, setting, log))
+        for shape in SHAPES[:2]:
+            axis = AxisKernel(candidates, shape)
+            log = np.log((self.cold if beliefs or not len(tasks) else 1.0) / 2)
+            beliefs.append(cold_belief(axis, len(candidates), log))
+        return Session(beliefs, self._log_seconds(of, known, candidates), self.per_second), why
+
+    def _settings(self, axes: Axes, known: list[Candidate], z: np.ndarray, tasks: np.ndarray):
+        key = tuple((f, tuple(a.name for a in of)) for f, of in axes.items())
+        if key not in self._learned:
+            groups = [self.history.groups[i] for i in tasks]
+            self._learned[key] = learned(known, z, groups, self.seed, self.processes)
+        return self._learned[key]
+
+    def _resumed(self, profile: Profile, axes: Axes) -> tuple[list[Candidate], Session, tuple[str, ...]]:
+        """The session over past, new and tried candidates, after the trials told so far."""
+        trials = {k: t for k, t in self._trials.items() if fits(t.candidate, axes)}
+        of = inside(self.history, axes, self.limit)
+        pool = {self.history.candidates[i].id: self.history.candidates[i] for i in of}
+        pool |= {k: t.candidate for k, t in trials.items()}
+        done = sorted((t for t in trials.values() if t.score is not None), key=lambda t: -(t.score or 0.0))
+        failed = [t for t in trials.values() if t.score is None]
+        good = [t.candidate for t in done[:10]]
+        if not good and len(of):
+            mean = normal_scores(self.history, of)[0].mean(axis=0)
+            good = [self.history.candidates[of[i]] for i in np.argsort(-mean, kind="stable")[:10]]
+        rng = np.random.default_rng(self.seed)
+        near = prior_from_list(axes, good, top_weights(len(good)))
+        for candidate in new_candidates(axes, good, near, self.fresh, rng):
+            pool.setdefault(candidate.id, candidate)
+        candidates = list(pool.values())
+        session, why = self.session(profile, candidates, axes)
+        place = {key: i for i, key in enumerate(pool)}
+        scores = full_length(done)
+        for trial, score in itertools.islice(zip(done, scores, strict=True), self.most_trials):
+            session.observe(place[trial.candidate.id], score, trial.seconds)
+        for trial in failed[: self.most_trials]:
+            session.observe(place[trial.candidate.id], None, trial.seconds)
+        return candidates, session, why
+
+    def _log_seconds(self, of: np.ndarray, known: list[Candidate], candidates: Sequence[Candidate]) -> np.ndarray:
+        """Mean ln(seconds) relative to its task, (C,); the mean of its family where a candidate never ran."""
+        column = np.log(np.where(self.history.seconds > 0, self.history.seconds, np.nan))
+        seconds = self.history.dense(of, column)
+        ran = ~np.isnan(seconds)
+        if not ran.any():
+            return np.zeros(len(candidates))
+        level = np.where(ran, seconds, 0).sum(axis=1) / np.maximum(1, ran.sum(axis=1))
+        apart = np.where(ran, seconds - level[:, None], 0).sum(axis=0) / np.maximum(1, ran.sum(axis=0))
+        overall = level[ran.any(axis=1)].mean()
+        by_id = {c.id: float(v) for c, v in zip(known, apart, strict=True)}
+        family = {f: float(np.mean([by_id[c.id] for c in known if c.family == f])) for f in {c.family for c in known}}
+        return np.array([overall + by_id.get(c.id, family.get(c.family, 0.0)) for c in candidates])
+
+
+def warm_belief(
+    candidates: Sequence[Candidate], z: np.ndarray, doubt: np.ndarray, share: np.ndarray, setting: Setting, log: float
+) -> Belief:
+    """The belief of a Setting: past surfaces ``z`` (tasks, C), each counted by ``share`` (tasks,), a sum of 1."""
+    axis = AxisKernel(candidates, setting.shape)
+    every = np.arange(len(candidates))
+    mean = share @ z
+    apart = z - mean
+    spread = apart * np.sqrt((1 - setting.shrink**2) * share)[:, None]
+    means = mean + setting.shrink * apart if setting.shrink else mean[None]
+    logs = np.log(np.maximum(share, 1e-12)) if setting.shrink else np.zeros(1)
+
+    def column(j: int) -> np.ndarray:
+        one = np.array([j])
+        own = kernel_block(axis, z, setting.reach, every, one)[:, 0]
+        return spread.T @ spread[:, j] + setting.own * own
+
+    diagonal = (spread * spread).sum(axis=0) + setting.own
+    return Belief(means, logs + log, column, diagonal, setting.noise + doubt)
+
+
+def cold_belief(axis: AxisKernel, count: int, log: float) -> Belief:
+    """The belief without a past: the same mean everywhere, likeness by choices alone."""
+    every = np.arange(count)
+    return Belief(
+        np.zeros((1, count)),
+        np.array([log]),
+        lambda j: axis.block(every, np.array([j]))[:, 0],
+        np.ones(count),
+        np.full(count, COLD_NOISE),
+    )
+
+
+def extended(
+    known: list[Candidate], z: np.ndarray, candidates: Sequence[Candidate], setting: Setting, anchors: int = 400
+) -> tuple[np.ndarray, np.ndarray]:
+    """Past surfaces over ``candidates``, (tasks, C), and the variance that was guessed, (C,).
+
+    Candidates never run get the Gaussian-process mean over their choices (kriging) from up to ``anchors``
+    that were: the best on average and others evenly.
+    """
+    place = {c.id: i for i, c in enumerate(known)}
+    at = np.array([place.get(c.id, -1) for c in candidates], dtype=np.int64)
+    out, doubt = np.zeros((len(z), len(candidates))), np.zeros(len(candidates))
+    new = np.flatnonzero(at < 0)
+    out[:, at >= 0] = z[:, at[at >= 0]]
+    if not len(new) or not len(z):
+        return out, doubt
+    order = np.argsort(-z.mean(axis=0), kind="stable")
+    rest = order[anchors // 2 :]
+    base = np.r_[order[: anchors // 2], rest[:: max(1, len(rest) // (anchors // 2))][: anchors // 2]]
+    axis = AxisKernel([*(known[int(i)] for i in base), *(candidates[int(i)] for i in new)], setting.shape)
+    b, n = np.arange(len(base)), np.arange(len(base), len(base) + len(new))
+    across = axis.block(n, b)
+    weight = np.linalg.solve(axis.block(b, b) + 0.1 * np.eye(len(b)), across.T).T
+    level = z[:, base].mean(axis=1, keepdims=True)
+    out[:, new] = level + (z[:, base] - level) @ weight.T
+    doubt[new] = np.clip(1 - (weight * across).sum(axis=1), 0, 1)
+    return out, doubt
+
+
+def full_length(trials: Sequence[Trial]) -> list[float]:
+    """Scores as if all had the most epochs of any.
+
+    A shorter trial is moved by the mean gain of the longer ones since that epoch, read from their curves.
+    """
+    longest = max((t.fidelity for t in trials), default=0)
+    full = [t for t in trials if t.fidelity == longest and len(t.curve) == longest]
+    gain: dict[int, float] = {longest: 0.0}
+    scores = []
+    for trial in trials:
+        at = trial.fidelity
+        if at not in gain:
+            gain[at] = float(np.mean([t.curve[-1] - t.curve[at - 1] for t in full])) if full and at > 0 else 0.0
+        scores.append((trial.score or 0.0) + gain[at])
+    return scores

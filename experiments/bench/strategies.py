@@ -1,0 +1,186 @@
+"""Search strategies against each other at equal wall time, cold: a uniform prior, all families that fit.
+
+    python -m experiments.bench strategies --data FOLDER
+
+``FOLDER`` holds NAME.csv.gz or NAME.npz files with their test split. Each strategy searches each set with each seed
+for ``--seconds`` on ``ray``; the best trial by validation then predicts the test rows. Printed: the test score per
+set, and the mean rank over sets and seeds with its 95 % confidence interval (bootstrap over sets). Finished searches
+are kept in ``--out`` and not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from safetensors.torch import load
+from scipy.stats import rankdata
+
+from automl import metrics
+from automl.data.prepare import Prepared, prepare
+from automl.data.sources.file import FileSource
+from automl.errors import UserError
+from automl.training.predictor import Predictor, predict, target_scale
+from automl.types import Budget, Prior, Trial
+from nas.engines.ray import RayEngine
+from nas.evaluate import Job, Outcome
+from nas.recipe import training_axes
+from nas.search import search
+from nas.space import build, search_axes
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+STRATEGIES = ("random", "evolution", "tpe", "prior_band")
+
+
+def data_files(folder: Path, names: Sequence[str], count: int) -> list[Path]:
+    """The named sets, or ``count`` of them spread evenly over the sorted names, so that nobody picks."""
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder}; set --data to one with NAME.csv.gz or NAME.npz files")
+    found = {p.name.split(".")[0]: p for p in sorted([*folder.glob("*.csv.gz"), *folder.glob("*.npz")])}
+    missing = [n for n in names if n not in found]
+    if missing or not found:
+        raise UserError(
+            f"no set {', '.join(missing) or 'at all'} in {folder}; sets are {', '.join(list(found)[:8])}, ..."
+        )
+    if names:
+        return [found[n] for n in names]
+    every = list(found.values())
+    return [every[int(i)] for i in np.linspace(0, len(every) - 1, min(count, len(every)))]
+
+
+def job_of(prepared: Prepared, names: Sequence[str]) -> Job:
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        cfg = compose("config", overrides=[f"family=[{','.join(names)}]"] if names else [])
+    families = {name: instantiate(node) for name, node in cfg.family.items()}
+    axes = search_axes(families, prepared.task, training_axes(prepared.task))
+    kept = {name: families[name] for name in axes}
+    return Job(prepared.task, prepared.parts.train, prepared.parts.valid, kept, axes)
+
+
+def hunt(job: Job, name: str, engine: RayEngine, budget: Budget, seed: int) -> tuple[list[Trial], Trial, bytes]:
+    """All trials, the best one, and its weights."""
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        strategy = instantiate(compose("config", overrides=[f"strategy={name}", f"seed={seed}"]).strategy)
+    best: list[tuple[Trial, bytes]] = []
+
+    def finished(trial: Trial, outcome: Outcome | None) -> None:
+        if outcome is None or outcome.weights is None or trial.score is None:
+            return
+        if not best or trial.score > (best[0][0].score or 0.0):
+            best[:] = [(trial, outcome.weights)]
+
+    trials = search(job, Prior.uniform(job.axes), strategy, engine, budget, seed=seed, finished=finished)
+    if not best:
+        raise UserError(f"no training of {job.task.name} ended within {budget.seconds} s; set --seconds higher")
+    return trials, *best[0]
+
+
+def judged(prepared: Prepared, job: Job, trial: Trial, weights: bytes) -> float:
+    candidate = trial.candidate
+    network = build(job.families[candidate.family], job.task, candidate, job.axes[candidate.family], seed=trial.seed)
+    network.load_state_dict(load(weights))
+    mean, std = target_scale(job.task, job.train)
+    predictions = predict(Predictor(network, job.task, mean, std), prepared.parts.test.inputs)
+    return metrics.score(job.task.metric, job.task.kind, prepared.parts.test.y, predictions)
+
+
+def mean_ranks(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, int]:
+    """Mean rank per strategy (1 is best) over sets and seeds that all have finished, its 95 % interval (2, strategies)
+    by bootstrap over sets, and the number of sets.
+    """
+    by: dict[tuple[str, int], dict[str, float]] = {}
+    for row in rows:
+        by.setdefault((row["set"], row["seed"]), {})[row["strategy"]] = row["test"]
+    complete = {key: scores for key, scores in by.items() if all(name in scores for name in names)}
+    sets = sorted({name for name, _ in complete})
+    per_set = np.array(
+        [
+            np.mean([rankdata([-s[n] for n in names]) for (of, _), s in complete.items() if of == name], axis=0)
+            for name in sets
+        ]
+    )
+    if not len(per_set):
+        return np.full(len(names), np.nan), np.full((2, len(names)), np.nan), 0
+    rng = np.random.default_rng(0)
+    drawn = per_set[rng.integers(len(sets), size=(2000, len(sets)))].mean(axis=1)
+    return per_set.mean(axis=0), np.percentile(drawn, [2.5, 97.5], axis=0), len(sets)
+
+
+def show(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> bool:
+    """Print the tables; whether prior_band has the best mean rank."""
+    print(f"{'test score':<28}" + "".join(f"{name:>14}" for name in names))
+    for of in dict.fromkeys(row["set"] for row in rows):
+        cells = []
+        for name in names:
+            scores = [r["test"] for r in rows if (r["set"], r["strategy"]) == (of, name)]
+            cells.append(f"{np.mean(scores):>14.4f}" if scores else f"{'-':>14}")
+        print(f"{of:<28}" + "".join(cells))
+    ranks, interval, sets = mean_ranks(rows, names)
+    print(f"{f'mean rank over {sets} sets':<28}" + "".join(f"{r:>14.2f}" for r in ranks))
+    print(f"{'95 % interval':<28}" + "".join(f"{f'{a:.2f} - {b:.2f}':>14}" for a, b in interval.T))
+    for name in names:
+        mine = [r for r in rows if r["strategy"] == name]
+        full = np.mean([r["full"] for r in mine]) if mine else np.nan
+        count = np.mean([r["trials"] for r in mine]) if mine else np.nan
+        print(f"{name:<28}{count:>10.1f} trainings a search, {full:.1f} of full length")
+    return bool(sets) and names[int(np.argmin(ranks))] == "prior_band"
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="strategies", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--sets", nargs="*", default=[], help="names; by default --count of them, evenly spread")
+    parser.add_argument("--count", type=int, default=12)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--families", nargs="*", default=[])
+    parser.add_argument("--strategies", nargs="*", default=list(STRATEGIES))
+    parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "level4-strategies.jsonl")
+    options = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    files = data_files(options.data, options.sets, options.count)
+    budget = Budget(seconds=options.seconds, epochs=options.epochs)
+    setting = [options.seconds, options.epochs, options.workers, sorted(options.families)]
+    rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    rows = [row for row in rows if row["setting"] == setting]
+    done = {(row["set"], row["seed"], row["strategy"]) for row in rows}
+    wanted = {path.name.split(".")[0]: path for path in files}
+    engine = RayEngine(workers=options.workers)
+    try:
+        for seed in range(options.seeds):
+            for name, path in wanted.items():
+                todo = [s for s in options.strategies if (name, seed, s) not in done]
+                if not todo:
+                    continue
+                prepared = prepare(FileSource(path=str(path)).load(), seed=seed)
+                job = job_of(prepared, options.families)
+                for strategy in todo:
+                    trials, best, weights = hunt(job, strategy, engine, budget, seed)
+                    row = {
+                        "set": name,
+                        "seed": seed,
+                        "strategy": strategy,
+                        "setting": setting,
+                        "test": judged(prepared, job, best, weights),
+                        "valid": best.score,
+                        "trials": len(trials),
+                        "full": sum(t.status == "ok" and t.fidelity == options.epochs for t in trials),
+                    }
+                    rows.append(row)
+                    with options.out.open("a") as out:
+                        out.write(json.dumps(row) + "\n")
+                    print(f"{name} seed {seed} {strategy}: {row['test']:.4f}, {row['trials']} trials", flush=True)
+    finally:
+        engine.shutdown()
+    rows = [row for row in rows if row["set"] in wanted and row["strategy"] in options.strategies]
+    return 0 if show(rows, options.strategies) else 1

@@ -1,0 +1,36 @@
+"""The arithmetic of the strategies benchmark; its searches take hours."""
+
+from __future__ import annotations
+
+import pytest
+
+from automl.errors import UserError
+from experiments.bench.strategies import data_files, main, mean_ranks
+
+
+def row(name: str, seed: int, strategy: str, test: float) -> dict:
+    return {"set": name, "seed": seed, "strategy": strategy, "test": test}
+
+
+def test_ranks_count_each_set_once_and_only_where_all_have_finished():
+    rows = [row("a", seed, s, score) for seed in (0, 1, 2) for s, score in (("x", 0.9), ("y", 0.8))]
+    rows += [row("b", 0, "x", 0.1), row("b", 0, "y", 0.2), row("c", 0, "x", 0.5)]
+    ranks, interval, sets = mean_ranks(rows, ["x", "y"])
+    assert sets == 2 and ranks.tolist() == [1.5, 1.5]
+    assert (interval[0] <= ranks).all() and (ranks <= interval[1]).all()
+
+
+def test_equal_scores_share_a_rank():
+    ranks, _, _ = mean_ranks([row("a", 0, s, 0.5) for s in "xyz"], list("xyz"))
+    assert ranks.tolist() == [2, 2, 2]
+
+
+def test_sets_are_spread_over_the_folder_and_errors_are_one_line(tmp_path):
+    with pytest.raises(UserError, match="--data"):
+        main(["--data", str(tmp_path / "none")])
+    for name in "abcdefghi":
+        (tmp_path / f"{name}.csv.gz").touch()
+    assert [p.name[0] for p in data_files(tmp_path, [], 3)] == ["a", "e", "i"]
+    assert [p.name[0] for p in data_files(tmp_path, ["c"], 3)] == ["c"]
+    with pytest.raises(UserError, match="no set z"):
+        data_files(tmp_path, ["z"], 3)

@@ -15,6 +15,7 @@ from nas.strategies.stepwise import Stepwise
 from nas.zero_cost import ZeroCost, zero_cost
 
 Sampler = Literal["prior", "uniform", "incumbent"]
+EVIDENCE = 30  # results at most that weigh the prior against the best so far
 
 
 class PriorBand(Stepwise):
@@ -58,6 +59,7 @@ class PriorBand(Stepwise):
         epochs = rung_epochs(self.search_engine.budget.epochs, self.min_epochs, self.eta)
         self.rungs = Rungs(epochs, self.eta, tie_break=lambda id: self._untrained.get(id, 0.0))
         self._starts = bracket_starts(len(epochs), self.eta) if self.brackets else (0,)
+        self._uniform = Prior.uniform(self.space.axes)
         self._turn = 0
         self._known: dict[str, Candidate] = {}
         self._best: dict[str, float] = {}  # candidate -> its best score on any rung
@@ -129,7 +131,7 @@ class PriorBand(Stepwise):
         if sampler == "prior":
             return prior.sample(self._rng)
         if sampler == "uniform":
-            return Prior.uniform(prior.axes).sample(self._rng)
+            return self._uniform.sample(self._rng)
         best = self._elite()
         parent = best[pick([0.5**rank for rank in range(len(best))], self._rng)]
         return Neighbours(prior, self.mutation).draw(parent, self._rng)
@@ -154,7 +156,8 @@ class PriorBand(Stepwise):
         for rung in reversed(range(len(self.rungs.epochs))):
             ranked = [id for id in self.rungs.ranked(rung) if self.rungs.score(rung, id) > -math.inf]
             if len(ranked) >= self.eta + 1:
-                return [self._known[id] for id in ranked[: max(len(ranked) // self.eta, self.eta)]]
+                enough = min(max(len(ranked) // self.eta, self.eta), EVIDENCE)
+                return [self._known[id] for id in ranked[:enough]]
         return []
 
     def _elite(self) -> list[Candidate]:

@@ -33,6 +33,7 @@ def save_job(job: Job, folder: Path) -> None:
         "families": {name: _describe(name, family) for name, family in job.families.items()},
         "axes": {name: [to_plain(axis) for axis in axes] for name, axes in job.axes.items()},
         "device": job.device,
+        "latency": job.latency,
     }
     (folder / "job.json").write_text(json.dumps(plain))
 
@@ -52,6 +53,7 @@ def load_job(folder: Path) -> Job:
         families={name: _make(of) for name, of in plain["families"].items()},
         axes={name: tuple(from_plain(Axis, axis) for axis in axes) for name, axes in plain["axes"].items()},
         device=plain["device"],
+        latency=plain["latency"],
     )
 
 

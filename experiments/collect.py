@@ -179,8 +179,9 @@ def prepare_all(wanted: Asked, families: Mapping[str, Family], store: Store, unt
 
 def open_site(made: Ready, axes: Axes, wanted: Asked, store: Store) -> Site:
     """The task's earlier trials, and a new search of the store for what comes; it also renews the task's profile."""
-    key = f"collect/{task_digest(made.task)}/{wanted.seed}"
-    earlier = [t for s in store.searches(key=key) for t in store.trials(search=s.id)]
+    digest = task_digest(made.task)
+    key = f"collect/{digest}/{wanted.seed}"
+    earlier = [t for t in store.trials(digest=digest) if t.seed == wanted.seed]  # imported ones too
     config = {"collect": dataclasses.asdict(wanted)}
     begun = store.begin(key, made.task, made.profile, seed=wanted.seed, config=config, prior=None, resume=False)
     return Site(made, axes, begun.id, earlier)

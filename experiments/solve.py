@@ -190,7 +190,7 @@ class Hunt:
         if wanted.level >= 4:
             groups = {task.group} - {""}
             past = store.runs(before_search=earlier[-1].id if earlier else None, without_groups=groups)
-            self.learner = instantiate(cfg.metalearner).fit(with_shipped(past, without_groups=groups))
+            self.learner = instantiate(cfg.metalearner).fit(with_shipped(past, like=task, without_groups=groups))
         prior = self.learner.predict(profile, axes) if self.learner else Prior.uniform(axes, ("no past runs are used",))
         self.search: Search = store.begin(
             key, task, profile, seed=wanted.seed, config=plain_config(cfg), prior=prior, resume=wanted.resume

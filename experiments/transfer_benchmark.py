@@ -197,7 +197,7 @@ class Duel:
         """Fitted on every past run but those of this task's group, of this task, and of a smaller copy of it."""
         groups = {self.made.task.group, self.made.task.name} - {""}
         own = self.store.runs(without_groups=groups, without_tasks={self.made.task.name})
-        return instantiate(self.cfg.metalearner).fit(with_shipped(own, without_groups=groups))
+        return instantiate(self.cfg.metalearner).fit(with_shipped(own, like=self.made.task, without_groups=groups))
 
 
 def target(node: DictConfig) -> str:

@@ -1,4 +1,5 @@
-"""Past runs as one parquet file: to ship, to send, to keep. Measurements only, no rows of data and no class names.
+"""Past runs as one parquet file: to ship, to send, to keep. Measurements only, no rows of data and no class
+names.
 
 One row per trial:
 
@@ -19,8 +20,8 @@ latency_ms   float64 or null
 curve        list of float32 the score after each epoch
 ============ =============== =====================================================================
 
-A file comes from anywhere, so it is read with care: nothing but these columns, sizes are limited, every value is
-checked as ``automl.serial`` does.
+A file comes from anywhere, so it is read with care: nothing but these columns, sizes are limited, every
+value is checked as ``automl.serial`` does.
 """
 
 from __future__ import annotations
@@ -109,7 +110,14 @@ def read_knowledge(path: str | Path) -> list[Past]:
 
 
 def read_runs(path: str | Path) -> Runs:
-    """The file as columns: fast, without a Trial object per row. Raises UserError for a file that is no knowledge."""
+    """The file as columns: fast, without a Trial object per row. Raises UserError for a file that is no
+    knowledge.
+    """
+    return read_tasks_and_runs(path)[1]
+
+
+def read_tasks_and_runs(path: str | Path) -> tuple[list[Task], Runs]:
+    """As ``read_runs``, and the task behind each of ``Runs.tasks``."""
     table = _read(Path(path))
     pairs = _codes(table, ("task", "profile"))
     kinds = _codes(table, ("family", "choices"))
@@ -117,7 +125,7 @@ def read_runs(path: str | Path) -> Runs:
     tasks = [parse_task(task) for task, _ in pairs.values]
     ok = np.array(table["status"].to_pylist(), dtype=object) == "ok"
     score = table["score"].to_numpy(zero_copy_only=False).astype(float)
-    return Runs(
+    runs = Runs(
         tasks=tuple(t.name for t in tasks),
         groups=tuple(t.group for t in tasks),
         profiles=tuple(None if profile is None else parse_profile(profile) for _, profile in pairs.values),
@@ -129,6 +137,7 @@ def read_runs(path: str | Path) -> Runs:
         score=np.where(ok, score, np.nan),
         seconds=table["seconds"].to_numpy(),
     )
+    return tasks, runs
 
 
 # --- inside

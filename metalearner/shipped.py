@@ -6,46 +6,60 @@ runs = with_shipped(store.runs())        # a fresh machine knows where to start
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from automl.types import Runs
-from metalearner.knowledge_file import read_runs
+from automl.types import Runs, Task
+from metalearner.knowledge_file import read_tasks_and_runs
 
 FILE = Path(__file__).parent / "knowledge" / "knowledge.parquet"
 
 
-def with_shipped(own: Runs, *, without_groups: Collection[str] = (), file: Path = FILE) -> Runs:
+def with_shipped(
+    own: Runs, *, like: Task | None = None, without_groups: Collection[str] = (), file: Path = FILE
+) -> Runs:
     """The user's own runs, then the shipped ones, but those of the groups named.
 
-    A shipped task that the store holds too, by name and group, counts once: the user's own. Without a shipped file
-    the runs are the user's alone.
+    ``like``: of the shipped tasks only those with inputs of the same modalities. A family that takes any
+    input would else look good on pictures because nothing made for pictures was ever run.
+    A shipped task that the store holds too, by name and group, counts once: the user's own. Without a
+    shipped file the runs are the user's alone.
     """
     if not file.is_file():
         return own
+    tasks, runs = _read(file)
     known = set(zip(own.tasks, own.groups, strict=True))
-    return joined(own, without(_read(file), known=known, groups=without_groups))
+    wanted = [
+        i
+        for i, task in enumerate(tasks)
+        if (task.name, task.group) not in known
+        and task.group not in without_groups
+        and (like is None or modalities(task) == modalities(like))
+    ]
+    return joined(own, only(runs, wanted))
 
 
 @functools.lru_cache(maxsize=2)
-def _read(file: Path) -> Runs:
-    return read_runs(file)
+def _read(file: Path) -> tuple[list[Task], Runs]:
+    return read_tasks_and_runs(file)
 
 
-def without(runs: Runs, *, known: Collection[tuple[str, str]] = (), groups: Collection[str] = ()) -> Runs:
-    """The runs but those of the tasks (name, group) and of the groups given. Indices are renumbered."""
-    named = list(zip(runs.tasks, runs.groups, strict=True))
-    kept = [i for i, (name, group) in enumerate(named) if (name, group) not in known and group not in groups]
-    rows = np.isin(runs.task, kept)
+def modalities(task: Task) -> set[str]:
+    return {i.modality for i in task.inputs}
+
+
+def only(runs: Runs, tasks: Sequence[int]) -> Runs:
+    """The runs of the tasks at these positions. Indices are renumbered."""
+    rows = np.isin(runs.task, tasks)
     used, candidate = np.unique(runs.candidate[rows], return_inverse=True)
-    place = np.full(len(named), -1)
-    place[kept] = np.arange(len(kept))
+    place = np.full(len(runs.tasks), -1)
+    place[np.asarray(tasks, dtype=np.int64)] = np.arange(len(tasks))
     return Runs(
-        tasks=tuple(runs.tasks[i] for i in kept),
-        groups=tuple(runs.groups[i] for i in kept),
-        profiles=tuple(runs.profiles[i] for i in kept),
+        tasks=tuple(runs.tasks[i] for i in tasks),
+        groups=tuple(runs.groups[i] for i in tasks),
+        profiles=tuple(runs.profiles[i] for i in tasks),
         candidates=tuple(runs.candidates[i] for i in used.tolist()),
         task=place[runs.task[rows]],
         candidate=candidate,

@@ -193,10 +193,10 @@ def test_the_work_is_breadth_first(root, tmp_path, monkeypatch):
 
 
 def test_time_that_is_up_ends_it(root, tmp_path, monkeypatch):
-    monkeypatch.setattr("experiments.collect.Round.trials", lambda *_: time.sleep(0.2))
-    began = time.monotonic()
-    report = collect(configured(root, tmp_path, "collect.seconds=2", "collect.candidates=60"))
-    assert report["new"] == 0 and time.monotonic() - began < 10
+    calls = []
+    monkeypatch.setattr("experiments.collect.Round.trials", lambda *of: calls.append(of) or time.sleep(0.2))
+    collect(configured(root, tmp_path, "collect.seconds=2", "collect.candidates=60"))
+    assert len(calls) <= 10, "there were hundreds to train"
 
 
 def test_mutants_come_last_and_are_new(root, tmp_path):

@@ -81,13 +81,15 @@ def check(
         if len(view.seen) == 0:
             break  # nothing is left to look at
         done: list[Step] = []
+        inputs = current.table.shape[1] + len(current.arrays)
         drop = np.zeros(len(current), dtype=bool)
         for look in stage:
             if look is labels.label_errors and not label_errors:
                 continue
             for proposal in look(view):
                 on = switches.get(proposal.finding.name, False)
-                wanted = [s for s in proposal.steps if on and not _is_last_input(current, [*done, s])]
+                wanted = [s for s in proposal.steps if on and (s.do != "drop" or inputs > 1)]
+                inputs -= sum(s.do == "drop" for s in wanted)  # the last one stays: there must be something to learn
                 positions = proposal.drop if on else proposal.drop[:0]
                 if len(positions) and not view.has_split and proposal.after_split:
                     pending += given[positions].tolist()
@@ -109,12 +111,6 @@ def check(
         rows=len(dataset),
         columns=dataset.table.shape[1],
     )
-
-
-def _is_last_input(dataset: Dataset, steps: Sequence[Step]) -> bool:
-    """Whether the steps would drop everything there is to learn from."""
-    dropped = {s.column for s in steps if s.do == "drop"}
-    return not dataset.arrays and dropped >= set(dataset.table.columns)
 
 
 def _apply(dataset: Dataset, steps: Sequence[Step], drop: np.ndarray) -> Dataset:

@@ -107,7 +107,8 @@ def _text(column: pd.Series, seed: int) -> np.ndarray:
     if counts.shape[1] <= 3:
         return counts.toarray()
     size = min(2 * MAX_FEATURES, counts.shape[1] - 1, counts.shape[0] - 1)
-    return TruncatedSVD(size, n_iter=3, random_state=seed).fit_transform(counts)
+    with np.errstate(divide="ignore", invalid="ignore"):  # texts that are all alike have no variance to share out
+        return TruncatedSVD(size, n_iter=3, random_state=seed).fit_transform(counts)
 
 
 def _array(array: np.ndarray, rows: np.ndarray, modality: Modality | None) -> np.ndarray:

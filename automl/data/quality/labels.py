@@ -39,7 +39,7 @@ overlap the models are wrong too, but seldom sure of it."""
 MAX_SHOWN = 24
 """Suspects that are named with what the models expect instead."""
 
-FAR = 10.0
+FAR = 15.0
 """Robust standard deviations of the residual from which a numeric target is a suspect."""
 
 

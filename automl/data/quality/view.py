@@ -11,8 +11,11 @@ import pandas as pd
 
 from automl.data.dataset import TEST, TRAIN, Dataset
 from automl.data.quality.findings import MAX_EXAMPLES, MAX_ROWS, Finding, Severity, Step, plain
-from automl.data.quality.parse import column_of, is_numeric, is_texty
+from automl.data.quality.parse import is_numeric, is_texty
 from automl.types import Kind, Modality
+
+_MOST_KEPT = 50_000_000
+"""Cells of a table up to which the samples of its columns are kept."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,9 @@ class View:
         self.given = given
         self.kind: Kind = kind
         self.seed = seed
+        # Each column is made once: pandas takes long to look one up, and wide tables are looked up often.
+        self._columns = {str(name): column for name, column in dataset.table.items()}
+        self._sampled: dict[str, pd.Series] = {}
         n = len(dataset)
         split = dataset.split
         self.seen = np.arange(n) if split is None else np.flatnonzero(np.asarray(split) != TEST)
@@ -63,16 +69,24 @@ class View:
 
     @property
     def columns(self) -> list[str]:
-        return list(self.dataset.table.columns)
+        return list(self._columns)
 
     def column(self, name: str) -> pd.Series:
         """A column on the seen rows."""
-        column = column_of(self.dataset.table, name)
-        return column if len(self.seen) == len(column) else column.iloc[self.seen]
+        return self._take(name, self.seen)
 
     def sampled(self, name: str) -> pd.Series:
         """A column on the sample."""
-        return column_of(self.dataset.table, name).iloc[self.sample]
+        if name not in self._sampled:
+            taken = self._take(name, self.sample)
+            if self.dataset.table.size > _MOST_KEPT:
+                return taken
+            self._sampled[name] = taken
+        return self._sampled[name]
+
+    def _take(self, name: str, rows: np.ndarray) -> pd.Series:
+        column = self._columns[name]
+        return column if len(rows) == len(column) else column.iloc[rows]
 
     def target(self) -> pd.Series:
         """The target on the seen rows; the test rows' labels are not to be had."""
@@ -87,13 +101,13 @@ class View:
 
     def numeric_columns(self) -> Iterator[str]:
         for name in self.columns:
-            if is_numeric(column_of(self.dataset.table, name)):
+            if is_numeric(self._columns[name]):
                 yield name
 
     def texty_columns(self) -> Iterator[str]:
         """Columns of strings, but not those the source knows to be text, images or sounds."""
         for name in self.columns:
-            if self.modality(name) in (None, "tabular") and is_texty(column_of(self.dataset.table, name)):
+            if self.modality(name) in (None, "tabular") and is_texty(self._columns[name]):
                 yield name
 
     def row_numbers(self, positions: np.ndarray) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -71,6 +72,7 @@ def main(argv: list[str]) -> int:
     if not asked:
         raise UserError(f"no check matches {options.only!r}; set --only to a part of 'convnet on mnist'")
     torch.set_num_threads(options.threads)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # NNI imports it, and it speaks for both
     kept = {} if options.fresh else read(options.out)
     console = Console(width=None if Console().is_terminal else 150)
     for check in with_their_baselines(asked):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from automl.types import Task
 from nas.layers.common import choose
-from nas.layers.image import MapPool, conv_unit, is_image_task, shrunk, stage_options, stem, stem_strides
+from nas.layers.image import MapPool, channels_last, conv_unit, is_image_task, shrunk, stage_options, stem, stem_strides
 from nas.space import FamilySpace
 
 
@@ -58,7 +58,7 @@ class ConvNetSpace(FamilySpace):
 
     def forward(self, image: Tensor) -> Tensor:
         """(rows, channels, height, width) -> (rows, num_outputs)."""
-        return self.head(self.dropout(self.pool(self.body(self.stem(image)))))
+        return self.head(self.dropout(self.pool(self.body(channels_last(self.stem(image))))))
 
 
 class Block(nn.Module):

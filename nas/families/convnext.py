@@ -8,7 +8,16 @@ from torch import Tensor, nn
 
 from automl.types import Task
 from nas.layers.common import Residual, choose
-from nas.layers.image import ChannelNorm, MapPool, PadTo, is_image_task, shrunk, stage_options, stem_strides
+from nas.layers.image import (
+    ChannelNorm,
+    MapPool,
+    PadTo,
+    channels_last,
+    is_image_task,
+    shrunk,
+    stage_options,
+    stem_strides,
+)
 from nas.space import FamilySpace
 
 
@@ -67,4 +76,4 @@ class ConvNeXtSpace(FamilySpace):
 
     def forward(self, image: Tensor) -> Tensor:
         """(rows, channels, height, width) -> (rows, num_outputs)."""
-        return self.head(self.pool(self.body(self.stem(image))))
+        return self.head(self.pool(self.body(channels_last(self.stem(image)))))

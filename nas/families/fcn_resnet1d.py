@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from automl.types import Task
-from nas.layers.series import ROW_OPTIONS, SeriesInput, TimePool, convolution
+from nas.layers.series import ROW_OPTIONS, SeriesInput, TimeConv, TimePool
 from nas.space import FamilySpace
 
 _KERNELS = {"short": (5, 3, 3), "medium": (7, 5, 3), "long": (15, 9, 5)}
@@ -55,12 +55,12 @@ class FCNResNet1dSpace(FamilySpace):
     def forward(self, x: Tensor) -> Tensor:
         """(rows, channels, length) -> (rows, num_outputs)."""
         x, mask = self.input(x)
-        return self.head(self.dropout(self.pool(self.body(x), mask)))
+        return self.head(self.dropout(self.pool(self.body(x[:, :, None]), mask)))
 
 
 def unit(size: int, out: int, kernel: int) -> nn.Sequential:
     """Convolution, norm, activation."""
-    return nn.Sequential(convolution(size, out, kernel), nn.BatchNorm1d(out), nn.ReLU())
+    return nn.Sequential(TimeConv(size, out, kernel), nn.BatchNorm2d(out), nn.ReLU())
 
 
 class ResidualBlock(nn.Module):
@@ -71,12 +71,12 @@ class ResidualBlock(nn.Module):
         self.body = nn.Sequential(
             unit(size, out, kernels[0]),
             unit(out, out, kernels[1]),
-            convolution(out, out, kernels[2]),
-            nn.BatchNorm1d(out),
+            TimeConv(out, out, kernels[2]),
+            nn.BatchNorm2d(out),
         )
-        self.shortcut = nn.BatchNorm1d(out)
+        self.shortcut = nn.BatchNorm2d(out)
         if size != out:
-            self.shortcut = nn.Sequential(nn.Conv1d(size, out, 1, bias=False), self.shortcut)
+            self.shortcut = nn.Sequential(TimeConv(size, out, 1), self.shortcut)
         self.act = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:

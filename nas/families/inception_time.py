@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from automl.types import Task
 from nas.layers.common import choose
-from nas.layers.series import ROW_OPTIONS, SeriesInput, TimePool, convolution
+from nas.layers.series import ROW_OPTIONS, SeriesInput, TimeConv, TimePool
 from nas.space import FamilySpace
 
 
@@ -54,7 +54,7 @@ class InceptionTimeSpace(FamilySpace):
     def forward(self, x: Tensor) -> Tensor:
         """(rows, channels, length) -> (rows, num_outputs)."""
         x, mask = self.input(x)
-        return self.head(self.dropout(self.pool(self.body(x), mask)))
+        return self.head(self.dropout(self.pool(self.body(x[:, :, None]), mask)))
 
 
 def longest_kernels(length: int) -> tuple[int, ...]:
@@ -63,16 +63,16 @@ def longest_kernels(length: int) -> tuple[int, ...]:
 
 
 class InceptionModule(nn.Module):
-    """Bottleneck, then convolutions of length k, k/2, k/4 beside a max-pooled 1x1: (rows, size, length) -> 4 width."""
+    """Bottleneck, then convolutions of length k, k/2, k/4, beside a max-pooled 1x1: 4 ``width`` channels."""
 
     def __init__(self, size: int, width: int, kernel: int) -> None:
         super().__init__()
         narrow = size if size <= width else width
-        self.bottleneck = nn.Conv1d(size, narrow, 1, bias=False) if size > width else nn.Identity()
+        self.bottleneck = TimeConv(size, narrow, 1) if size > width else nn.Identity()
         odd = [max(3, k - 1 + k % 2) for k in (kernel, kernel // 2, kernel // 4)]
-        self.branches = nn.ModuleList(convolution(narrow, width, k) for k in odd)
-        self.pooled = nn.Sequential(nn.MaxPool1d(3, 1, 1), nn.Conv1d(size, width, 1, bias=False))
-        self.norm = nn.BatchNorm1d(4 * width)
+        self.branches = nn.ModuleList(TimeConv(narrow, width, k) for k in odd)
+        self.pooled = nn.Sequential(nn.MaxPool2d((1, 3), 1, (0, 1)), TimeConv(size, width, 1))
+        self.norm = nn.BatchNorm2d(4 * width)
 
     def forward(self, x: Tensor) -> Tensor:
         narrow = self.bottleneck(x)
@@ -92,7 +92,7 @@ class InceptionBlock(nn.Module):
             nn.ReLU(),
             InceptionModule(out, width, kernel),
         )
-        self.shortcut = nn.Sequential(nn.Conv1d(size, out, 1, bias=False), nn.BatchNorm1d(out))
+        self.shortcut = nn.Sequential(TimeConv(size, out, 1), nn.BatchNorm2d(out))
         self.act = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:

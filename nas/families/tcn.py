@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from automl.types import Task
 from nas.layers.common import choose
-from nas.layers.series import ROW_OPTIONS, SeriesInput, TimePool
+from nas.layers.series import ROW_OPTIONS, SeriesInput, TimeConv, TimePool
 from nas.space import FamilySpace
 
 
@@ -49,7 +49,7 @@ class TCNSpace(FamilySpace):
     def forward(self, x: Tensor) -> Tensor:
         """(rows, channels, length) -> (rows, num_outputs)."""
         x, mask = self.input(x)
-        return self.head(self.pool(self.body(x), mask))
+        return self.head(self.pool(self.body(x[:, :, None]), mask))
 
 
 def level_options(length: int) -> tuple[int, ...]:
@@ -62,20 +62,16 @@ class Block(nn.Module):
 
     def __init__(self, size: int, out: int, kernel: int, dilation: int, causal: bool, dropout: float) -> None:
         super().__init__()
-        reach = (kernel - 1) * dilation
-        # causal: a step sees only what came before it
-        padding = (reach, 0) if causal else (reach // 2, reach - reach // 2)
         layers: list[nn.Module] = []
         for before in (size, out):
             layers += [
-                nn.ConstantPad1d(padding, 0.0),
-                nn.Conv1d(before, out, kernel, dilation=dilation, bias=False),
-                nn.BatchNorm1d(out),
+                TimeConv(before, out, kernel, dilation=dilation, causal=causal),
+                nn.BatchNorm2d(out),
                 nn.ReLU(),
                 nn.Dropout(dropout),
             ]
         self.body = nn.Sequential(*layers)
-        self.shortcut = nn.Identity() if size == out else nn.Conv1d(size, out, 1)
+        self.shortcut = nn.Identity() if size == out else TimeConv(size, out, 1, bias=True)
         self.act = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:

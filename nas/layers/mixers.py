@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from nas.layers.attention import Attention, heads_for
 
@@ -37,8 +38,22 @@ def hidden(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def on_grid(x: Tensor, grid: Grid) -> Tensor:
-    """(rows, tokens, width) -> (rows, width, *grid)."""
-    return x.transpose(1, 2).unflatten(2, grid) if len(grid) == 2 else x.transpose(1, 2)
+    """(rows, tokens, width) -> (rows, width, down, across); one axis is a map of height 1.
+
+    No copy: tokens beside each other, width innermost, is the layout that torch calls ``channels_last``. The length of
+    a single axis is taken from x, as text may be cut while training.
+    """
+    return x.transpose(1, 2).unflatten(2, grid if len(grid) == 2 else (1, -1))
+
+
+def off_grid(x: Tensor) -> Tensor:
+    """Undo ``on_grid``."""
+    return x.flatten(2).transpose(1, 2)
+
+
+def spread(grid: Grid, size: int, small: int = 1) -> tuple[int, int]:
+    """``size`` along each axis that the grid has, ``small`` along the one that it lacks."""
+    return (size, size) if len(grid) == 2 else (small, size)
 
 
 class Convolution(nn.Module):
@@ -47,13 +62,17 @@ class Convolution(nn.Module):
     def __init__(self, grid: Grid, width: int, kernel: int, dilation: int, *, depthwise: bool) -> None:
         super().__init__()
         self.grid = grid
-        make = nn.Conv2d if len(grid) == 2 else nn.Conv1d
-        padding = kernel // 2 * dilation
-        groups = width if depthwise else 1
-        self.body = make(width, width, kernel, padding=padding, dilation=dilation, groups=groups)
+        self.body = nn.Conv2d(
+            width,
+            width,
+            spread(grid, kernel),
+            padding=spread(grid, kernel // 2 * dilation, 0),
+            dilation=spread(grid, dilation),
+            groups=width if depthwise else 1,
+        )
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        return self.body(on_grid(hidden(x, mask), self.grid)).flatten(2).transpose(1, 2)
+        return off_grid(self.body(on_grid(hidden(x, mask), self.grid)))
 
 
 class Pooling(nn.Module):
@@ -62,12 +81,11 @@ class Pooling(nn.Module):
     def __init__(self, grid: Grid, kernel: int) -> None:
         super().__init__()
         self.grid = grid
-        make = nn.AvgPool2d if len(grid) == 2 else nn.AvgPool1d
-        self.body = make(kernel, 1, kernel // 2, count_include_pad=False)
+        self.body = nn.AvgPool2d(spread(grid, kernel), 1, spread(grid, kernel // 2, 0), count_include_pad=False)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         x = hidden(x, mask)
-        return self.body(on_grid(x, self.grid)).flatten(2).transpose(1, 2) - x
+        return off_grid(self.body(on_grid(x, self.grid))) - x
 
 
 class TokenMLP(nn.Module):
@@ -102,14 +120,13 @@ class Merge(nn.Module):
         super().__init__()
         self.before = grid
         self.grid: Grid = tuple(-(-n // 2) for n in grid)
-        odd = [n % 2 for n in reversed(grid)]
-        pads = tuple(p for n in odd for p in (0, n))
-        self.pad = nn.ZeroPad2d(pads) if len(grid) == 2 else nn.ConstantPad1d(pads, 0.0)  # type: ignore[arg-type]
-        self.body = (nn.Conv2d if len(grid) == 2 else nn.Conv1d)(width, 2 * width, 2, 2)
+        bottom = grid[0] % 2 if len(grid) == 2 else 0
+        self.pad = nn.ZeroPad2d((0, grid[-1] % 2, 0, bottom))
+        self.body = nn.Conv2d(width, 2 * width, spread(grid, 2), spread(grid, 2))
 
     def forward(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        merged = self.body(self.pad(on_grid(hidden(x, mask), self.before))).flatten(2).transpose(1, 2)
+        merged = off_grid(self.body(self.pad(on_grid(hidden(x, mask), self.before))))
         if mask is None:
             return merged, None
-        seen = self.pad(mask[:, None].to(x.dtype)).flatten(1)
-        return merged, seen.unflatten(1, (self.grid[0], 2)).amax(dim=2) > 0
+        seen = self.pad(on_grid(mask[..., None].to(x.dtype), self.before))
+        return merged, F.max_pool2d(seen, self.body.kernel_size).flatten(1) > 0  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from automl.types import Input
 from nas.layers.common import scales
+from nas.layers.image import channels_last
 
 ROW_OPTIONS = ("none", "row")
 """Options of the axis ``normalise``: as encoded, or each row brought to mean 0 and standard deviation 1."""
@@ -40,31 +41,27 @@ class SeriesInput(nn.Module):
         return centred / (centred.square().sum(dim=2, keepdim=True) / count + 1e-5).sqrt()
 
 
-def same(kernel: int, dilation: int = 1) -> nn.ConstantPad1d:
-    """Zeros to both sides, so that a convolution keeps the length, for even kernels too."""
-    total = (kernel - 1) * dilation
-    return nn.ConstantPad1d((total // 2, total - total // 2), 0.0)
+class TimeConv(nn.Conv2d):
+    """Convolution over time of (rows, size, 1, length), which keeps the length; even kernels too.
 
+    Series are maps of height 1 in the layout ``channels_last`` here: on a CPU that is 1.5 to 3 times as fast as
+    ``Conv1d`` (measured: 32 to 32 channels, kernel 39, 64 rows of 150 steps, 86 ms against 29 ms).
+    ``causal``: a step sees only what came before it.
+    """
 
-def convolution(size: int, out: int, kernel: int, *, dilation: int = 1, bias: bool = False) -> nn.Module:
-    """1-D convolution that keeps the length."""
-    if kernel % 2:
-        return nn.Conv1d(size, out, kernel, padding=kernel // 2 * dilation, dilation=dilation, bias=bias)
-    return nn.Sequential(same(kernel, dilation), nn.Conv1d(size, out, kernel, dilation=dilation, bias=bias))
+    def __init__(
+        self, size: int, out: int, kernel: int, *, dilation: int = 1, bias: bool = False, causal: bool = False
+    ) -> None:
+        reach = (kernel - 1) * dilation
+        even = causal or reach % 2
+        padding = (0, 0) if even else (0, reach // 2)
+        super().__init__(size, out, (1, kernel), padding=padding, dilation=(1, dilation), bias=bias)
+        self.before = (reach, 0) if causal else (reach // 2, reach - reach // 2) if even else (0, 0)
 
-
-def mean_over_time(x: Tensor, mask: Tensor | None) -> Tensor:
-    """(rows, size, length) -> (rows, size), over the observed positions; ``mask`` (rows, 1, length)."""
-    if mask is None:
-        return x.mean(dim=2)
-    return (x * mask).sum(dim=2) / mask.sum(dim=2).clamp(min=1)
-
-
-def max_over_time(x: Tensor, mask: Tensor | None) -> Tensor:
-    """(rows, size, length) -> (rows, size), over the observed positions; zeros where there is none."""
-    if mask is None:
-        return x.amax(dim=2)
-    return x.masked_fill(mask == 0, -1e4).amax(dim=2) * mask.amax(dim=2)
+    def forward(self, input: Tensor) -> Tensor:
+        if any(self.before):
+            input = F.pad(input, self.before)
+        return channels_last(super().forward(input))  # one channel has no layout, so it is what comes out that counts
 
 
 def step_sizes(length: int, fewest: int, most: int) -> dict[str, int]:
@@ -95,7 +92,10 @@ class SeriesTokens(nn.Module):
 
 
 class TimePool(nn.Module):
-    """(rows, size, length) -> (rows, size): ``mean``, ``max``, or both side by side, (rows, 2 size)."""
+    """(rows, size, 1, length) and a mask (rows, 1, length) or None -> (rows, size), over the observed steps.
+
+    ``mean``, ``max``, or ``both`` side by side, (rows, 2 size). A row without an observed step gives zeros.
+    """
 
     def __init__(self, form: str) -> None:
         super().__init__()
@@ -103,8 +103,11 @@ class TimePool(nn.Module):
         self.factor = 2 if form == "both" else 1
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        if self.form == "mean":
-            return mean_over_time(x, mask)
-        if self.form == "max":
-            return max_over_time(x, mask)
-        return torch.cat([mean_over_time(x, mask), max_over_time(x, mask)], dim=1)
+        x = x[:, :, 0]
+        parts = []
+        if self.form != "max":
+            parts.append(x.mean(dim=2) if mask is None else (x * mask).sum(dim=2) / mask.sum(dim=2).clamp(min=1))
+        if self.form != "mean":
+            seen = x if mask is None else x.masked_fill(mask == 0, -1e4)
+            parts.append(seen.amax(dim=2) if mask is None else seen.amax(dim=2) * mask.amax(dim=2))
+        return torch.cat(parts, dim=1)

@@ -17,7 +17,7 @@ from nas.layers.common import TokenPool, scales
 from nas.layers.image import PatchTokens, patch_sides, stage_options, stem_strides
 from nas.layers.recurrent import Recurrent
 from nas.layers.remember import Remember
-from nas.layers.series import SeriesInput, SeriesTokens, TimePool, step_sizes
+from nas.layers.series import SeriesInput, SeriesTokens, TimeConv, TimePool, step_sizes
 from nas.layers.tabular import ColumnTokens, ColumnVector, NumericEmbedding
 from nas.layers.text import Words, trim
 
@@ -51,9 +51,12 @@ class TestPadding:
 
     @pytest.mark.parametrize("form", ["mean", "max", "both"])
     def test_time_pool(self, form):
-        x, mask = torch.randn(2, 5, 8), (torch.arange(8) < torch.tensor([[8], [3]])).float()[:, None]
-        out = TimePool(form)(x, mask)
-        torch.testing.assert_close(TimePool(form)(x[1:, :, :3]), out[1:])
+        x, mask = torch.randn(3, 5, 1, 8), (torch.arange(8) < torch.tensor([[8], [3], [0]])).float()[:, None]
+        pool = TimePool(form)
+        out = pool(x, mask)
+        torch.testing.assert_close(pool(x[:1]), out[:1])
+        torch.testing.assert_close(pool(x[1:2, ..., :3]), out[1:2])
+        assert not out[2].any()
 
     @pytest.mark.parametrize("normalise", ["none", "row"])
     def test_series_input(self, normalise):
@@ -94,6 +97,23 @@ class TestPadding:
         assert vectors.shape == (2, 2, 4) and mask.tolist() == [[True, True], [True, False]]
         assert words.eval()(ids)[0].shape == (2, 6, 4)
         assert trim(torch.zeros(2, 6, dtype=torch.long)).shape == (2, 1)
+
+
+class TestTimeConv:
+    @pytest.mark.parametrize("kernel", [1, 2, 3, 8])
+    @pytest.mark.parametrize("dilation", [1, 2, 3])
+    def test_is_a_convolution_over_time_that_keeps_the_length(self, kernel, dilation):
+        layer, x = TimeConv(2, 3, kernel, dilation=dilation, bias=True), torch.randn(2, 2, 1, 20)
+        reach = (kernel - 1) * dilation
+        padded = F.pad(x[:, :, 0], (reach // 2, reach - reach // 2))
+        plain = F.conv1d(padded, layer.weight[:, :, 0], layer.bias, dilation=dilation)
+        torch.testing.assert_close(layer(x)[:, :, 0], plain)
+
+    def test_causal_sees_only_the_past(self):
+        layer, x = TimeConv(1, 1, 4, dilation=2, causal=True), torch.randn(1, 1, 1, 20)
+        later = x.clone()
+        later[..., 10:] = 9
+        torch.testing.assert_close(layer(later)[..., :10], layer(x)[..., :10])
 
 
 class TestRocket:

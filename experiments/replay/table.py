@@ -171,12 +171,9 @@ def _profiles(path: Path, names: list[str]) -> tuple[Profile | None, ...]:
             for value in sorted(rows[column].dropna().astype(str).unique()):
                 columns[f"{column[8:]}={value}"] = (rows[column].astype(str) == value).astype(float)
     values = pd.DataFrame(columns, index=rows.index)
-    return tuple(
-        Profile(tuple(values.columns), tuple(float(v) for v in values.loc[n]))
-        if n in values.index and len(values.columns)
-        else None
-        for n in names
-    )
+    held = set(values.index) if len(values.columns) else set()
+    names_of = tuple(values.columns)
+    return tuple(Profile(names_of, tuple(map(float, values.loc[n]))) if n in held else None for n in names)
 
 
 def _parquet(path: Path, needed: Sequence[str], option: str) -> pd.DataFrame:

@@ -1,0 +1,152 @@
+"""Replay on a small table made here."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from automl.errors import UserError
+from experiments.replay.measure import POINTS, paired, summary
+from experiments.replay.replay import COLD, RANDOM, SHUFFLED, WRONG, replay
+from experiments.replay.run import write
+from experiments.replay.search import evolution, incumbent, listed
+from experiments.replay.table import read_table
+from metalearner.mean_rank import MeanRank
+from metalearner.portfolio import Portfolio
+from metalearner.transfer import Transfer
+
+
+def rows(tasks: int = 6, seeds: int = 1, axes: bool = True) -> pd.DataFrame:
+    """30 candidates; b = 2 is best everywhere, a matters by task."""
+    rng = np.random.default_rng(0)
+    out = []
+    for t in range(tasks):
+        for a in range(5):
+            for b in range(6):
+                for s in range(seeds):
+                    score = t - abs(b - 2) - 0.3 * abs(a - t % 3) + 0.05 * rng.normal()
+                    row = {"task": f"t{t}", "group": f"g{t // 2}", "family": "f", "candidate": f"{a}-{b}"}
+                    row |= {"score": score, "seconds": 1.0 + a}
+                    row |= {"axis/a": str(a), "axis/b": str(b)} if axes else {}
+                    out.append(row | ({"seed": s} if seeds > 1 else {}))
+    return pd.DataFrame(out)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    rows().to_parquet(tmp_path / "made.parquet")
+    return tmp_path / "made.parquet"
+
+
+class TestTable:
+    def test_shapes_and_regret(self, path: Path) -> None:
+        of = read_table(path)
+        assert of.seen.shape == (1, 6, 30)
+        assert (of.regret.min(axis=1) == 0).all() and (of.regret.max(axis=1) == 1).all()
+        assert list(of.axes) == ["f"] and [a.name for a in of.axes["f"]] == ["a", "b"]
+
+    def test_the_group_left_out_is_in_no_run(self, path: Path) -> None:
+        of = read_table(path)
+        assert set(of.without("g1").groups) == {"g0", "g2"}
+        assert set(of.without("g1").tasks) == {"t0", "t1", "t4", "t5"}
+
+    def test_negated_runs_are_negated(self, path: Path) -> None:
+        of = read_table(path)
+        assert np.array_equal(of.without("g0", negated=True).score, -of.without("g0").score)
+
+    def test_seeds_are_split_between_search_and_judge(self, tmp_path: Path) -> None:
+        data = rows(seeds=5)
+        data.to_parquet(tmp_path / "x.parquet")
+        of = read_table(tmp_path / "x.parquet")
+        one = data[(data.task == "t0") & (data.candidate == "0-0")].sort_values("seed").score.to_numpy()
+        assert np.allclose(of.seen[:, 0, 0], one[:3])
+        assert of.scored[0, 0] == pytest.approx(one[3:].mean())
+
+    def test_the_last_epoch_is_the_full_length(self, tmp_path: Path) -> None:
+        late = rows().assign(epoch=9)
+        early = rows().assign(epoch=1, score=99.0)
+        pd.concat([late, early]).to_parquet(tmp_path / "x.parquet")
+        assert read_table(tmp_path / "x.parquet").scored.max() < 9
+
+    def test_without_axes_the_candidate_is_the_choice(self, tmp_path: Path) -> None:
+        rows(axes=False).to_parquet(tmp_path / "x.parquet")
+        of = read_table(tmp_path / "x.parquet")
+        assert len({c.id for c in of.candidates}) == 30
+
+    def test_words_of_the_tasks_become_indicators(self, path: Path) -> None:
+        about = pd.DataFrame(
+            {"task": [f"t{i}" for i in range(6)], "feature/n": range(6), "feature/kind": list("aabbcc")}
+        )
+        about.to_parquet(path.with_name("made.tasks.parquet"))
+        profile = read_table(path).profiles[2]
+        assert profile is not None
+        assert profile.as_dict() == {"n": 2.0, "kind=a": 0.0, "kind=b": 1.0, "kind=c": 0.0}
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            (lambda d: d.drop(columns="score"), "column 'score' not in"),
+            (lambda d: d.assign(group="one"), "has one group"),
+            (lambda d: d.assign(score=np.nan), "has no score that is a number"),
+            (lambda d: d[:0], "has no rows"),
+        ],
+    )
+    def test_mistakes_are_told_in_one_line(self, tmp_path: Path, change, says: str) -> None:
+        change(rows()).to_parquet(tmp_path / "x.parquet")
+        with pytest.raises(UserError, match=says) as told:
+            read_table(tmp_path / "x.parquet")
+        assert "\n" not in str(told.value)
+
+    def test_no_file_is_told_in_one_line(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="is no file"):
+            read_table(tmp_path / "x.parquet")
+
+
+class TestSearch:
+    def test_incumbent_is_chosen_by_what_was_seen(self) -> None:
+        seen, regret = np.array([[1.0, 3.0, 2.0, np.nan]]), np.array([0.4, 0.3, 0.0, 1.0])
+        assert incumbent(np.array([[3, 0, 1, 2]]), seen, regret).tolist() == [[1.0, 0.4, 0.3, 0.3]]
+
+    def test_evolution_runs_nothing_twice_and_improves_on_random(self, path: Path) -> None:
+        of = read_table(path)
+        codes = np.array([[int(c.choices["a"]), int(c.choices["b"])] for c in of.candidates])
+        orders = [evolution(codes, of.seen[0, 0], 25, np.random.default_rng(s), 8, 4) for s in range(20)]
+        assert all(len(set(o.tolist())) == 25 for o in orders)
+        late = np.mean([of.regret[0, o[8:16]].mean() for o in orders])
+        assert late < np.mean([of.regret[0, o[:8]].mean() for o in orders])
+
+    def test_a_short_list_is_filled_up(self, path: Path) -> None:
+        of = read_table(path)
+        order = listed(of.candidates[5:7], of.candidates, 30, np.random.default_rng(0))
+        assert order[:2].tolist() == [5, 6] and sorted(order.tolist()) == list(range(30))
+
+
+def test_replay_compares_every_method_and_both_controls(path: Path, tmp_path: Path) -> None:
+    of = read_table(path)
+    methods = {"mean_rank": MeanRank, "portfolio": Portfolio, "transfer": functools.partial(Transfer, processes=1)}
+    scored, regrets = replay(of, methods, seeds=3, evaluations=12)
+    assert list(regrets) == [RANDOM, COLD, "mean_rank", "portfolio", "transfer", SHUFFLED, WRONG]
+    assert all(r.shape == (6, 12) and (np.diff(r, axis=1) <= 1e-12).all() for r in regrets.values())
+    assert regrets["transfer"][:, -1].mean() < regrets[RANDOM][:, -1].mean()
+    assert regrets[WRONG][:, 0].mean() > regrets["transfer"][:, 0].mean()
+    write(tmp_path / "out", of, scored, regrets, 3, Console(file=(tmp_path / "log").open("w")))
+    found = json.loads((tmp_path / "out" / "replay.json").read_text())
+    assert set(found) == {"table", "tasks", "seeds", "methods"} and found["tasks"] == 6
+    for method in found["methods"].values():
+        assert set(method) == {"regret", "interval", "evaluations_to_cold_100"}
+        assert list(method["regret"]) == [str(p) for p in POINTS]
+    assert "<script" in (tmp_path / "out" / "replay.html").read_text()
+
+
+def test_intervals_hold_the_mean_and_pairs_are_paired() -> None:
+    base = np.random.default_rng(0).random((40, 5))
+    regrets = {COLD: base, "transfer": base - 0.1}
+    cold = summary(regrets, (1, 5))[COLD]
+    assert cold["interval"]["1"][0] < cold["regret"]["1"] < cold["interval"]["1"][1]
+    assert paired(regrets, "transfer", (1,))[COLD]["1"] == pytest.approx([-10, -10, -10])

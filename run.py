@@ -1,9 +1,11 @@
 """The door: ``python run.py --help``."""
 
+import sys
+
 import hydra
 from omegaconf import DictConfig
 
-from experiments.cli import one_line_errors
+from experiments.cli import flags_first, one_line_errors
 from experiments.settings import settings
 
 
@@ -15,5 +17,6 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    sys.argv[1:] = flags_first(sys.argv[1:])
     with one_line_errors():
         main()

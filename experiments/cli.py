@@ -41,6 +41,12 @@ def one_line_errors() -> Iterator[None]:
         leave(line, 2)
 
 
+def flags_first(arguments: list[str]) -> list[str]:
+    """The same words with ``--multirun`` and its like in front: argparse takes no overrides on both sides of them."""
+    flags = {"--multirun", "-m", "--run", "-r", "--resolve", "--help", "-h"}
+    return [a for a in arguments if a in flags] + [a for a in arguments if a not in flags]
+
+
 def leave(line: str, status: int) -> None:
     print(line, file=sys.stderr)
     raise SystemExit(status)

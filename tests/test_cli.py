@@ -60,6 +60,12 @@ def test_help_lists_the_groups_and_shows_how_to_begin():
         assert text in done.stdout
 
 
+def test_a_sweep_may_be_asked_for_between_overrides(tmp_path):
+    sweep = ["--multirun", "seed=1,2", "budget.trials=-1", f"hydra.sweep.dir={tmp_path}"]
+    done = call("+experiment=quickstart", *sweep, cwd=tmp_path)
+    assert done.returncode == 2 and "budget.trials=-1 must be" in done.stderr, done.stderr
+
+
 def test_the_composed_configuration_can_be_read():
     done = call("+experiment=quickstart", "--cfg", "job")
     assert done.returncode == 0

@@ -98,7 +98,10 @@ def _kernel(a: np.ndarray, b: np.ndarray, names: Sequence[str], columns: tuple[s
     for column in columns:
         if column:
             of = [i for i, n in enumerate(names) if n.split("=")[0] == column and "=" in n]
-            total += (np.abs(a[:, None, of] - b[:, of]).sum(axis=2) < 1e-9).astype(float)
+            apart = np.zeros_like(total)
+            for i in of:
+                apart += np.abs(a[:, i, None] - b[:, i])
+            total += apart < 1e-9
         else:
             of = [i for i, n in enumerate(names) if "=" not in n]
             x, y = a[:, of], b[:, of]

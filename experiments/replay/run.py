@@ -97,7 +97,7 @@ def _page(
         ),
         section(
             f"Regret x100 of {OURS} less that of the others",
-            "Paired bootstrap over tasks, 95 %. Below zero: fewer regrets.",
+            "Paired bootstrap over tasks, 95 %. Below zero: less regret.",
             table(HEAD[:-1], differences, numbers=numbers[:-1]),
         ),
     ]

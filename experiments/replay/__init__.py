@@ -7,6 +7,6 @@ from omegaconf import DictConfig
 
 def run(cfg: DictConfig) -> None:
     """The entry of ``+experiment=replay``."""
-    from experiments.replay.run import run as start  # heavy imports only when it runs
+    from experiments.replay.entry import run as start  # heavy imports only when it runs
 
     start(cfg)

@@ -38,6 +38,7 @@ def replay(
     jobs = (joblib.delayed(_one_group)(table, shuffled, g, methods, seeds, steps) for g in groups)
     found: list[dict] = []
     for group, one in zip(groups, joblib.Parallel(n_jobs=workers, return_as="generator")(jobs), strict=True):
+        assert one is not None
         found.append(one)
         done(str(group))
     names = [table.tasks[i] for g in groups for i in np.flatnonzero(table.groups == g)]
@@ -53,16 +54,16 @@ def _one_group(
     runs = table.without(group)
     for name, make in methods.items():
         learner = make().fit(runs)
-        out[name] = np.stack([_followed(learner, table, t, table.profiles[t], steps) for t in tasks])
+        out[name] = np.stack([_followed(learner, table, t, table.profiles[t], steps) for t in map(int, tasks)])
         if not isinstance(learner, Transfer):
             continue
         if any(p is not None for p in table.profiles):
             other = make().fit(shuffled.without(group))
-            out[SHUFFLED] = np.stack([_followed(other, table, t, shuffled.profiles[t], steps) for t in tasks])
+            out[SHUFFLED] = np.stack([_followed(other, table, t, shuffled.profiles[t], steps) for t in map(int, tasks)])
         else:
             out[SHUFFLED] = out[name]  # no profile to shuffle
         wrong = make().fit(table.without(group, negated=True))
-        out[WRONG] = np.stack([_followed(wrong, table, t, table.profiles[t], steps) for t in tasks])
+        out[WRONG] = np.stack([_followed(wrong, table, t, table.profiles[t], steps) for t in map(int, tasks)])
     return out
 
 
@@ -87,7 +88,7 @@ def _random(table: Table, tasks: np.ndarray, seeds: int, steps: int) -> np.ndarr
     count = len(table.candidates)
     orders = np.array([rng.permutation(count)[:steps] for _ in range(seeds)])
     told = np.arange(seeds) % len(table.seen)
-    return np.stack([incumbent(orders, table.seen[told, t], table.regret[t]).mean(axis=0) for t in tasks])
+    return np.stack([incumbent(orders, table.seen[told, t], table.regret[t]).mean(axis=0) for t in map(int, tasks)])
 
 
 def _evolved(table: Table, tasks: np.ndarray, seeds: int, steps: int) -> np.ndarray:

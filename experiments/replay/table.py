@@ -5,6 +5,10 @@ The format is one row per (task, candidate[, seed][, epoch]) with columns ``task
 row per task with ``feature/NAME``.
 """
 
+# pandas' stubs widen every column access to a union of a dozen array and scalar types; the tests check these rows.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+# pyright: reportGeneralTypeIssues=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -19,8 +19,9 @@ from nni.experiment.launcher import NniManagerArgs
 
 from automl.errors import UserError
 
-# NNI listens on all interfaces and asks nobody for a password, and dies where the machine has no default route
-# (nni_node/common/utils.js getIPV4Address). Both are mended from outside, before its own code is loaded.
+# NNI listens on all interfaces and asks nobody for a password, dies where the machine has no default route
+# (nni_node/common/utils.js getIPV4Address), and lives on when the search that started it is killed. All three are
+# mended from outside, before its own code is loaded.
 PRELOAD = """
 const net = require('net'), dgram = require('dgram');
 const listen = net.Server.prototype.listen;
@@ -30,6 +31,8 @@ net.Server.prototype.listen = function (first, ...rest) {
 };
 const create = dgram.createSocket;
 dgram.createSocket = function (...args) { return create.apply(dgram, args).on('error', () => {}); };
+const parent = process.ppid;
+setInterval(() => { if (process.ppid !== parent) process.exit(1); }, 1000).unref();
 """
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from automl.errors import UserError
 from experiments.replay.measure import POINTS, paired, summary
 from experiments.replay.replay import COLD, RANDOM, SHUFFLED, WRONG, replay
-from experiments.replay.run import write
+from experiments.replay.entry import write
 from experiments.replay.search import evolution, incumbent, listed
 from experiments.replay.table import read_table
 from metalearner.mean_rank import MeanRank

@@ -215,6 +215,29 @@ class TestWithTheManager:
         assert {t.candidate.choices["fault"]: t.status for t in trials} == faults
         assert time.monotonic() - began < 240
 
+    def test_the_manager_ends_with_the_search_that_is_killed(self, tmp_path):
+        code = (
+            "import sys, time\n"
+            "from pathlib import Path\n"
+            "from nas.engines.nni_service import NniServiceEngine\n"
+            "from nas.engines.nni_manager import NniManager\n"
+            "folder = Path(sys.argv[1])\n"
+            "manager = NniManager(NniServiceEngine()._config(folder), folder, 8180)\n"
+            "manager.start()\n"
+            "print(manager._process.pid, flush=True)\n"
+            "time.sleep(600)\n"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        with subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)], stdout=subprocess.PIPE, env=environment
+        ) as search_process:
+            assert search_process.stdout is not None
+            manager = psutil.Process(int(search_process.stdout.readline()))
+            assert manager.is_running()
+            search_process.kill()
+        manager.wait(timeout=30)
+        assert not manager.is_running()
+
 
 @pytest.fixture
 def sshd(tmp_path):

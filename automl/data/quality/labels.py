@@ -63,7 +63,7 @@ def find_label_errors(x: np.ndarray, y: np.ndarray, *, seed: int = 0, max_fit: i
     from cleanlab.rank import get_label_quality_scores  # takes a second to import
 
     num_classes = int(y.max()) + 1
-    fit = _stratified(y, max_fit, np.random.default_rng(seed))
+    fit = stratified(y, max_fit, np.random.default_rng(seed))
     probabilities, accuracy = class_probabilities(x, y, num_classes, fit, seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cleanlab warns of classes that a sample lacks
@@ -101,7 +101,7 @@ def find_value_errors(x: np.ndarray, y: np.ndarray, *, seed: int = 0, max_fit: i
     return Suspects(bad, told[bad], distance, r2)
 
 
-def _stratified(y: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+def stratified(y: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
     """At most ``most`` positions, sorted, each class with its share and its first ``MIN_CLASS`` rows at
     least.
     """

@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from automl.errors import UserError
+from experiments.replay.entry import write
 from experiments.replay.measure import POINTS, paired, summary
 from experiments.replay.replay import COLD, RANDOM, SHUFFLED, WRONG, replay
-from experiments.replay.entry import write
 from experiments.replay.search import evolution, incumbent, listed
 from experiments.replay.table import read_table
 from metalearner.mean_rank import MeanRank

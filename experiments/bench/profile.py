@@ -55,14 +55,11 @@ def tasks(rng: np.random.Generator) -> list[tuple[str, Task, Part]]:
     made.append(("series, 2,000 x 3x500", spec, rng.normal(size=(2000, 3, 500)).astype(np.float32)))
     spec = Input("text", "text", (60,), vocabulary=20_000)
     made.append(("texts, 10,000 x 60", spec, (rng.pareto(1, (10_000, 60)) * 20).astype(np.int64).clip(0, 19_999)))
-    return [
-        (
-            name,
-            Task(name, "multiclass", (spec,), 5, "accuracy"),
-            Part((x,), rng.integers(0, 5, len(x)), np.arange(len(x))),
-        )
-        for name, spec, x in made
-    ]
+
+    def part(x: np.ndarray) -> Part:
+        return Part((x,), rng.integers(0, 5, len(x)), np.arange(len(x)))
+
+    return [(name, Task(name, "multiclass", (spec,), 5, "accuracy"), part(x)) for name, spec, x in made]
 
 
 def cost(task: Task, part: Part, repeats: int) -> tuple[float, float]:

@@ -41,7 +41,8 @@ def small_job() -> Job:
 def candidates(job: Job, count: int, seed: int = 0) -> list[Candidate]:
     """Different small candidates that train the same number of steps: no augmentation, batches of 64."""
     space, state = SearchSpace(Prior.uniform(job.axes)), np.random.RandomState(seed)
-    fixed = {"batch_size": 64, "augment": "none", "optimizer": "adamw", "depth": 1, "kernel": 3}
+    fixed = {"batch_size": 64, "augment": "none", "optimizer": "adamw", "loss": "cross_entropy"}
+    fixed |= {"ema": False, "mixup": 0.0, "depth": 1, "kernel": 3}
     found: dict[str, Candidate] = {}
     while len(found) < count:
         family = ("mlp", "convnet")[len(found) % 2]

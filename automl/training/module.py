@@ -26,6 +26,8 @@ from automl.types import Task
 
 VALID_BATCH = 512
 SHORTEST_PATIENCE = 5
+PACE_STEPS = 16  # steps from which the pace of a training is judged
+LATE = 1.25  # it hurries when the steps left would take this many times the time left
 
 
 class Diverged(Exception):
@@ -66,7 +68,8 @@ class Training(pl.LightningModule):
         self.valid = Rows(valid, device) if valid is not None else None
         self.valid_y = valid.y if valid is not None else None
         self.loss = Loss(task, options.loss, options.label_smoothing, self.rows.y)
-        self.seed, self.deadline, self.on_epoch = seed, deadline, on_epoch
+        self.seed, self.on_epoch = seed, on_epoch
+        self.deadline = deadline
         self.loader = Stretches(len(train), options.batch_size, seed, lambda: self.epoch)
         self.patience = options.patience or max(SHORTEST_PATIENCE, epochs // 3)
         self.mixes = options.mixup > 0 and can_mix(task.inputs)
@@ -78,7 +81,10 @@ class Training(pl.LightningModule):
         self.schedule = Schedule(self.optimizer, options.schedule, self.loader.steps * horizon)
         self.ema = Ema(network, self.loader.steps * horizon) if options.ema else None
         self.weights = [p for p in network.parameters() if p.requires_grad]
-        self.epoch = self.step = 0
+        self.last_step = self.loader.steps * epochs
+        self.first: tuple[int, float] | None = None  # step and time at which this call began to train
+        self.hurry: tuple[int, float] | None = None  # step and time from which the clock sets the schedule
+        self.epoch = self.step = self.seen = 0  # seen: step of the last validation
         self.curve: list[float] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch, self.best_loss = 0, float("inf")
@@ -130,7 +136,7 @@ class Training(pl.LightningModule):
         for index in batch:
             self.check_time()
             inputs, y = self.rows.take(index)
-            self.schedule.set(self.step)
+            self.schedule.set(self.place())
             loss = self.batch_loss(inputs, y)
             self.optimizer.zero_grad()
             loss.backward()
@@ -143,6 +149,29 @@ class Training(pl.LightningModule):
             total += loss.detach()
         if not torch.isfinite(total):  # once a stretch: on a GPU every look at a number waits for it
             raise Diverged(f"the training loss is {float(total)} in epoch {self.epoch + 1}")
+
+    def place(self) -> float:
+        """Where the schedule stands: the step, or sooner where the time will be up before the last step.
+
+        A training that will be cut anyway has its rates brought down in the time it has (budgeted training, Li et al.
+        2020). One that keeps its time never looks at the clock, so that it can be repeated exactly.
+        """
+        if self.deadline is None:
+            return self.step
+        now = time.monotonic()
+        if self.first is None:
+            self.first = self.step, now
+        if self.hurry is None:
+            done = self.step - self.first[0]
+            if done < PACE_STEPS or done % PACE_STEPS:
+                return self.step
+            needed = (now - self.first[1]) / done * (self.last_step - self.step)
+            if needed <= LATE * (self.deadline - now):
+                return self.step
+            self.hurry = self.step, now
+        step, since = self.hurry
+        share = (now - since) / max(self.deadline - since, 1e-9)
+        return max(self.step, step + min(share, 1.0) * (self.last_step - step))
 
     def batch_loss(self, inputs: tuple[Tensor, ...], y: Tensor) -> Tensor:
         """Loss of one batch of encoded inputs (rows, ...) and raw targets (rows,)."""
@@ -181,9 +210,30 @@ class Training(pl.LightningModule):
         loss = metrics.rmse(y, predictions) if kind == "regression" else metrics.log_loss(y, predictions)
         best = max(self.curve, default=float("-inf"))
         self.curve.append(score)
+        self.seen = self.step
         if (score, -loss) > (best, -self.best_loss):
             self.best_epoch, self.best_loss, self.predictions = epoch, loss, predictions
             self.best = copied(self.predictor.network.state_dict())
+
+    def end_early(self) -> None:
+        """The time limit came in mid-epoch: what was learned since the last validation counts as one more epoch.
+
+        Raises OutOfTime when there is nothing to judge, or when judging takes longer than half the training did.
+        """
+        self.cut = True
+        if self.valid is None or self.step == self.seen or self.first is None:
+            if not self.curve:
+                raise OutOfTime("the time limit came before the end of the first epoch")
+            return
+        self.predictor.to(self.where)  # Lightning has moved it to the CPU
+        self.deadline = time.monotonic() + max(1.0, 0.5 * (time.monotonic() - self.first[1]))
+        try:
+            with self.averaged():
+                self.validate(self.epoch + 1)
+            self.epoch += 1
+        except OutOfTime:
+            if not self.curve:
+                raise
 
     def finish(self) -> TrainingState | None:
         """After the last epoch: leave the network with its best weights, on the CPU; give up what holds memory.

@@ -105,7 +105,7 @@ class Schedule:
         self.optimizer = optimizer
         self.peaks = [group["lr"] for group in optimizer.param_groups]
 
-    def set(self, step: int) -> None:
+    def set(self, step: float) -> None:
         """Set the rates for step 0, 1, ...: the factor is taken at the middle of the step, so none is wasted at 0."""
         factor = self.factor(min(1.0, (step + 0.5) / self.steps))
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):

@@ -88,7 +88,9 @@ def train(
     default ``epochs``; with the same horizon, stopping and going on from ``start`` gives the same curve as not
     stopping. ``on_epoch(epoch, score)`` returns whether to go on.
 
-    ``seconds`` ends the training in mid-epoch: after at least one epoch it is ok with the best so far, else a timeout.
+    ``seconds`` ends the training in mid-epoch; what it learned till then is validated, so that it is ok with the best
+    so far, and a timeout only where there was no time for a step and a validation. A training that will not keep its
+    time brings its rates down in the time it has.
     Early stop: after ``Options.patience`` epochs without a better one.
     The same seed and thread count give the same result. The global random state is as before afterwards.
     Raises nothing: whatever goes wrong is the Fit's status and error.
@@ -174,9 +176,7 @@ def _fit(run: Training, epochs: int, device: torch.device) -> None:
     try:
         trainer.fit(run, run.loader)
     except OutOfTime:
-        if not run.curve:
-            raise
-        run.cut = True
+        run.end_early()
     except SIGTERMException:
         raise
     except SystemExit:  # Lightning turns Ctrl-C into an exit and leaves SIGINT ignored: turn it back

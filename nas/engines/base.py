@@ -24,6 +24,11 @@ from nas.evaluate import Job, Order, Outcome
 from nas.space import Proposal
 
 
+FULL = 0.5  # of the budget's seconds: what one training of full length may take
+LEAST = 0.05  # what the shortest may take, and
+LEAST_SECONDS = 2.0  # how little that may be
+
+
 class Engine(ExecutionEngine):
     """Base of all engines: implement ``_start``, ``_collect`` and ``shutdown``.
 
@@ -80,8 +85,16 @@ class Engine(ExecutionEngine):
         self._models: list[Proposal] = []
         self._states = States()
         self._count = 0
+        self._told = 0.0  # seconds of the trials that the strategy has heard of
         spent = sum(t.seconds for t in record) / self.workers
         self._started = time.monotonic() - spent
+
+    @property
+    def share_spent(self) -> float:
+        """Of the budget's seconds, by the trials told so far: the same in a replay. 0 without a limit."""
+        if self.budget.seconds is None:
+            return 0.0
+        return self._told / self.workers / max(self.budget.seconds, 1e-9)
 
     @property
     def seconds_left(self) -> float | None:
@@ -114,11 +127,22 @@ class Engine(ExecutionEngine):
                 model.number = max(self._taken) + 1
             self._taken.add(model.number)
             self._running[model.number] = model
-            left = [s for s in (self.trial_seconds, self.seconds_left) if s is not None]
-            seconds = max(min(left), 0.1) if left else None
+            seconds = self._limit(key[1])
             start = self._states.get(model.candidate)
             order = Order(model.candidate, key[1], self.seed, seconds, start, keep=key[1] < self.budget.epochs)
             self._start(model.number, order)
+
+    def _limit(self, epochs: int) -> float | None:
+        """Seconds that a training to so many epochs may take.
+
+        No single training may eat the budget: a long one at most half of it, a short one its share of that. Without
+        this, one large network on a large data set was a whole search.
+        """
+        left = [s for s in (self.trial_seconds, self.seconds_left) if s is not None]
+        if self.budget.seconds is not None:
+            share = max(FULL * epochs / self.budget.epochs, LEAST)
+            left.append(max(share * self.budget.seconds, LEAST_SECONDS))
+        return max(min(left), 0.1) if left else None
 
     def list_models(self, status: ModelStatus | None = None) -> Iterable[ExecutableModelSpace]:
         return [m for m in self._models if status is None or m.status == status]
@@ -180,6 +204,7 @@ class Engine(ExecutionEngine):
         )
 
     def _dispatch(self, model: Proposal, trial: Trial) -> None:
+        self._told += trial.seconds
         self._learned(trial)
         if trial.status == "ok" and trial.score is not None:
             self.dispatch_model_event(FinalMetricEvent(model, trial.score))

@@ -15,6 +15,7 @@ from nas.strategies.stepwise import Stepwise
 from nas.zero_cost import ZeroCost, zero_cost
 
 Sampler = Literal["prior", "uniform", "incumbent"]
+LAST = 0.25  # share of the budget's seconds, at its end, in which nothing new is begun while something can be finished
 EVIDENCE = 30  # results at most that weigh the prior against the best so far
 
 
@@ -84,11 +85,11 @@ class PriorBand(Stepwise):
             self._best[id] = max(score, self._best.get(id, -math.inf))
 
     def _finish_in_time(self) -> tuple[str, int] | None:
-        """The last trials of a budget finish the best, so that even a short search ends with a full training."""
-        trials = self.search_engine.budget.trials
-        if trials is None or trials - self._submitted >= len(self.rungs.epochs):
-            return None
-        return self.rungs.promote_anyway()
+        """The end of a budget finishes the best, so that even a short search ends with full trainings."""
+        engine = self.search_engine
+        trials = engine.budget.trials
+        late = trials is not None and trials - self._submitted < len(self.rungs.epochs)
+        return self.rungs.promote_anyway() if late or engine.share_spent > 1 - LAST else None
 
     def _new(self) -> tuple[str, int] | None:
         start = self._starts[self._turn % len(self._starts)]

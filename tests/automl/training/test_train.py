@@ -15,6 +15,7 @@ from torch import nn
 
 from automl import metrics
 from automl.data.dataset import Part
+from automl.training.optim import Schedule
 from automl.training.predictor import Predictor, predict
 from automl.training.refit import joined, refit
 from automl.training.rows import Stretches
@@ -210,12 +211,34 @@ class Slow(nn.Module):
         return self.inner(x)
 
 
-def test_out_of_time_before_the_first_epoch():
-    began = time.monotonic()
-    fit = run(Slow(0.1), epochs=1000, seconds=0.3)
+def test_out_of_time_before_the_first_step():
+    fit = run(Slow(0.1), epochs=1000, seconds=0.0)
     assert (fit.status, fit.score, fit.resume) == ("timeout", None, None)
     assert fit.error
-    assert time.monotonic() - began < 2
+
+
+def test_out_of_time_in_the_first_epoch_is_judged_as_it_is():
+    began = time.monotonic()
+    network = Slow(0.05)
+    fit = run(network, epochs=1000, seconds=0.4)
+    assert (fit.status, fit.epochs, fit.resume) == ("ok", 1, None)
+    assert fit.score == fit.curve[0] > 0
+    assert time.monotonic() - began < 3
+    _, valid = digits()
+    np.testing.assert_allclose(predict(Predictor(network, DIGITS), valid.inputs), fit.predictions, atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_a_training_that_will_be_cut_brings_its_rates_down(monkeypatch: pytest.MonkeyPatch):
+    places: list[float] = []
+    kept = Schedule.set
+    monkeypatch.setattr(Schedule, "set", lambda self, step: (places.append(step / self.steps), kept(self, step)))
+    run(Slow(0.01), epochs=1000, seconds=1.5)
+    assert len(places) < 500  # far from all steps
+    assert places == sorted(places)
+    assert places[-1] > 0.9  # of the schedule
+    places.clear()
+    run(Slow(0.0), epochs=2, seconds=1000)
+    assert places == [i / len(places) for i in range(len(places))]  # by the step alone
 
 
 def test_out_of_time_after_an_epoch_is_what_was_reached():

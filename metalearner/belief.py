@@ -115,15 +115,23 @@ class Belief:
 def evidence_of(
     u: np.ndarray, ones: np.ndarray, at: np.ndarray, factor: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Log-evidence, scale x and shift a per prior mean, each (M,), from whitened scores, ones and means."""
-    n, ones_ones, ones_y, ones_at = len(u), ones @ ones, ones @ u, at @ ones
+    """Log-evidence, scale x and shift a per prior mean, each (..., M).
+
+    From whitened scores ``u`` and ``ones``, (..., n), whitened prior means ``at``, (..., M, n), and the Cholesky
+    factor, (..., n, n); leading dimensions are alternatives that are worked out at once.
+    """
+    n = u.shape[-1]
+    ones_ones, ones_y = (ones * ones).sum(-1, keepdims=True), (ones * u).sum(-1, keepdims=True)
+    ones_at = (at @ ones[..., None])[..., 0]
     if n < 2:
-        return np.zeros(len(at)), np.ones(len(at)), (ones_y - ones_at) / ones_ones
-    yy = max(u @ u - ones_y**2 / ones_ones, 1e-8 * (u @ u), 1e-30)  # all scores alike: finite all the same
-    ym = at @ u - ones_at * ones_y / ones_ones
-    mm = (at * at).sum(axis=1) - ones_at**2 / ones_ones
+        return np.zeros_like(ones_at), np.ones_like(ones_at), (ones_y - ones_at) / ones_ones
+    square = (u * u).sum(-1, keepdims=True)
+    yy = np.maximum(np.maximum(square - ones_y**2 / ones_ones, 1e-8 * square), 1e-30)  # all alike: finite all the same
+    ym = (at @ u[..., None])[..., 0] - ones_at * ones_y / ones_ones
+    mm = (at * at).sum(-1) - ones_at**2 / ones_ones
     scale = (ym + np.sqrt(ym**2 + 4 * (n - 1) * yy)) / (2 * yy)
     fit = (n - 1) * np.log(scale) - 0.5 * (yy * scale**2 - 2 * scale * ym + mm)
     laplace = -0.5 * np.log(yy + (n - 1) / scale**2) - np.log(scale)  # prior of the scale: flat in log x
-    volume = -np.log(np.diag(factor)).sum() - 0.5 * np.log(ones_ones)
+    diagonal = np.diagonal(factor, axis1=-2, axis2=-1)
+    volume = -np.log(diagonal).sum(-1, keepdims=True) - 0.5 * np.log(ones_ones)
     return fit + laplace + volume, scale, (scale * ones_y - ones_at) / ones_ones

@@ -26,26 +26,37 @@ MOST_TASKS, MOST_CANDIDATES = 400, 200  # looked at in the choice
 WORST = 1.5  # a loss counts at most this many normal scores
 
 
-def related(
-    profile: Profile, profiles: Sequence[Profile | None], groups: Sequence[str], names: tuple[str, ...], z: np.ndarray
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Share of each past task in the expectation, (tasks,), not negative, a sum of 1; and lines for the report."""
-    count = len(z)
-    even = np.full(count, 1 / count)
-    scaler = ProfileScaler(profiles)
-    known = np.array([p is not None for p in profiles])
-    if not profile.names or known.sum() < 5 or not scaler.names:
-        return even, (f"{count} past tasks count alike: no profiles to tell them apart",)
-    past, new = scaler(profiles), scaler([profile])
-    chosen = _chosen(past, scaler.names, np.array(groups), z)
-    if chosen is None:
-        return even, (f"{count} past tasks count alike: their profiles did not predict what works",)
-    label, columns, noise = chosen
-    kernel = _kernel(past, past, scaler.names, columns) / noise + COMMON + np.eye(count)
-    share = np.linalg.solve(kernel, (_kernel(new, past, scaler.names, columns) / noise + COMMON)[0])
-    share = np.maximum(share, 0) + 1e-6 / count
-    share /= share.sum()
-    return share, (f"past tasks weighed by {label}", *similar(names, share))
+class Relation:
+    """What the profiles of past tasks say about their surfaces ``z``, (tasks, candidates); learned once.
+
+    ``profiles``, ``groups`` and ``names`` are those of the past tasks, in the order of ``z``.
+    """
+
+    def __init__(
+        self, profiles: Sequence[Profile | None], groups: Sequence[str], names: Sequence[str], z: np.ndarray
+    ) -> None:
+        self._names, self._count = tuple(names), len(z)
+        self._scaler = ProfileScaler(profiles)
+        self._told = sum(p is not None for p in profiles) >= 5 and bool(self._scaler.names)
+        if self._told:
+            self._past = self._scaler(profiles)
+            self._chosen = _chosen(self._past, self._scaler.names, np.array(groups), z)
+
+    def share(self, profile: Profile) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Share of each past task in the expectation, (tasks,), not negative, a sum of 1; and lines for the report."""
+        count = self._count
+        even = np.full(count, 1 / count)
+        if not profile.names or not self._told:
+            return even, (f"{count} past tasks count alike: no profiles to tell them apart",)
+        if self._chosen is None:
+            return even, (f"{count} past tasks count alike: their profiles did not predict what works",)
+        label, columns, noise = self._chosen
+        names = self._scaler.names
+        kernel = _kernel(self._past, self._past, names, columns) / noise + COMMON + np.eye(count)
+        new = _kernel(self._scaler([profile]), self._past, names, columns)[0] / noise + COMMON
+        share = np.maximum(np.linalg.solve(kernel, new), 0) + 1e-6 / count
+        share /= share.sum()
+        return share, (f"past tasks weighed by {label}", *similar(self._names, share))
 
 
 def _chosen(past: np.ndarray, names: Sequence[str], groups: np.ndarray, z: np.ndarray):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
 
 from automl.types import Candidate
 from metalearner.axis_kernel import AxisKernel, AxisShape
@@ -38,6 +37,7 @@ KERNELS = (*((s, 0.0) for s in SHAPES), *((s, r) for s in (SHAPES[0], SHAPES[1],
 SHRINK, OWN, NOISE = (0.0, 0.5, 0.8), (0.1, 0.3, 0.6, 1.0), (0.01, 0.03, 0.1, 0.3)
 DEFAULT = Setting(SHAPES[0], 1.0, 0.5, 0.6, 0.1)
 TASKS, TOP, OTHERS = 8, 25, 25  # held-out tasks at most; candidates of each: from the top of the list, at random
+MOST_MEANS = 64  # past surfaces that stand as prior means of their own; the covariance is that of all
 
 
 def kernel_block(axis: AxisKernel, z: np.ndarray, reach: float, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ def learned(
     total: dict[Setting, float] = {}
     tested = 0
     for task in rng.permutation(len(z)):
-        others = np.flatnonzero(names != names[task])
+        others = rng.permutation(np.flatnonzero(names != names[task]))
         if len(others) < 2 or tested == TASKS:
             continue
         tested += 1
@@ -93,11 +93,13 @@ def _evidence(candidates: list[Candidate], z: np.ndarray, y: np.ndarray):
     for shape, reach in KERNELS:
         kernel = kernel_block(axis[shape], z, reach, every, every)
         for shrink in SHRINK:
-            means = mean + shrink * apart if shrink else mean[None]
+            means = mean + shrink * apart[:MOST_MEANS] if shrink else mean[None]
             stack = (1 - shrink**2) * past + own * kernel + noise * np.eye(len(y))
             factors = np.linalg.cholesky(stack + 1e-9 * np.eye(len(y)))
             right = np.vstack([np.ones_like(y), y, means]).T
             solved = np.linalg.solve(factors, np.broadcast_to(right, (len(tails), *right.shape)))
-            for (o, v), factor, white in zip(tails, factors, solved, strict=True):
-                evidence = evidence_of(white[:, 1], white[:, 0], white[:, 2:].T, factor)[0]
-                yield Setting(shape, reach, shrink, o, v), float(logsumexp(evidence) - np.log(len(evidence)))
+            evidence = evidence_of(solved[..., 1], solved[..., 0], np.swapaxes(solved[..., 2:], -1, -2), factors)[0]
+            top = evidence.max(axis=1, keepdims=True)
+            mixed = np.log(np.exp(evidence - top).mean(axis=1)) + top[:, 0]
+            for (o, v), value in zip(tails, mixed.tolist(), strict=True):
+                yield Setting(shape, reach, shrink, o, v), value

@@ -21,12 +21,13 @@ from metalearner.history import History
 from metalearner.learner import Learner
 from metalearner.pool import new_candidates
 from metalearner.prior import fits, prior_from_list, top_weights
-from metalearner.relation import related
+from metalearner.relation import Relation
 from metalearner.session import Session
 from metalearner.settings import SHAPES, Setting, kernel_block, learned
 from metalearner.surfaces import inside, normal_scores
 
 COLD_NOISE = 0.1
+MOST_MEANS = 200  # past surfaces that stand as prior means of their own, those that count most
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,7 @@ class Transfer(Learner):
         beliefs: list[Belief] = []
         why: tuple[str, ...] = ("no past run fits this search space",)
         if len(tasks):
-            names = tuple(self.history.tasks[i] for i in tasks)
-            groups = tuple(self.history.groups[i] for i in tasks)
-            profiles = [self.history.profiles[i] for i in tasks]
-            share, why = related(profile, profiles, groups, names, z)
+            share, why = self._relation(axes, z, tasks).share(profile)
             for setting, evidence in kept:
                 log = np.log((1 - self.cold) / len(kept)) + min(evidence, 0.0)
                 beliefs.append(warm_belief(candidates, surfaces, doubt, share, setting, log))
@@ -113,10 +111,18 @@ class Transfer(Learner):
         return Session(beliefs, self._log_seconds(of, known, candidates), self.per_second), why
 
     def _settings(self, axes: Axes, known: list[Candidate], z: np.ndarray, tasks: np.ndarray):
-        key = tuple((f, tuple(a.name for a in of)) for f, of in axes.items())
+        key = "settings", _named(axes)
         if key not in self._learned:
             groups = [self.history.groups[i] for i in tasks]
             self._learned[key] = learned(known, z, groups, self.seed, self.processes)
+        return self._learned[key]
+
+    def _relation(self, axes: Axes, z: np.ndarray, tasks: np.ndarray) -> Relation:
+        key = "relation", _named(axes)
+        if key not in self._learned:
+            of = self.history
+            profiles, groups, names = ([each[i] for i in tasks] for each in (of.profiles, of.groups, of.tasks))
+            self._learned[key] = Relation(profiles, groups, names, z)
         return self._learned[key]
 
     def _resumed(self, profile: Profile, axes: Axes) -> tuple[list[Candidate], Session, tuple[str, ...]]:
@@ -160,6 +166,11 @@ class Transfer(Learner):
         return np.array([overall + by_id.get(c.id, family.get(c.family, 0.0)) for c in candidates])
 
 
+def _named(axes: Axes) -> tuple:
+    """What of a space decides which past candidates are inside."""
+    return tuple((family, of) for family, of in axes.items())
+
+
 def warm_belief(
     candidates: Sequence[Candidate], z: np.ndarray, doubt: np.ndarray, share: np.ndarray, setting: Setting, log: float
 ) -> Belief:
@@ -169,8 +180,10 @@ def warm_belief(
     mean = share @ z
     apart = z - mean
     spread = apart * np.sqrt((1 - setting.shrink**2) * share)[:, None]
-    means = mean + setting.shrink * apart if setting.shrink else mean[None]
-    logs = np.log(np.maximum(share, 1e-12)) if setting.shrink else np.zeros(1)
+    means, logs = mean[None], np.zeros(1)
+    if setting.shrink:
+        most = np.argsort(-share, kind="stable")[:MOST_MEANS]
+        means, logs = mean + setting.shrink * apart[most], np.log(share[most] / share[most].sum())
 
     def column(j: int) -> np.ndarray:
         one = np.array([j])

@@ -39,6 +39,7 @@ METRICS: dict[str, tuple[str, ...]] = {
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "rmse", "mae"})
 KINDS: tuple[Kind, ...] = ("binary", "multiclass", "regression")
 MAX_CLASSES = 1_000
+LARGEST = 1e18  # of a numeric target, and one over the smallest: squares must fit float32
 # Where one class has most of the rows and another a tenth of it or less, accuracy hardly sees the rare one.
 IMBALANCE = 10.0
 _CLASS_NAMES = re.compile(
@@ -121,7 +122,7 @@ def formulate(
     limits = limits or Limits()
     asked = {k: v for k, v in vars(limits).items() if v is not None}
     for key, value in asked.items():
-        if value <= 0:
+        if not value > 0:  # NaN too
             raise UserError(f"limits.{key}={value} must be positive, or null for no limit")
         why.append(f"limit: {key} at most {value:g}, as asked")
     return Task(
@@ -160,6 +161,7 @@ def check_kind(dataset: Dataset, kind: str) -> None:
     if kind not in KINDS:
         raise UserError(f"task.kind={kind!r} is unknown; use one of: {', '.join(KINDS)}")
     target = _known(dataset)
+    _check_training_rows(dataset)
     distinct = target.nunique()
     where = f"target {target.name!r} of {dataset.origin or dataset.name}"
     if kind == "regression":
@@ -169,6 +171,7 @@ def check_kind(dataset: Dataset, kind: str) -> None:
             raise UserError(f"{where} holds {str(bad)!r}, no number; mend it, or set task.kind=multiclass")
         if distinct < 2:
             raise UserError(f"{where} holds only {str(target.iloc[0])!r}; there is nothing to learn")
+        _check_size(_numbers(target), where)
         return
     if distinct < 2:
         raise UserError(f"{where} holds only {str(target.iloc[0])!r}; there is nothing to tell apart")
@@ -192,6 +195,7 @@ def infer_kind(dataset: Dataset) -> tuple[Kind, str]:
             f"{where} holds only {str(counts.index[0])!r} in its {len(target)} rows; "
             "there is nothing to tell apart: give rows of another value, or set data.target=..."
         )
+    _check_training_rows(dataset)
     if not pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target):
         return _kind_of_words(target, distinct, where)
     if distinct == 2:
@@ -199,6 +203,7 @@ def infer_kind(dataset: Dataset) -> tuple[Kind, str]:
     values = target.to_numpy(dtype=np.float64)
     if not np.isfinite(values).all():
         raise UserError(f"{where} holds infinity; mend or drop these rows")
+    _check_size(values, where)
     if (values != np.round(values)).any():
         return "regression", f"the target holds numbers with fractions, {distinct:,} distinct"
     return _kind_of_whole_numbers(dataset, target, counts)
@@ -234,6 +239,27 @@ def _known(dataset: Dataset) -> pd.Series:
     if len(target) < 4:
         raise UserError(f"{where} has {len(target)} rows with a value; give at least 4 to train, select and test")
     return target
+
+
+def _check_size(values: np.ndarray, where: str) -> None:
+    """Raises UserError for numbers that a network cannot hold."""
+    largest = values[int(np.abs(values).argmax())]
+    if abs(largest) > LARGEST:
+        raise UserError(f"{where} holds {largest:g}, too large to learn; scale it down, or set task.kind=multiclass")
+    if abs(largest) < 1 / LARGEST:
+        raise UserError(f"{where} holds no number beyond {largest:g}, too small to learn; scale it up")
+
+
+def _check_training_rows(dataset: Dataset) -> None:
+    """Raises UserError when a given split leaves one value of the target to learn from, and the others to the test."""
+    if dataset.split is None:
+        return
+    seen = dataset.target.iloc[np.flatnonzero(dataset.split != TEST)].dropna()
+    if len(seen) and seen.nunique() < 2 <= dataset.target.nunique():
+        raise UserError(
+            f"target {dataset.target.name!r} of {dataset.origin or dataset.name} holds only {str(seen.iloc[0])!r} "
+            f"in its {len(seen):,} training rows; mark rows of another value as train"
+        )
 
 
 def _kind_of_words(target: pd.Series, distinct: int, where: str) -> tuple[Kind, str]:

@@ -26,8 +26,8 @@ from sklearn import datasets
 from automl.data.dataset import TEST, Dataset
 from automl.data.prepare import take
 from automl.data.quality.features import quick_features
-from automl.data.quality.labels import MAX_FIT, find_label_errors, stratified
 from automl.data.quality.quick import class_probabilities
+from automl.data.quality.suspects import MAX_FIT, find_label_errors, stratified
 from automl.data.sources.file import FileSource
 from automl.errors import UserError
 from automl.task import infer_kind

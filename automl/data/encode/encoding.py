@@ -87,7 +87,7 @@ class Encoding:
         if dataset.table.shape[1]:
             train = dataset.table.iloc[rows]
             kinds = column_kinds(train, dataset.modalities)
-            texts = [c for c, k in kinds.items() if k == "text"]
+            texts = [c for c, k in kinds.items() if k == "text" and train[c].nunique(dropna=False) > 1]
             table = TableEncoder.fit(train, {c: k for c, k in kinds.items() if k != "text"})
             why += table.why
             if table.input.shape[0]:
@@ -96,13 +96,16 @@ class Encoding:
                 encoders.append(TextEncoder.fit(column, train[column]))
                 why.append(encoders[-1].why)
         for name, array in dataset.arrays.items():
+            if _is_constant(array, rows):
+                why.append(f"{name}: the same in every training row, left out")
+                continue
             encoder = _ENCODERS[dataset.modalities[name]].fit(name, array, rows)
             encoders.append(encoder)
             why.append(encoder.why)
         if not encoders:
             raise UserError(
-                f"{dataset.origin or dataset.name} has no usable feature: every column is empty or constant in the "
-                "training rows; add columns that vary"
+                f"{dataset.origin or dataset.name} has no usable feature: every input is empty or constant in its "
+                f"{len(rows):,} training rows; add inputs that vary"
             )
         target = TargetEncoder.fit(dataset.target, kind, classes)
         return cls(tuple(encoders), target, tuple(steps), tuple(w for w in why if w))
@@ -177,6 +180,13 @@ class Encoding:
             return cls.from_json(_unpack(state, arrays))
         except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
             raise UserError(f"{folder} holds no readable encoding ({error}); export the model again") from error
+
+
+def _is_constant(array: np.ndarray, rows: np.ndarray) -> bool:
+    """Whether an array holds the same in all these rows (gaps are equal); most differ in the second, so it is quick."""
+    first = np.asarray(array[rows[0]])
+    gaps = first.dtype.kind == "f"
+    return all(np.array_equal(array[row], first, equal_nan=gaps) for row in rows[1:])
 
 
 def _pack(value: Any, arrays: dict[str, np.ndarray]) -> Any:

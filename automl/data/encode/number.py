@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 from automl.data.columns import as_number
 
@@ -117,4 +117,4 @@ def _quantiles(known: np.ndarray) -> tuple[list[float], list[float]]:
     values = np.quantile(known, probabilities)
     knots, first, counts = np.unique(values, return_index=True, return_counts=True)
     middle = probabilities[first] + (counts - 1) / (KNOTS - 1) / 2
-    return knots.tolist(), ndtri(middle.clip(0.002, 0.998)).tolist()
+    return knots.tolist(), [NormalDist().inv_cdf(p) for p in middle.clip(0.002, 0.998).tolist()]

@@ -228,8 +228,9 @@ def outliers(view: View) -> Iterator[Proposal]:
         if len(sample) < 20 or len(np.unique(sample[:1000])) <= 2:
             continue
         low, middle, high = np.quantile(sample, [0.25, 0.5, 0.75])
-        spread = high - low
-        if spread <= 0:
+        with np.errstate(over="ignore"):
+            spread = high - low
+        if not 0 < spread < 1e300:
             continue
         values = floats(view.column(name))
         fences = (low - FAR * spread, high + FAR * spread)

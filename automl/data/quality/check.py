@@ -70,6 +70,8 @@ def check(
     switches = {**REPAIRS, **(repairs or {})}
     if unknown := sorted(set(switches) - set(REPAIRS)):
         raise UserError(f"unknown repair '{unknown[0]}'; the repairs are: {', '.join(REPAIRS)}")
+    if wrong := [name for name, on in switches.items() if not isinstance(on, (bool, np.bool_))]:
+        raise UserError(f"task.repairs.{wrong[0]}={switches[wrong[0]]!r} is no switch; use true or false")
     rng = np.random.default_rng(seed)
     kind = kind or guess_kind(dataset)
     current, given = dataset, np.arange(len(dataset))

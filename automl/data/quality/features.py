@@ -5,14 +5,15 @@ used.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.utils.extmath import randomized_svd
 
 from automl.data.dataset import Dataset
-from automl.data.quality.parse import column_of, floats, is_texty
+from automl.data.quality.parse import column_of, floats, is_prose
 from automl.types import Modality
 
 MAX_FEATURES = 100
@@ -21,6 +22,9 @@ MAX_FEATURES = 100
 MAX_LEVELS = 20
 _SIDE, _LENGTH = 24, 128
 _BLOCK = 1024
+_BASIS = 2000  # rows that principal components are found on
+_LETTERS = 5_000_000  # of all texts together: longer ones are cut
+_TERMS = 15_000
 
 
 def quick_features(dataset: Dataset, rows: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -49,19 +53,6 @@ def _blocks(dataset: Dataset, rows: np.ndarray, seed: int) -> Iterator[np.ndarra
         yield reduced(_array(array, rows, dataset.modalities.get(name)), seed)
 
 
-def is_prose(column: pd.Series, alone: bool = False) -> bool:
-    """Whether a column of strings is text: mostly different, and three words or more on average.
-
-    ``alone``: it is the only column, so that single words (names) are text as well.
-    """
-    if not is_texty(column):
-        return False
-    texts = column.dropna().head(500)
-    if not len(texts) or texts.nunique() < 0.5 * len(texts):
-        return False
-    return alone or float(np.mean([len(str(t).split()) for t in texts])) >= 3
-
-
 def _unit(block: np.ndarray) -> np.ndarray:
     block = block - block.mean(axis=0)
     block = block[:, block.std(axis=0) > 1e-12]
@@ -84,31 +75,32 @@ def _column(column: pd.Series) -> list[np.ndarray]:
     if missing.all():
         return []
     low, middle, high = np.quantile(values[~missing], [0.25, 0.5, 0.75])
-    spread = float(np.std(values[~missing])) if high <= low else (high - low) / 1.35
-    scaled = np.clip((np.where(missing, middle, values) - middle) / max(spread, 1e-300), -8, 8)
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers near the end of float64
+        spread = float(np.std(values[~missing])) if high <= low else (high - low) / 1.35
+        scaled = np.clip((np.where(missing, middle, values) - middle) / max(spread, 1e-300), -8, 8)
+    scaled = np.nan_to_num(scaled)
     return [scaled, missing.astype(np.float64)] if missing.any() else [scaled]
 
 
 def _text(column: pd.Series, seed: int) -> np.ndarray:
     """Principal directions of a tf-idf (latent semantic analysis) of words, or of letters where texts are short."""
-    texts = column.astype(object).map(str, na_action="ignore").fillna("").tolist()
-    if np.mean([len(t.split()) for t in texts[:500]]) < 3:
-        words = TfidfVectorizer(
-            sublinear_tf=True, min_df=2, max_features=20_000, analyzer="char_wb", ngram_range=(1, 4)
-        )
+    texts = ["" if missing else str(t) for t, missing in zip(column, column.isna(), strict=True)]
+    words = float(np.mean([len(t.split()) for t in texts[:500]]))
+    if words < 3:
+        how: dict[str, Any] = {"analyzer": "char_wb", "ngram_range": (1, 3)}
     else:
-        words = TfidfVectorizer(
-            sublinear_tf=True, min_df=2, max_features=20_000, ngram_range=(1, 2), token_pattern=r"\b\w+\b|[!?]"
-        )
+        how = {"token_pattern": r"\b\w+\b|[!?]"}
+    most = max(200, _LETTERS // len(texts))
+    how |= {"sublinear_tf": True, "min_df": 2, "max_features": _TERMS, "dtype": np.float32}
+    terms = TfidfVectorizer(**how)
     try:
-        counts = words.fit_transform(texts)
+        counts = terms.fit_transform([t[:most] for t in texts])
     except ValueError:  # no word stands in two texts
         return np.zeros((len(texts), 0))
     if counts.shape[1] <= 3:
         return counts.toarray()
-    size = min(2 * MAX_FEATURES, counts.shape[1] - 1, counts.shape[0] - 1)
-    with np.errstate(divide="ignore", invalid="ignore"):  # texts that are all alike have no variance to share out
-        return TruncatedSVD(size, n_iter=3, random_state=seed).fit_transform(counts)
+    size = min(3 * MAX_FEATURES // 2, counts.shape[1] - 1, counts.shape[0] - 1)
+    return _project(counts, counts, size, seed, rounds=2)  # words have no few main directions: one round blurs them
 
 
 def _array(array: np.ndarray, rows: np.ndarray, modality: Modality | None) -> np.ndarray:
@@ -121,8 +113,7 @@ def _array(array: np.ndarray, rows: np.ndarray, modality: Modality | None) -> np
         elif block.ndim >= 3:
             block = shrink(block)
         parts.append(block.reshape(len(block), -1))
-    flat = np.vstack(parts).astype(np.float64)
-    return np.nan_to_num(flat, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.nan_to_num(np.vstack(parts), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def shrink(block: np.ndarray, side: int = _SIDE) -> np.ndarray:
@@ -147,8 +138,9 @@ def _series(block: np.ndarray) -> np.ndarray:
     shifts.
     """
     block = block.reshape(len(block), -1, block.shape[-1])
-    middle = np.nanmean(np.where(np.isfinite(block), block, np.nan), axis=-1, keepdims=True)
-    block = np.where(np.isfinite(block), block, np.nan_to_num(middle))
+    there = np.isfinite(block)
+    sums = np.where(there, block, 0).sum(axis=-1, keepdims=True)
+    block = np.where(there, block, sums / np.maximum(there.sum(axis=-1, keepdims=True), 1))
     step = max(1, block.shape[-1] // _LENGTH)
     length = block.shape[-1] // step
     values = block[..., : length * step].reshape(*block.shape[:2], length, step).mean(axis=-1)
@@ -162,6 +154,12 @@ def reduced(block: np.ndarray, seed: int) -> np.ndarray:
     size = min(MAX_FEATURES, len(block) - 1)
     if block.shape[1] <= MAX_FEATURES or size < 2:
         return block
-    basis = block if len(block) <= 5000 else block[np.random.default_rng(seed).choice(len(block), 5000, False)]
-    svd = TruncatedSVD(size, n_iter=2, random_state=seed).fit(basis)
-    return svd.transform(block)
+    few = block if len(block) <= _BASIS else block[np.random.default_rng(seed).choice(len(block), _BASIS, False)]
+    return _project(block, few, size, seed)
+
+
+def _project(block: Any, few: Any, size: int, seed: int, rounds: int = 1) -> np.ndarray:
+    """A dense or sparse block on the first ``size`` right singular directions of some of its rows (Halko et al.)."""
+    how: dict[str, Any] = {"n_iter": rounds, "power_iteration_normalizer": "QR", "random_state": seed}
+    _, _, directions = randomized_svd(few, size, **how)
+    return np.asarray(block @ directions.T, dtype=np.float64)

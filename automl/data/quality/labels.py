@@ -1,36 +1,27 @@
-"""Labels that are likely wrong: what quick models, which have not seen the row, are sure to call otherwise.
+"""The check for likely label errors: what quick models say of a data set, as a finding.
 
-Confident learning (Northcutt et al. 2021) judges a label by its out-of-fold probability, each class by its
-own measure. Here the probabilities are calibrated first, and the bar is lower the more classes there are:
-see ``suspects``. With 5 % of flipped labels this finds more of them with fewer false alarms than the filters
-of cleanlab do on the same probabilities; ``python -m experiments.bench label_errors`` prints both.
+``suspects`` does the work; it is imported when the check runs, as its libraries take a second and more.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from automl.data.quality.features import quick_features
 from automl.data.quality.parse import floats, is_numeric
-from automl.data.quality.quick import class_probabilities, predicted_values
 from automl.data.quality.view import Proposal, View, finding, share
 
-FLOOR, SLOPE, HALF = 0.03, 0.3, 0.5
-WEAK = 0.8
-"""Below this accuracy the quick models cannot say much: only what they are surest of counts, and it is no
-warning."""
+if TYPE_CHECKING:
+    from automl.data.quality.suspects import Suspects
 
 MIN_ROWS = 20
-"""Fewer rows, or fewer than ``MIN_CLASS`` of a class, say nothing about a label."""
+"""Fewer rows say nothing about a label."""
 
-MIN_CLASS = 5
-MAX_FIT = 3000
-"""Rows that the quick models are fitted on; the others are predicted."""
+MAX_JUDGED = 20_000
+"""Rows that are judged at most, drawn at random: it takes three seconds on one core."""
 
 ALARM, CLEAR = 0.02, 0.4
 """It is a warning when so many labels are suspects, and so many of the rows that the models get wrong: where classes
@@ -39,90 +30,23 @@ overlap the models are wrong too, but seldom sure of it."""
 MAX_SHOWN = 24
 """Suspects that are named with what the models expect instead."""
 
-FAR = 15.0
-"""Robust standard deviations of the residual from which a numeric target is a suspect."""
-
-
-@dataclass(frozen=True)
-class Suspects:
-    """Rows (positions among those judged) whose label is likely wrong, most suspicious first.
-
-    ``suggested``: class codes or values the models expect there. ``quality``: the calibrated probability of
-    the given label, shape (rows,), or the residual in robust standard deviations. ``accuracy``: of the quick
-    models.
-    """
-
-    rows: np.ndarray
-    suggested: np.ndarray
-    quality: np.ndarray
-    accuracy: float
-
-
-def find_label_errors(x: np.ndarray, y: np.ndarray, *, seed: int = 0, max_fit: int = MAX_FIT) -> Suspects:
-    """Suspects among the rows of x (rows, features) with class codes y (rows,) from 0 on."""
-    from cleanlab.rank import get_label_quality_scores  # takes a second to import
-
-    num_classes = int(y.max()) + 1
-    fit = stratified(y, max_fit, np.random.default_rng(seed))
-    probabilities, accuracy = class_probabilities(x, y, num_classes, fit, seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # cleanlab warns of classes that a sample lacks
-        quality = get_label_quality_scores(y, probabilities, method="self_confidence")
-    bad = suspects(probabilities, y, quality, sure=0.5 if accuracy >= WEAK else WEAK)
-    return Suspects(bad, probabilities.argmax(axis=1)[bad], quality, accuracy)
-
-
-def suspects(probabilities: np.ndarray, y: np.ndarray, quality: np.ndarray, sure: float = 0.5) -> np.ndarray:
-    """Positions of the labels that are likely wrong, most suspicious first.
-
-    ``quality``: the calibrated probability of the given label. A label is a suspect when another class has
-    more than ``sure``, and its own less than ``FLOOR + SLOPE / classes`` and less than half of what labels
-    of its class have on average: else every row of a rare class would be one.
-    """
-    size = np.bincount(y)
-    usual = np.bincount(y, quality) / np.maximum(size, 1)
-    bar = np.minimum(FLOOR + SLOPE / probabilities.shape[1], HALF * usual)
-    sure_of_other = (probabilities.argmax(axis=1) != y) & (probabilities.max(axis=1) > sure)
-    bad = np.flatnonzero(sure_of_other & (quality < bar[y]) & (size[y] >= MIN_CLASS))
-    return bad[np.argsort(quality[bad], kind="stable")]
-
-
-def find_value_errors(x: np.ndarray, y: np.ndarray, *, seed: int = 0, max_fit: int = MAX_FIT) -> Suspects:
-    """Suspects among the rows of x with a numeric target y (rows,)."""
-    rng = np.random.default_rng(seed)
-    fit = np.sort(rng.choice(len(y), min(len(y), max_fit), replace=False))
-    told = predicted_values(x, y, fit, seed)
-    residual = np.abs(y - told)
-    spread = 1.4826 * float(np.median(residual))
-    distance = residual / max(spread, 1e-12 * max(float(np.std(y)), 1e-300))
-    bad = np.flatnonzero(distance > FAR)
-    bad = bad[np.argsort(-distance[bad], kind="stable")]
-    r2 = 1 - float(np.mean((y - told) ** 2)) / max(float(np.var(y)), 1e-300)
-    return Suspects(bad, told[bad], distance, r2)
-
-
-def stratified(y: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """At most ``most`` positions, sorted, each class with its share and its first ``MIN_CLASS`` rows at
-    least.
-    """
-    if len(y) <= most:
-        return np.arange(len(y))
-    order = rng.permutation(len(y))
-    rank = pd.Series(y[order]).groupby(y[order]).cumcount().to_numpy()
-    size = np.bincount(y)[y[order]]
-    return np.sort(order[(rank < MIN_CLASS) | (rank < size * most / len(y))])
-
 
 def label_errors(view: View) -> Iterator[Proposal]:
-    """The suspects of a data set, on at most 50,000 rows."""
+    """The suspects among at most ``MAX_JUDGED`` rows of a data set."""
+    from automl.data.quality.features import quick_features
+    from automl.data.quality.suspects import find_label_errors, find_value_errors
+
     target = view.sampled_target()
     known = target.notna().to_numpy()
     if view.kind == "regression":
         if not is_numeric(target):
             return
         known = known & np.isfinite(floats(target))
+    known = np.flatnonzero(known)
+    if len(known) > MAX_JUDGED:
+        known = np.sort(np.random.default_rng(view.seed).choice(known, MAX_JUDGED, replace=False))
     rows = view.sample[known]
-    target = target.iloc[np.flatnonzero(known)]
+    target = target.iloc[known]
     if len(rows) < MIN_ROWS or not (view.columns or view.dataset.arrays):
         return
     x = quick_features(view.dataset, rows, view.seed)
@@ -152,10 +76,10 @@ def _classes(view: View, rows: np.ndarray, codes: np.ndarray, names: list, found
         f"{count:,} of {len(rows):,} labels ({share(count, len(rows))}) may be wrong: quick models that have "
         f"not seen the row are sure of another class (they agree with {found.accuracy:.0%} of all labels)."
     )
-    if found.accuracy < WEAK:
+    if found.weak:
         text += " The models are weak here, so that only the surest cases are named."
     clear = count >= CLEAR * (1 - found.accuracy) * len(rows)
-    alarm = found.accuracy >= WEAK and clear and count >= max(3, ALARM * len(rows))
+    alarm = not found.weak and clear and count >= max(3, ALARM * len(rows))
     yield _proposal(view, rows, found, text, examples, alarm)
 
 

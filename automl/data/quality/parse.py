@@ -50,6 +50,19 @@ def is_texty(column: pd.Series) -> bool:
     return pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype)
 
 
+def is_prose(column: pd.Series, alone: bool = False) -> bool:
+    """Whether a column of strings is text: mostly different, and three words or more on average.
+
+    ``alone``: it is the only column, so that single words (names) are text as well.
+    """
+    if not is_texty(column):
+        return False
+    texts = column.dropna().head(500)
+    if not len(texts) or texts.nunique() < 0.5 * len(texts):
+        return False
+    return alone or float(np.mean([len(str(t).split()) for t in texts])) >= 3
+
+
 def number_of(value: object) -> float:
     """A cell as a number; NaN when it is none.
 
@@ -87,14 +100,14 @@ def dates_of(values: pd.Series, day_first: bool = False) -> pd.Series:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "could not infer format": each value is meant to be looked at
         parsed = pd.to_datetime(texts, errors="coerce", utc=True, format="mixed", dayfirst=day_first)
-    return parsed.dt.tz_localize(None).astype("datetime64[ns]")
+    return parsed.dt.tz_localize(None).astype("datetime64[us]")  # nanoseconds end in the year 2262
 
 
 def to_date(column: pd.Series, day_first: bool = False) -> pd.Series:
-    """The column as datetime64[ns] in UTC without a zone; what is no date becomes NaT."""
+    """The column as datetime64[us] in UTC without a zone; what is no date becomes NaT."""
     codes, distinct = _distinct(column)
-    parsed = dates_of(pd.Series(distinct, dtype=object), day_first).to_numpy(dtype="datetime64[ns]")
-    return _spread(column, codes, parsed, np.datetime64("NaT", "ns"))
+    parsed = dates_of(pd.Series(distinct, dtype=object), day_first).to_numpy(dtype="datetime64[us]")
+    return _spread(column, codes, parsed, np.datetime64("NaT", "us"))
 
 
 def text_of(value: object) -> str:

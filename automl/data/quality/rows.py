@@ -12,14 +12,16 @@ import numpy as np
 import pandas as pd
 
 from automl.data.dataset import TEST
-from automl.data.quality.features import is_prose
 from automl.data.quality.findings import MAX_ROWS
-from automl.data.quality.parse import column_of
+from automl.data.quality.parse import column_of, is_prose
 from automl.data.quality.rowhash import combine, hash_array, hash_column
 from automl.data.quality.view import Proposal, View, finding, share
 
 GRAVE = 0.01
 """Share of the rows from which it is a warning."""
+
+NATURE, FEW = 0.9, 20
+"""Where so many rows repeat others, or so few would be left, to repeat is what the data does: it is no slip."""
 
 CHANCE = 0.01
 """Repeats are put down to chance from this share of the repeats that independent columns would give: columns
@@ -84,6 +86,11 @@ def _duplicates(view: View, seen: np.ndarray, chance) -> Iterator[Proposal]:
         yield Proposal(finding("duplicate_rows", "info", count, "rows", text, examples, rows=rows))
         return
     text = f"{count:,} rows ({part}) repeat an earlier one, target included."
+    left = len(view.seen) - count
+    if count > NATURE * len(view.seen) or left < FEW <= len(view.seen):
+        text += f" Only {left:,} differ: too few to learn from alone, so that the repeats stay."
+        yield Proposal(finding("duplicate_rows", "warning", count, "rows", text, examples, rows=rows))
+        return
     yield Proposal(
         finding(
             "duplicate_rows",

@@ -203,6 +203,7 @@ def explained_class(column: pd.Series, classes_: np.ndarray) -> float:
 def explained_value(column: pd.Series, target: np.ndarray) -> float:
     """R2 of a number told from one column: by the mean of its equals, or of its two neighbours in order."""
     values, ordered = _order(column)
+    target = target / max(float(np.abs(target).max()), 1e-300)  # squares of large numbers overflow
     total = float(np.var(target))
     if total <= 0 or len(target) < 20:
         return 0.0

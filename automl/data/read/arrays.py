@@ -123,6 +123,8 @@ def _check_pair(path: Path, x: np.ndarray, y: np.ndarray, x_name: str, y_name: s
         )
     if x.dtype.kind not in "biuf" or x.dtype.itemsize > 8:
         raise UserError(f"{x_name} in {path} has type {x.dtype}; save it as integers or floats")
+    if len(x) == 0 and not x_name.endswith(("valid", "test")):
+        raise UserError(f"{x_name} in {path} has shape {x.shape}, no rows; save at least one row per class")
     if 0 in x.shape[1:]:
         raise UserError(f"{x_name} in {path} has shape {x.shape}: an axis of length 0; save real rows")
 

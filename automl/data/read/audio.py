@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io.wavfile
-import scipy.signal
 
 from automl.data.read.files import short
 from automl.errors import UserError
@@ -46,8 +45,10 @@ def decode_wav(content: bytes | Path, *, place: str) -> np.ndarray:
     if sound.ndim > 1:
         sound = sound.mean(axis=1)
     if rate != RATE:
+        from scipy.signal import resample_poly  # takes a second, and most data hold no sounds
+
         common = gcd(int(rate), RATE)
-        sound = scipy.signal.resample_poly(sound, RATE // common, int(rate) // common)
+        sound = resample_poly(sound, RATE // common, int(rate) // common)
     return np.asarray(sound, dtype=np.float32)
 
 

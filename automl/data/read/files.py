@@ -19,7 +19,13 @@ def existing(path: str | Path, *, option: str = "data.path") -> Path:
     if not str(path):
         raise UserError(f"{option} is empty; set {option}=FILE_OR_FOLDER")
     found = Path(path).expanduser()
-    if not found.exists():
+    try:
+        there = found.exists()
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        raise UserError(
+            f"{short(str(found))} cannot be opened: {error.strerror}. Set {option}=FILE_OR_FOLDER"
+        ) from error
+    if not there:
         near = sorted(p.name for p in found.parent.glob("*"))[:5] if found.parent.is_dir() else []
         hint = f"; its folder holds: {', '.join(near)}" if near else ""
         raise UserError(f"{found} does not exist{hint}. Set {option}=FILE_OR_FOLDER")

@@ -35,13 +35,17 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a csv file is written. ``names``: header cells in order, or made up when the file has none."""
+    """How a csv file is written.
+
+    ``names``: header cells in order, or made up when the file has none. ``skip``: lines before the first row: a header
+    may hold line ends in quotes, and empty lines may stand before it.
+    """
 
     encoding: str
     delimiter: str
     decimal: str
     names: tuple[str, ...]
-    has_header: bool
+    skip: int
     notes: tuple[str, ...] = ()
 
 
@@ -93,10 +97,12 @@ def sniff(path: Path, *, delimiter: str | None = None) -> Dialect:
     delimiter = {"\\t": "\t", "tab": "\t"}.get(delimiter, delimiter) if delimiter else _delimiter(lines)
     if len(delimiter) != 1 or delimiter in '\r\n"':
         raise UserError(f"data.delimiter={delimiter!r} must be one character, such as ';' or tab")
-    rows = [row for row in csv.reader(lines[:200], delimiter=delimiter) if any(c.strip() for c in row)]
-    if not rows:
+    reader = csv.reader(lines[:200], delimiter=delimiter)
+    header = next((row for row in reader if any(c.strip() for c in row)), [])
+    skip = reader.line_num
+    body = [row for row in reader if any(c.strip() for c in row)]
+    if not header:
         raise UserError(f"{path} is empty; give a csv file with a header line and rows")
-    header, body = rows[0], rows[1:]
     has_header = not _looks_like_data(header, body)
     if has_header:
         names = [c.strip() for c in header]
@@ -114,7 +120,7 @@ def sniff(path: Path, *, delimiter: str | None = None) -> Dialect:
     decimal = "," if delimiter != "," and commas > points else "."
     if delimiter != ",":
         notes.append(f"columns are separated by {delimiter!r}" + (", decimals by ','" if decimal == "," else ""))
-    return Dialect(encoding, delimiter, decimal, tuple(names), has_header, tuple(notes))
+    return Dialect(encoding, delimiter, decimal, tuple(names), skip if has_header else 0, tuple(notes))
 
 
 def _decode(path: Path, head: bytes) -> tuple[str, str, list[str]]:
@@ -197,7 +203,7 @@ def _parse(path: Path, dialect: Dialect) -> pa.Table:
     )
     unique = [f"{i}" for i in range(len(dialect.names))]  # names may repeat: that is checked after, with a clear error
     # The block must hold the longest line, else arrow fails: wide tables and long texts have long lines.
-    read = pyarrow.csv.ReadOptions(column_names=unique, skip_rows=int(dialect.has_header), block_size=8 << 20)
+    read = pyarrow.csv.ReadOptions(column_names=unique, skip_rows=dialect.skip, block_size=8 << 20)
     parse = pyarrow.csv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True)
     size = path.stat().st_size
     with Progress(f"reading {path.name}", size if path.suffix != ".gz" else None, "bytes") as progress:
@@ -218,6 +224,8 @@ def _parse(path: Path, dialect: Dialect) -> pa.Table:
 
 
 def _parse_error(path: Path, dialect: Dialect, error: Exception) -> UserError:
+    if "Could not skip initial" in str(error):
+        return UserError(f"{path} has a header but no rows; give a file with at least one row per class")
     found = re.search(r"Expected (\d+) columns, got (\d+)", str(error))
     if not found:
         return UserError(f"{path} is not a readable csv: {short(str(error), 160)}; open it and save it as utf-8 csv")
@@ -238,7 +246,7 @@ def _ragged_line(path: Path, dialect: Dialect) -> int | None:
         )
         try:
             for row in reader:
-                if row and len(row) != len(dialect.names) and reader.line_num > int(dialect.has_header):
+                if row and len(row) != len(dialect.names) and reader.line_num > dialect.skip:
                     return reader.line_num
         except csv.Error:
             return reader.line_num

@@ -88,6 +88,12 @@ def read_label_first(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(f"{path} is empty; give a table with a label and a series per line")
     mark = "\t" if "\t" in lines[0] else "," if "," in lines[0] else None
     cells = [line.split(mark) for line in lines]
+    for number, row in enumerate(cells, start=1):
+        if len(row) < 2:
+            raise UserError(
+                f"{path} has no series after the label {short(row[0])!r} in line {number}; "
+                "write the label, then the values"
+            )
     series = [_values(path, i + 1, ",".join(row[1:])) for i, row in enumerate(cells)]
     out = np.full((len(series), 1, max(map(len, series))), np.nan, dtype=np.float32)
     for i, values in enumerate(series):

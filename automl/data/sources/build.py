@@ -56,7 +56,8 @@ def from_table(
     features = table.drop(columns=[*named, *([split[0]] if split else [])])
     if features.shape[1] == 0 and not arrays:
         raise UserError(
-            f"{origin} has no column beside the target {target!r}; is the delimiter right? (data.delimiter)"
+            f"{origin} has no column beside the target {target!r}; add columns to learn from "
+            "(or is the delimiter of the file another? Set data.delimiter=...)"
         )
     return Dataset(
         name=name,
@@ -191,7 +192,7 @@ def _times(column: pd.Series, origin: str) -> np.ndarray:
     if pd.api.types.is_numeric_dtype(column):
         values = column.to_numpy(dtype=np.float64)
     else:
-        dates = to_date(column).to_numpy(dtype="datetime64[ns]")
+        dates = to_date(column).to_numpy(dtype="datetime64[us]")
         values = np.where(np.isnat(dates), np.nan, dates.astype(np.int64))
     if np.isnan(values).any():
         row = int(np.flatnonzero(np.isnan(values))[0])

@@ -10,6 +10,7 @@ import pandas as pd
 
 from automl.data.dataset import Dataset
 from automl.data.read.arrays import modality_of
+from automl.data.read.files import short
 from automl.data.sources.build import from_arrays, from_table
 from automl.errors import UserError
 
@@ -49,11 +50,14 @@ class FrameSource:
         target = self.target
         if self.y is not None:
             target = target or "target"
+            shape = np.shape(self.y)
+            if len(shape) > 1 and shape[1:] != (1,):
+                raise UserError(f"y has shape {shape}; give one value per row, shape ({len(table)},)")
             if len(self.y) != len(table):
                 raise UserError(f"y has {len(self.y)} values for {len(table)} rows of data; give one per row")
             if target in table.columns:
                 raise UserError(f"data already has a column {target!r}; drop y or name it with target=")
-            table[target] = np.asarray(self.y)
+            table[target] = np.asarray(self.y).reshape(-1)
         if self.split is not None:
             table["split"] = np.asarray(self.split)
         if len(table) == 0:
@@ -62,7 +66,12 @@ class FrameSource:
 
 
 def _as_frame(data: Any) -> pd.DataFrame:
-    array = np.asarray(data)
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise UserError(
+            f"data is no table: its rows differ in length ({short(str(error), 80)}); give equal rows"
+        ) from error
     if array.ndim != 2:
         raise UserError(f"data has shape {array.shape}; give a DataFrame or an array with at least two axes")
     return pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])

@@ -57,6 +57,16 @@ def frame(data: Any, **options: Any) -> Make:
     return lambda _: prepare(FrameSource(data, **options).load(), check=False)
 
 
+def written(name: str, content: str, load: Callable[[str], Any]) -> Make:
+    """Prepare what a source makes of a file with this content."""
+
+    def make(folder: Path) -> Any:
+        (folder / name).write_text(content)
+        return prepare(load(str(folder / name)).load())
+
+    return make
+
+
 def zipped(*names: str) -> Make:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -110,8 +120,20 @@ def series(content: str, name: str = "t.ts", **options: Any) -> Make:
     return make
 
 
+def patched(content: bytes, at: int, new: bytes) -> bytes:
+    return content[:at] + new + content[at + len(new) :]
+
+
 def rows(count: int, **columns: Any) -> pd.DataFrame:
     return pd.DataFrame({"a": np.arange(count) % 5, **columns})
+
+
+def link_out(folder: Path) -> Any:
+    """A csv names a link in its own folder, which leads out of it."""
+    (folder / "set").mkdir()
+    (folder / "set" / "link.png").symlink_to(picture(folder / "secret.png"))
+    (folder / "set" / "t.csv").write_text("photo,target\n" + "link.png,x\nlink.png,y\n" * 4)
+    return FileSource(str(folder / "set" / "t.csv")).load()
 
 
 LONG = np.arange(40)
@@ -276,6 +298,52 @@ REFUSED: dict[str, tuple[Make, tuple[str, ...]]] = {
         ("NO_SUCH_VARIABLE", "not set"),
     ),
     "search of one class": (lambda f: ImageSearchSource(["cat"], str(f / "s")).load(), ("['cat']", "two classes")),
+    "name too long": (lambda _: FileSource("x" * 5000).load(), ("cannot be opened", "too long", "data.path")),
+    "folder named csv": (
+        lambda f: ((f / "t.csv").mkdir(), FileSource(str(f / "t.csv")).load()),
+        ("t.csv is a folder", "data=image_folder"),
+    ),
+    "a device without end": (lambda _: FileSource("/dev/zero").load(), ("/dev/zero", "not text")),
+    "text named gz": (text(b"not packed at all", "t.csv.gz"), ("t.csv.gz", "header but no rows", "one row per class")),
+    "one class in training": (
+        text("a,target,split\n" + "1,x,train\n2,x,train\n" * 9 + "1,y,test\n2,x,test\n"),
+        ("'x'", "18 training rows", "mark rows"),
+    ),
+    "target beyond float32": (
+        text("a,target\n" + "".join(f"{i},{i}.5e300\n" for i in range(30))),
+        ("'target'", "too large", "scale it down"),
+    ),
+    "target below float32": (
+        text("a,target\n" + "".join(f"{i},{i}.5e-200\n" for i in range(30))),
+        ("'target'", "too small", "scale it up"),
+    ),
+    "y of two columns": (frame(rows(9), y=np.ones((9, 2))), ("(9, 2)", "one value per row")),
+    "rows of unequal length": (frame([[1, 2], [3]]), ("differ in length", "equal rows")),
+    "npz without rows": (npz(X=np.zeros((0, 3)), y=np.zeros(0)), ("X", "(0, 3)", "at least one row")),
+    "series of gaps alone": (
+        npz(X=np.full((40, 3, 50), np.nan), y=LONG % 2),
+        ("t.npz", "no usable feature", "add inputs"),
+    ),
+    "pictures all black": (npz(X=np.zeros((40, 8, 8), np.uint8), y=LONG % 2), ("t.npz", "constant", "add inputs")),
+    "labels without series": (series("1\n2\n", "N_TRAIN.tsv"), ("'1'", "line 1", "then the values")),
+    "empty texts": (
+        written("t.csv", "body,target\n" + '"",x\n"",y\n' * 20, lambda p: TextSource(p, text="body")),
+        ("t.csv", "no usable feature", "empty"),
+    ),
+    "limit of NaN": (text(table(), limits=Limits(latency_ms=float("nan"))), ("latency_ms=nan", "positive")),
+    "repair switched to a word": (
+        lambda _: prepare(FrameSource(rows(40), y=LONG % 2).load(), repairs={"outliers": "perhaps"}),
+        ("outliers", "'perhaps'", "true or false"),
+    ),
+    "link out of the folder": (link_out, ("'photo'", "row 1", "'link.png'", "outside")),
+    "mp3 named wav": (
+        sounds(lambda f: (f / "low/1.wav").write_bytes(b"ID3\x03" + b"\xff\xfb\x90\0" * 200)),
+        ("low/1.wav", "no readable wav", "PCM"),
+    ),
+    "wav of 0 samples a second": (
+        sounds(lambda f: (f / "low/1.wav").write_bytes(patched((f / "low/1.wav").read_bytes(), 24, bytes(4)))),
+        ("low/1.wav", "no readable wav"),
+    ),
     "wide parquet of lists": (
         lambda f: (
             pd.DataFrame({"a": [[1, 2], [3]], "y": [0, 1]}).to_parquet(f / "t.parquet"),
@@ -379,6 +447,31 @@ MENDED: dict[str, tuple[Make, Callable[[Prepared], bool]]] = {
         text("split,target\n" + "banana,x\npeach,y\n" * 9),
         lambda p: list(p.dataset.table.columns) == ["split"],
     ),
+    "line end in the header": (
+        text('"a\nb",target\n' + "1,x\n2,y\n" * 9),
+        lambda p: len(p.dataset) == 18 and p.task.kind == "binary",
+    ),
+    "empty lines before the header": (
+        text("\n\n" + table()),
+        lambda p: len(p.dataset) == 24 and "a" in p.dataset.table.columns,
+    ),
+    "the year 9999": (
+        text("a,seen,target\n" + "1,2020-01-01,x\n2,9999-12-31,y\n3,0001-01-01,x\n" * 9, target="target"),
+        lambda p: p.encoding.fields[1]["kind"] == "datetime" and bool(np.isfinite(p.parts.train.inputs[0]).all()),
+    ),
+    "time in the year 9999": (
+        text("a,seen,target\n" + "1,2020-01-01,x\n2,9999-12-31,y\n" * 20, time="seen", target="target"),
+        lambda p: bool((p.dataset.target.iloc[p.parts.test.rows] == "y").all()),
+    ),
+    "numbers at the end of float64": (
+        written("t.csv", "a,target\n" + "1e308,x\n-1e308,y\n5,x\n" * 9, FileSource),
+        lambda p: bool(np.isfinite(p.parts.train.inputs[0]).all()),
+    ),
+    "texts of one word": (
+        written("t.csv", "body,target\n" + "hi,x\nyo,y\n" * 20, lambda p: TextSource(p, text="body")),
+        lambda p: len(p.dataset) == 40,
+    ),
+    "labels as a column": (frame(rows(40), y=(LONG % 2)[:, None]), lambda p: p.task.kind == "binary"),
     "windows line ends": (text(table().replace("\n", "\r\n")), lambda p: p.task.classes == ("u", "v")),
 }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -412,3 +414,11 @@ class TestTarget:
         y = encoding.encode_target(dataset.target)
         assert y.dtype == np.float32 and encoding.decode(y) is y
         np.testing.assert_allclose(y, dataset.target, rtol=1e-6)
+
+
+def test_serving_needs_no_training_libraries() -> None:
+    """A bundle is loaded where every second counts: what only finds faults or trains is not imported."""
+    heavy = ("sklearn", "cleanlab", "scipy", "torch", "lightning")
+    code = f"import sys, automl.deploy.bundle; print([m for m in {heavy} if m in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"

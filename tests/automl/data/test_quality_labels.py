@@ -12,8 +12,8 @@ from sklearn import datasets
 from automl.data.dataset import TEST, TRAIN, Dataset
 from automl.data.quality import Finding, check
 from automl.data.quality.features import quick_features, shrink
-from automl.data.quality.labels import MIN_CLASS, find_label_errors, suspects
 from automl.data.quality.quick import class_probabilities, fit_kernel_ridge, predicted_values
+from automl.data.quality.suspects import MIN_CLASS, find_label_errors, suspects
 
 
 def flipped(y: np.ndarray, share: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,8 @@
 """The best networks of a search on disk, so that a killed search can still make its ensemble.
 
-``FOLDER/NUMBER.safetensors`` holds a trial's weights, ``FOLDER/NUMBER.npy`` its validation predictions. They are
-written before the trial is committed to the store: what the store names exists.
+``FOLDER/NUMBER.safetensors`` holds a trial's weights, ``FOLDER/NUMBER.npy`` its predictions for the validation rows or
+``FOLDER/NUMBER.folds.npy`` those of its folds. They are written before the trial is committed to the store: what the
+store names exists.
 """
 
 from __future__ import annotations
@@ -17,46 +18,58 @@ from automl.files import write_atomically
 from automl.types import Trial
 from nas.evaluate import Outcome
 
+ENDINGS = {False: "npy", True: "folds.npy"}  # of predictions; True: of the folds
+
 
 class Artifacts:
-    """Keeps the ``keep`` best; weights of the others are deleted as better ones come."""
+    """Keeps the ``keep`` best; weights of the others are deleted as better ones come.
+
+    Cross-validated trials come before all others: those were judged on fewer rows, so the best of them were lucky.
+    """
 
     def __init__(self, folder: Path, keep: int = 20) -> None:
         self.folder, self.keep = folder, keep
         folder.mkdir(parents=True, exist_ok=True)
-        self._scores: dict[int, float] = {}
+        self._ranks: dict[int, tuple[bool, float]] = {}
 
     def remember(self, trials: Iterable[Trial]) -> None:
         """Scores of trials from before a crash whose files are there."""
         for trial in trials:
             if trial.score is not None and self._file(trial.number, "safetensors").exists():
-                self._scores[trial.number] = trial.score
+                self._ranks[trial.number] = self.folded(trial), trial.score
 
     def write(self, trial: Trial, outcome: Outcome) -> None:
         if trial.score is None or outcome.weights is None or outcome.predictions is None:
             return
-        if len(self._scores) >= self.keep:
-            worst = min(self._scores, key=lambda n: (self._scores[n], -n))
-            if self._scores[worst] >= trial.score:
+        rank = outcome.folded, trial.score
+        if len(self._ranks) >= self.keep:
+            worst = min(self._ranks, key=lambda n: (self._ranks[n], -n))
+            if self._ranks[worst] >= rank:
                 return
-            del self._scores[worst]
-            for ending in ("safetensors", "npy"):
+            del self._ranks[worst]
+            for ending in ("safetensors", *ENDINGS.values()):
                 self._file(worst, ending).unlink(missing_ok=True)
         write_atomically(self._file(trial.number, "safetensors"), outcome.weights)
         temporary = self._file(trial.number, "npy.part")
         with temporary.open("wb") as file:
             np.save(file, outcome.predictions, allow_pickle=False)
-        temporary.replace(self._file(trial.number, "npy"))
-        self._scores[trial.number] = trial.score
+        self._file(trial.number, ENDINGS[not outcome.folded]).unlink(missing_ok=True)  # left by a killed run
+        temporary.replace(self._file(trial.number, ENDINGS[outcome.folded]))
+        self._ranks[trial.number] = rank
 
     def best(self, trials: Iterable[Trial]) -> list[Trial]:
-        """Those whose files are there, best first; ties go to the smaller network."""
-        there = [t for t in trials if t.status == "ok" and self._file(t.number, "npy").exists()]
+        """Those whose files are there, best first; ties go to the smaller network. All of one kind: see ``folded``."""
+        ok = [t for t in trials if t.status == "ok"]
+        there = [t for t in ok if self.folded(t)] or [t for t in ok if self._file(t.number, ENDINGS[False]).exists()]
         return sorted(there, key=lambda t: (-(t.score or 0.0), t.parameters or 0, t.number))
 
+    def folded(self, trial: Trial) -> bool:
+        """Whether the predictions are those of the folds, and the weights of all rows."""
+        return self._file(trial.number, ENDINGS[True]).exists()
+
     def predictions(self, trial: Trial) -> np.ndarray:
-        """Validation probabilities (rows, classes) or values (rows,)."""
-        return np.load(self._file(trial.number, "npy"), allow_pickle=False)
+        """Probabilities (rows, classes) or values (rows,), for the validation rows or for those of the folds."""
+        return np.load(self._file(trial.number, ENDINGS[self.folded(trial)]), allow_pickle=False)
 
     def weights(self, trial: Trial) -> dict[str, torch.Tensor]:
         return load_file(self._file(trial.number, "safetensors"))

@@ -32,7 +32,7 @@ class Finished:
     """``members``: of the ensemble, as result.json lists them; ``chosen`` is the heaviest.
 
     ``val``, ``test``: metric -> value. ``test_predictions``: what the exported model answered for the test rows,
-    probabilities (rows, classes) or values (rows,).
+    probabilities (rows, classes) or values (rows,). ``judged_by``: the rows behind ``val``, for people.
     """
 
     chosen: Trial
@@ -41,6 +41,7 @@ class Finished:
     test: dict[str, float]
     test_predictions: np.ndarray
     bundle: Path
+    judged_by: str
     goal_met: bool | None
 
 
@@ -59,25 +60,29 @@ def finish(
     """Choose, export, and judge once on the test split, with the exported model itself.
 
     ``refit_members``: train the chosen networks once more, on training and validation rows together; ``val`` stays
-    that of the networks before, as those rows can judge no longer.
+    that of the networks before, as those rows can judge no longer. With folds ``val`` is that of cross-validation.
     ``clock`` receives the seconds of ``refit`` and ``export``. Raises UserError when no training succeeded.
     """
     task, parts = prepared.task, prepared.parts
     best = artifacts.best(trials)
     if not best:
         raise UserError(nothing_worked(trials))
+    # The best were all judged by the folds, or none was: a search too short for a single training of full length.
+    folds = prepared.folds if artifacts.folded(best[0]) else None
+    learned, judged = (parts.train, parts.valid) if folds is None else (folds.rows, folds.valid)
     with timed(clock, "refit"):
         predictions = [artifacts.predictions(t) for t in best]
         allowed = within_limits(task, best)
-        weights = select(predictions, parts.valid.y, task, size=ensemble, allowed=allowed)
+        weights = select(predictions, judged.y, task, size=ensemble, allowed=allowed)
         members = [(t, w) for t, w in zip(best, weights, strict=True) if w > 0]
         members.sort(key=lambda pair: -pair[1])
-        mean, std = target_scale(task, parts.train)
+        mean, std = target_scale(task, learned)
         predictors = []
         for trial, _ in members:
             candidate = trial.candidate
             network = build(families[candidate.family], task, candidate, axes[candidate.family], seed=trial.seed)
-            again = refitted(network, task, parts, trial) if refit_members else None
+            # With folds the networks have learned from all rows already.
+            again = refitted(network, task, parts, trial) if refit_members and folds is None else None
             if again is not None:
                 predictors.append(Predictor(network, task, again.mean, again.std).eval())
                 continue
@@ -85,7 +90,7 @@ def finish(
             predictors.append(Predictor(network, task, mean, std).eval())
         shares = [float(w) for _, w in members]
         predictor = EnsemblePredictor(predictors, shares).eval() if len(members) > 1 else predictors[0]
-        val = scores(task.kind, parts.valid.y, blend(predictions, weights))
+        val = scores(task.kind, judged.y, blend(predictions, weights))
     with timed(clock, "export"):
         bundle = export(folder / "bundle", predictor, task, prepared.encoding, parts.valid.inputs)
         deployed = Bundle.load(bundle)
@@ -109,6 +114,7 @@ def finish(
         test=test,
         test_predictions=answers,
         bundle=bundle,
+        judged_by=f"{len(judged):,} rows" if folds is None else str(folds),
         goal_met=None if goal is None else goal.met(test),
     )
 

@@ -25,7 +25,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from automl.data.dataset import Part
 from automl.data.prepare import Prepared, prepare
 from automl.data.profile import profile as measure
 from automl.deploy.bundle import Bundle
@@ -183,8 +182,8 @@ class Hunt:
         self.store, self.engine, self.tracker = store, engine, tracker
         task, parts = prepared.task, prepared.parts
         self.axes = axes
-        self.job = Job(task, parts.train, parts.valid, families, axes, latency=wanted.latency)
-        key = search_key(cfg, parts.train)
+        self.job = Job(task, parts.train, parts.valid, families, axes, latency=wanted.latency, folds=prepared.folds)
+        key = search_key(cfg, prepared)
         earlier = store.searches(key=key) if wanted.resume else []
         self.learner = None
         if wanted.level >= 4:
@@ -235,8 +234,8 @@ class Hunt:
         return self.learner.predict(self.profile, self.axes)
 
 
-def search_key(cfg: DictConfig, train: Part) -> str:
-    """What names a search for resume: the options that shape it and the training rows themselves.
+def search_key(cfg: DictConfig, prepared: Prepared) -> str:
+    """What names a search for resume: the options that shape it, the rows to learn from, and how they judge.
 
     Where it runs, how long, and where it writes are left out, so that a resumed search may get more time.
     """
@@ -245,7 +244,8 @@ def search_key(cfg: DictConfig, train: Part) -> str:
         shaping.pop(name, None)
     shaping["budget"] = {"epochs": shaping["budget"]["epochs"]}
     digest = hashlib.blake2b(dumps(shaping).encode(), digest_size=16)
-    for array in (*train.inputs, train.y):
+    digest.update(prepared.judging.encode())
+    for array in (*prepared.learned.inputs, prepared.learned.y):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
@@ -280,6 +280,7 @@ def compose_result(
         "seed": wanted.seed,
         "trials": {status: sum(t.status == status for t in trials) for status in statuses},
         "seconds": {k: round(clock.get(k, 0.0), 3) for k in ("total", "prepare", "search", "refit", "export")},
+        "judged_by": finished.judged_by,
         "val": finished.val,
         "test": finished.test,
         "chosen": {"family": finished.chosen.candidate.family, "choices": dict(finished.chosen.candidate.choices)},
@@ -335,8 +336,8 @@ def facts(prepared: Prepared) -> dict[str, Any]:
     return {
         "origin": dataset.origin,
         "rows": len(dataset),
-        "train": len(parts.train),
-        "valid": len(parts.valid),
+        "train": len(prepared.learned),
+        "valid": prepared.judging,
         "test": len(parts.test),
         "inputs": {i.name: f"{i.modality} {' x '.join(map(str, i.shape))}" for i in prepared.task.inputs},
         "notes": list(dataset.notes),
@@ -355,7 +356,8 @@ def summary(solution: Solution) -> str:
         f"chosen    {result['chosen']['family']}, an ensemble of {len(result['ensemble'])}"
         if len(result["ensemble"]) > 1
         else f"chosen    {result['chosen']['family']}",
-        f"{metric:<9} {result['val'][metric]:.4f} validation, {result['test'][metric]:.4f} test",
+        f"{metric:<9} {result['val'][metric]:.4f} validation ({result['judged_by']}),"
+        f" {result['test'][metric]:.4f} test",
     ]
     if result["task"]["goal"]:
         lines.append(f"goal      {result['task']['goal']}: {'met' if result['task']['goal_met'] else 'not met'}")

@@ -12,8 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from safetensors.torch import save
+from torch import nn
 
 from automl.data.dataset import Part
+from automl.data.folds import Folds
+from automl.training.folds import CrossFit, cross_validate
 from automl.training.state import TrainingState
 from automl.training.train import train
 from automl.types import Axes, Candidate, Family, Status, Task
@@ -26,6 +29,7 @@ class Job:
     """What every training of a search shares; sent to each worker once.
 
     ``latency``: measure every candidate's latency before it is trained; a limit on it does so too.
+    ``folds``: trainings of full length are judged by these instead of by ``valid``, and learn from all their rows.
     """
 
     task: Task
@@ -35,6 +39,7 @@ class Job:
     axes: Axes
     device: str = "auto"
     latency: bool = False
+    folds: Folds | None = None
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,11 @@ class Order:
 class Outcome:
     """What came of an order.
 
-    ``predictions``: validation probabilities (rows, classes) or values (rows,). ``weights``: the trained network's
-    state as safetensors bytes. Both None unless ok. ``epochs``: really trained; ``cut``: they are fewer than asked
-    because time was up, not because the curve was flat. ``latency_ms``: of one row, when it was asked for.
-    ``resume``: what a longer training goes on from, when the order asked to keep it.
+    ``predictions``: probabilities (rows, classes) or values (rows,) for the rows of ``Job.valid``, or of
+    ``Job.folds.valid`` when ``folded``. ``weights``: the trained network's state as safetensors bytes. Both None unless
+    ok. ``epochs``: really trained; ``cut``: they are fewer than asked because time was up, not because the curve was
+    flat. ``latency_ms``: of one row, when it was asked for. ``resume``: what a longer training goes on from, when the
+    order asked to keep it.
     """
 
     status: Status
@@ -75,6 +81,7 @@ class Outcome:
     latency_ms: float | None = None
     resume: bytes | None = None
     cut: bool = False
+    folded: bool = False
 
 
 def evaluate(job: Job, order: Order) -> Outcome:
@@ -82,9 +89,7 @@ def evaluate(job: Job, order: Order) -> Outcome:
     parameters = latency = None
     try:
         candidate = order.candidate
-        network = build(
-            job.families[candidate.family], job.task, candidate, job.axes[candidate.family], seed=order.seed
-        )
+        network = built(job, order)
         parameters = sum(p.numel() for p in network.parameters())
         too_big = over_limit(job.task, parameters)
         if not too_big and (job.latency or job.task.limits.latency_ms is not None):
@@ -96,18 +101,26 @@ def evaluate(job: Job, order: Order) -> Outcome:
         if needed > SHARE * free:
             error = f"training needs about {needed:.1f} GB, {free:.1f} GB are free"
             return Outcome("oom", parameters=parameters, latency_ms=latency, error=error)
-        fit = train(
-            network,
-            job.task,
-            job.train,
-            job.valid,
-            candidate.choices,
-            epochs=order.epochs,
-            seed=order.seed,
-            seconds=order.seconds,
-            device=job.device,
-            start=None if order.start is None else TrainingState.from_bytes(order.start),
-        )
+        # What may go on later is compared with its like only: one validation split tells enough, and no training per
+        # fold is spent on what will be given up.
+        folds = None if order.keep else job.folds
+        if folds is not None:
+            crossed = fold_fit(job, order, folds)
+            fit, cut = crossed.fit, crossed.cut
+        else:
+            fit = train(
+                network,
+                job.task,
+                job.train,
+                job.valid,
+                candidate.choices,
+                epochs=order.epochs,
+                seed=order.seed,
+                seconds=order.seconds,
+                device=job.device,
+                start=None if order.start is None else TrainingState.from_bytes(order.start),
+            )
+            cut = fit.resume is None  # a training that was cut in mid-epoch leaves no place to go on from
         outcome = Outcome(
             fit.status,
             curve=fit.curve,
@@ -122,7 +135,8 @@ def evaluate(job: Job, order: Order) -> Outcome:
         return replace(
             outcome,
             score=fit.score,
-            cut=fit.resume is None,  # a training that was cut in mid-epoch leaves no place to go on from
+            cut=cut,
+            folded=folds is not None,
             predictions=fit.predictions,
             weights=save({name: tensor.contiguous().cpu() for name, tensor in fit.state.items()}),
             resume=fit.resume.to_bytes() if order.keep and fit.resume is not None else None,
@@ -131,6 +145,25 @@ def evaluate(job: Job, order: Order) -> Outcome:
         return Outcome("oom", parameters=parameters, latency_ms=latency, error=one_line(error))
     except Exception as error:  # the promise of this function: a bad candidate never ends a search
         return Outcome("failed", parameters=parameters, latency_ms=latency, error=one_line(error))
+
+
+def built(job: Job, order: Order) -> nn.Module:
+    candidate = order.candidate
+    return build(job.families[candidate.family], job.task, candidate, job.axes[candidate.family], seed=order.seed)
+
+
+def fold_fit(job: Job, order: Order, folds: Folds) -> CrossFit:
+    """Cross-validate. Always afresh: the training on all rows can only repeat what the folds did in one go."""
+    return cross_validate(
+        lambda: built(job, order),
+        job.task,
+        folds,
+        order.candidate.choices,
+        epochs=order.epochs,
+        seed=order.seed,
+        seconds=order.seconds,
+        device=job.device,
+    )
 
 
 def one_line(error: BaseException) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from automl.data.dataset import Dataset, Part, Parts
 from automl.data.encode import Encoding
+from automl.data.folds import Folds
 from automl.data.quality import Quality
 from automl.data.quality import check as check_quality
 from automl.data.split import split
@@ -21,7 +22,8 @@ from automl.types import Kind, Limits, Task
 class Prepared:
     """``dataset``: the raw rows after repairs; ``Part.rows`` are positions in it. ``quality``: the findings, or None.
 
-    ``folds``: number of folds advised for choosing between candidates, 0 when one validation split is enough.
+    ``folds``: of the training and validation rows, by which trainings of full length are judged; None: by
+    ``parts.valid`` alone.
     """
 
     task: Task
@@ -29,7 +31,17 @@ class Prepared:
     encoding: Encoding
     dataset: Dataset
     quality: Quality | None = None
-    folds: int = 0
+    folds: Folds | None = None
+
+    @property
+    def learned(self) -> Part:
+        """All rows that a candidate may learn from: of training, and of validation too where there are folds."""
+        return self.parts.train if self.folds is None else self.folds.rows
+
+    @property
+    def judging(self) -> str:
+        """How candidates are judged, for people."""
+        return f"{len(self.parts.valid):,} rows" if self.folds is None else str(self.folds)
 
 
 def prepare(
@@ -44,11 +56,13 @@ def prepare(
     seed: int = 0,
     test_share: float = 0.25,
     valid_share: float | None = None,
+    folds: int | None = 0,
     check: bool = True,
     repairs: Mapping[str, bool] | None = None,
 ) -> Prepared:
     """Stages 1 and 2 of the pipeline. Raises UserError for data that cannot be learned from.
 
+    ``folds``: number of folds, 0 for one validation split, None for what fits the data.
     ``check`` False skips the quality report and its repairs; ``repairs`` switches single ones.
     """
     why = list(dataset.notes)
@@ -63,9 +77,11 @@ def prepare(
         dataset, quality = check_quality(dataset, repairs=repairs, kind=kind, seed=seed)
         dropped, steps = np.asarray(quality.drop_if_train, dtype=np.int64), quality.steps
     dataset, dropped = drop_unlabelled(dataset, dropped, why)
-    rows = split(dataset, kind, seed=seed, test_share=test_share, valid_share=valid_share)
-    train = np.setdiff1d(rows.train, dropped)
-    encoding = Encoding.fit(dataset, train, kind=kind, steps=steps)
+    rows = split(
+        dataset, kind, seed=seed, test_share=test_share, valid_share=valid_share, fold_count=folds, drop=dropped
+    )
+    learn = np.union1d(rows.train, np.setdiff1d(rows.valid, dropped)) if rows.folds else rows.train
+    encoding = Encoding.fit(dataset, learn, kind=kind, steps=steps)
     task = formulate(
         dataset,
         encoding.inputs,
@@ -84,8 +100,9 @@ def prepare(
     def part(positions: np.ndarray) -> Part:
         return Part(encoding.transform(dataset, positions), y[positions], positions)
 
-    parts = Parts(part(train), part(rows.valid), part(rows.test))
-    return Prepared(task, parts, encoding, dataset, quality, rows.folds)
+    parts = Parts(part(rows.train), part(rows.valid), part(rows.test))
+    pairs = tuple((np.searchsorted(learn, train), np.searchsorted(learn, valid)) for train, valid in rows.folds)
+    return Prepared(task, parts, encoding, dataset, quality, Folds(part(learn), pairs) if pairs else None)
 
 
 def drop_unlabelled(dataset: Dataset, marked: np.ndarray, why: list[str]) -> tuple[Dataset, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,29 +15,50 @@ from automl.types import Kind
 
 # Validation rows beyond this choose no better and are missed in training.
 MAX_VALID_ROWS = 10_000
-# A class with fewer training rows than this makes one validation split a lottery: folds are advised.
-FEW_ROWS = 8
+# With fewer rows to learn from than this, or a class of fewer than that, one validation split is a lottery: folds are
+# advised. Beyond MAX_FOLD_ROWS a training per fold costs more candidates than better judgement is worth.
+FEW_ROWS = 200
+FEW_OF_CLASS = 8
+MAX_FOLD_ROWS = 500
+FOLDS, TIME_FOLDS = 5, 3  # along time the first of many folds would have next to nothing to learn from
+
+Pairs = tuple[tuple[np.ndarray, np.ndarray], ...]
 
 
 @dataclass(frozen=True)
 class Split:
-    """Positions of the rows, each ascending. ``why``: a line per decision. ``folds``: advised number, 0 for none."""
+    """Positions of the rows, each ascending. ``why``: a line per decision.
+
+    ``folds``: pairs (train, valid) out of the rows of ``train`` and ``valid`` together, to judge candidates by instead
+    of by ``valid``; empty for none.
+    """
 
     train: np.ndarray
     valid: np.ndarray
     test: np.ndarray
     why: tuple[str, ...] = ()
-    folds: int = 0
+    folds: Pairs = ()
 
 
 def split(
-    dataset: Dataset, kind: Kind, *, seed: int = 0, test_share: float = 0.25, valid_share: float | None = None
+    dataset: Dataset,
+    kind: Kind,
+    *,
+    seed: int = 0,
+    test_share: float = 0.25,
+    valid_share: float | None = None,
+    fold_count: int | None = 0,
+    drop: np.ndarray | Sequence[int] = (),
 ) -> Split:
     """Official splits where given, else drawn: along time, by whole groups, or stratified by class or quantile.
 
-    ``valid_share``: share of the training rows; None fits it to their number. Same data and seed, same split.
-    Raises UserError for shares out of range and for groups or rows too few to split.
+    ``valid_share``: share of the training rows; None fits it to their number. ``fold_count``: 0 for no folds, None for
+    as many as ``advised_folds`` says. ``drop``: rows that are kept out of ``train`` and of the folds.
+    Same data and seed, same split. Raises UserError for shares and folds out of range and for groups or rows too few
+    to split.
     """
+    if isinstance(fold_count, bool) or not (fold_count is None or (isinstance(fold_count, int) and fold_count >= 0)):
+        raise UserError(f"folds={fold_count} must be null (as advised), 0 (one validation split) or from 2 on")
     for name, share in (("test_share", test_share), ("valid_share", valid_share)):
         if share is not None and not 0 < share < 1:
             raise UserError(f"{name}={share} must lie between 0 and 1, such as 0.25")
@@ -61,10 +82,14 @@ def split(
     for part, found in ((TRAIN, train), (VALID, valid), (TEST, test)):
         if len(found) == 0:
             raise UserError(f"{dataset.origin or dataset.name} leaves no {part} rows of {len(dataset)}; give more rows")
-    advised = _advised_folds(dataset, rest, kind)
-    if advised:
-        why.append(f"few rows per class: {advised} folds judge candidates better than one validation split")
-    return Split(np.sort(train), np.sort(valid), np.sort(test), tuple(why), advised)
+    learn = np.setdiff1d(rest, drop)
+    if fold_count is None:
+        fold_count = advised_folds(dataset, learn, kind)
+    pairs = tuple(folds(dataset, learn, kind, fold_count, seed=seed)) if fold_count else ()
+    if pairs:
+        how = _how(dataset, kind) if dataset.time is None else "each fold later than what it learns from"
+        why[-1] = f"validation: {fold_count}-fold cross-validation of the {len(learn):,} training rows, {how}"
+    return Split(np.setdiff1d(train, drop), np.sort(valid), np.sort(test), tuple(why), pairs)
 
 
 def folds(
@@ -76,8 +101,9 @@ def folds(
     Raises UserError when there are fewer rows or groups than folds.
     """
     rows = np.asarray(rows)
-    if k < 2 or k > len(rows):
-        raise UserError(f"{k} folds of {len(rows)} rows are not possible; use 2 to {len(rows)}")
+    most = len(rows) - (dataset.time is not None)
+    if k < 2 or k > most:
+        raise UserError(f"folds={k} of {len(rows)} rows are not possible; use 2 to {most}, or 0 for none")
     if dataset.time is not None:
         blocks = np.array_split(rows[np.argsort(dataset.time[rows], kind="stable")], k + 1)
         for i in range(1, k + 1):
@@ -85,10 +111,10 @@ def folds(
         return
     rng = np.random.default_rng(seed)
     if dataset.group is not None:
-        names = pd.factorize(dataset.group[rows])[0]
-        if names.max() + 1 < k:
-            raise UserError(f"{k} folds need {k} groups, there are {names.max() + 1}; use fewer folds")
-        fold = _balanced_groups(names, k, rng)[names]
+        codes = _group_codes(dataset.group[rows])
+        if codes.max() + 1 < k:
+            raise UserError(f"folds={k} need {k} groups, there are {codes.max() + 1}; use fewer folds, or 0 for none")
+        fold = _balanced_groups(codes, k, rng)[codes]
     else:
         strata = _strata(dataset, rows, kind)
         order = rng.permutation(len(rows))
@@ -115,14 +141,22 @@ def default_valid_share(dataset: Dataset, rows: np.ndarray, kind: Kind) -> float
     return float(share)
 
 
-def _advised_folds(dataset: Dataset, rows: np.ndarray, kind: Kind) -> int:
-    if kind == "regression":
-        return 5 if len(rows) < 200 else 0
-    counts = dataset.target.iloc[rows].value_counts()
-    counts = counts[counts > 0]
-    if int(counts.min()) >= FEW_ROWS and len(rows) >= 200:
-        return 0
-    return int(np.clip(counts.median(), 2, 5)) if len(rows) < 5_000 else 0
+def advised_folds(dataset: Dataset, rows: np.ndarray, kind: Kind) -> int:
+    """How many folds of these rows judge candidates better than one validation split would; 0: none."""
+    if len(rows) > MAX_FOLD_ROWS or (dataset.split is not None and (dataset.split[rows] == VALID).any()):
+        return 0  # where validation rows are given, they are meant
+    most = len(rows) - 1
+    few = len(rows) < FEW_ROWS
+    if kind != "regression":
+        counts = dataset.target.iloc[rows].value_counts()
+        counts = counts[counts > 0]
+        few = few or int(counts.min()) < FEW_OF_CLASS
+        most = min(most, max(2, int(counts.median())))
+    if dataset.time is not None:
+        most = min(most, TIME_FOLDS)
+    elif dataset.group is not None:
+        most = min(most, int(_group_codes(dataset.group[rows]).max()) + 1)
+    return min(FOLDS, most) if few and most >= 2 else 0
 
 
 def _draw(
@@ -132,13 +166,20 @@ def _draw(
     if dataset.time is not None:
         ordered = rows[np.argsort(dataset.time[rows], kind="stable")]
         cut = len(ordered) - max(1, round(share * len(ordered)))
-        return ordered[cut:], ordered[:cut], "the latest by the time column"
+        return ordered[cut:], ordered[:cut], _how(dataset, kind)
     if dataset.group is not None:
-        return (*_draw_groups(dataset, rows, share, rng, leave), "whole groups")
-    strata = _strata(dataset, rows, kind)
-    drawn = _draw_strata(strata, share, rng)
-    how = "stratified by target quantile" if kind == "regression" else "stratified by class"
-    return rows[drawn], rows[~drawn], how
+        return (*_draw_groups(dataset, rows, share, rng, leave), _how(dataset, kind))
+    drawn = _draw_strata(_strata(dataset, rows, kind), share, rng)
+    return rows[drawn], rows[~drawn], _how(dataset, kind)
+
+
+def _how(dataset: Dataset, kind: Kind) -> str:
+    """How rows are drawn, for people."""
+    if dataset.time is not None:
+        return "the latest by the time column"
+    if dataset.group is not None:
+        return "whole groups"
+    return "stratified by target quantile" if kind == "regression" else "stratified by class"
 
 
 def _strata(dataset: Dataset, rows: np.ndarray, kind: Kind) -> np.ndarray:
@@ -174,11 +215,10 @@ def _draw_groups(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Whole groups in random order, each when it brings the share nearer; at least ``leave`` groups are not drawn."""
     assert dataset.group is not None
-    codes, names = pd.factorize(dataset.group[rows])
-    codes = np.where(codes < 0, codes.max() + np.cumsum(codes < 0), codes)  # no group: a group of its own
+    codes = _group_codes(dataset.group[rows])
     count = int(codes.max()) + 1
     if count <= leave:
-        shown = ", ".join(repr(str(n)) for n in names[:3])
+        shown = ", ".join(repr(str(n)) for n in pd.unique(dataset.group[rows])[:3])
         raise UserError(f"the group column holds {count} groups only ({shown}); it needs at least 3 to split")
     sizes = np.bincount(codes, minlength=count)
     wanted, got = share * len(rows), 0
@@ -191,6 +231,12 @@ def _draw_groups(
         drawn[int(sizes.argmin())] = True
     mask = drawn[codes]
     return rows[mask], rows[~mask]
+
+
+def _group_codes(group: np.ndarray) -> np.ndarray:
+    """0, 1, ... per group; a row without a group is a group of its own."""
+    codes = pd.factorize(group)[0]
+    return np.where(codes < 0, codes.max() + np.cumsum(codes < 0), codes)
 
 
 def _balanced_groups(codes: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:

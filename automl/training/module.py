@@ -60,6 +60,7 @@ class Training(pl.LightningModule):
         deadline: float | None,
         device: torch.device,
         on_epoch: Callable[[int, float], bool] | None,
+        history: list[np.ndarray] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -90,6 +91,7 @@ class Training(pl.LightningModule):
         self.best_epoch, self.best_loss = 0, float("inf")
         self.cut = False  # stopped by the time limit in mid-epoch
         self.predictions: np.ndarray | None = None  # of the best epoch
+        self.history = history  # takes in those of every epoch
 
     def resume(self, state: TrainingState) -> None:
         """Go on from a state. Raises RuntimeError or ValueError when it belongs to another network or recipe."""
@@ -211,6 +213,8 @@ class Training(pl.LightningModule):
         best = max(self.curve, default=float("-inf"))
         self.curve.append(score)
         self.seen = self.step
+        if self.history is not None:
+            self.history.append(predictions)
         if (score, -loss) > (best, -self.best_loss):
             self.best_epoch, self.best_loss, self.predictions = epoch, loss, predictions
             self.best = copied(self.predictor.network.state_dict())

@@ -80,13 +80,15 @@ def train(
     horizon: int | None = None,
     start: TrainingState | None = None,
     on_epoch: Callable[[int, float], bool] | None = None,
+    history: list[np.ndarray] | None = None,
 ) -> Fit:
     """Train ``network`` in place up to ``epochs`` epochs and leave it with its best weights, on the CPU, in eval mode.
 
     ``choices``: see ``Options``; others are passed over. ``valid``: None trains without looking (refit): the last
     weights are the best. ``device``: auto | cpu | cuda | cuda:1. ``horizon``: epochs that the schedule spans, by
     default ``epochs``; with the same horizon, stopping and going on from ``start`` gives the same curve as not
-    stopping. ``on_epoch(epoch, score)`` returns whether to go on.
+    stopping. ``on_epoch(epoch, score)`` returns whether to go on. ``history``: a list that takes in the validation
+    predictions of each epoch of this call.
 
     ``seconds`` ends the training in mid-epoch; what it learned till then is validated, so that it is ok with the best
     so far, and a timeout only where there was no time for a step and a validation. A training that will not keep its
@@ -114,6 +116,7 @@ def train(
                 deadline=None if seconds is None else began + seconds,
                 device=where,
                 on_epoch=on_epoch,
+                history=history,
             )
             if start is not None:
                 run.resume(start)

@@ -13,21 +13,28 @@ from typing import Any
 import numpy as np
 
 from automl.data.dataset import Part
+from automl.data.folds import Folds
 from automl.errors import UserError
 from automl.serial import from_plain, to_plain
 from automl.types import Axis, Candidate, Family, Task
 from nas.evaluate import Job, Order, Outcome
 
+SIDES = ("train", "valid")  # of a fold
+
 
 def save_job(job: Job, folder: Path) -> None:
-    """Write ``job.json``, ``train.npz`` and ``valid.npz``.
+    """Write ``job.json``, ``train.npz`` and ``valid.npz``, with folds ``folds.npz`` too.
 
     Raises UserError when a family is no dataclass of an importable module, since it travels by name and fields.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in (("train", job.train), ("valid", job.valid)):
-        arrays = {f"input{i}": x for i, x in enumerate(part.inputs)}
-        np.savez(folder / f"{name}.npz", y=part.y, rows=part.rows, **arrays)  # pyright: ignore[reportArgumentType]
+        np.savez(folder / f"{name}.npz", **_arrays(part))  # pyright: ignore[reportArgumentType]
+    if job.folds is not None:
+        pairs = {
+            f"{side}{i}": at for i, pair in enumerate(job.folds.pairs) for side, at in zip(SIDES, pair, strict=True)
+        }
+        np.savez(folder / "folds.npz", **_arrays(job.folds.rows), **pairs)  # pyright: ignore[reportArgumentType]
     plain = {
         "task": to_plain(job.task),
         "families": {name: _describe(name, family) for name, family in job.families.items()},
@@ -41,19 +48,15 @@ def save_job(job: Job, folder: Path) -> None:
 def load_job(folder: Path) -> Job:
     """What ``save_job`` wrote."""
     plain = json.loads((folder / "job.json").read_text())
-    parts = []
-    for name in ("train", "valid"):
-        with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
-            inputs = tuple(arrays[f"input{i}"] for i in range(len(arrays.files) - 2))
-            parts.append(Part(inputs, arrays["y"], arrays["rows"]))
     return Job(
         task=from_plain(Task, plain["task"]),
-        train=parts[0],
-        valid=parts[1],
+        train=_part(_read(folder / "train.npz")),
+        valid=_part(_read(folder / "valid.npz")),
         families={name: _make(of) for name, of in plain["families"].items()},
         axes={name: tuple(from_plain(Axis, axis) for axis in axes) for name, axes in plain["axes"].items()},
         device=plain["device"],
         latency=plain["latency"],
+        folds=_folds(_read(folder / "folds.npz")) if (folder / "folds.npz").exists() else None,
     )
 
 
@@ -91,6 +94,26 @@ def outcome_from_json(text: str) -> Outcome:
     if plain["weights"] is not None:
         plain["weights"] = base64.b64decode(plain["weights"])
     return Outcome(**plain)
+
+
+def _arrays(part: Part) -> dict[str, np.ndarray]:
+    return {"y": part.y, "rows": part.rows, **{f"input{i}": x for i, x in enumerate(part.inputs)}}
+
+
+def _read(file: Path) -> dict[str, np.ndarray]:
+    with np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _part(arrays: Mapping[str, np.ndarray]) -> Part:
+    count = sum(name.startswith("input") for name in arrays)
+    return Part(tuple(arrays[f"input{i}"] for i in range(count)), arrays["y"], arrays["rows"])
+
+
+def _folds(arrays: Mapping[str, np.ndarray]) -> Folds:
+    count = sum(name.startswith(SIDES[0]) for name in arrays)
+    pairs = tuple((arrays[f"{SIDES[0]}{i}"], arrays[f"{SIDES[1]}{i}"]) for i in range(count))
+    return Folds(_part(arrays), pairs)
 
 
 def _describe(name: str, family: Family) -> dict[str, Any]:

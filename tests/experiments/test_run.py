@@ -141,3 +141,47 @@ def test_from_python(tmp_path, monkeypatch):
     assert answers.shape == (150,) and set(answers) <= {"0", "1", "2"}
     assert np.allclose(solution.predict_proba(table.iloc[:5]).sum(axis=1), 1, atol=1e-5)
     assert (solution.bundle / "model.onnx").exists()
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    """A table of 72 rows in which one column decides."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"size": rng.normal(size=72), "colour": rng.choice(["red", "blue"], 72)})
+    table["kind"] = np.where(table["size"] > 0, "large", "small")
+    path = tmp_path_factory.mktemp("tiny") / "tiny.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+SHORT = ["engine=sequential", "progress=false", "level=3", "metalearner=uniform", "strategy=prior_band", "family=[mlp]",
+         "budget.epochs=4", "task.check=false"]  # fmt: skip
+
+
+def test_small_data_is_cross_validated_from_end_to_end(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    solution = solve(tiny, "kind", seconds=None, trials=7, overrides=SHORT)
+    result = solution.result
+    assert result["judged_by"] == "5-fold cross-validation, 54 rows"
+    assert "5-fold cross-validation, 54 rows" in (solution.folder / "report.html").read_text()
+    # The score of validation is that of the stored predictions of the folds, and only full trainings are deployed.
+    with sqlite3.connect(tmp_path / "outputs" / "store.db") as db:
+        lengths = dict(db.execute("select number, fidelity from trials"))
+    assert {lengths[m["number"]] for m in result["ensemble"]} == {4} and min(lengths.values()) < 4
+    files = [*(tmp_path / "outputs" / "searches").rglob("*.folds.npy")]
+    assert files and all(np.load(f).shape == (54, 2) for f in files)
+    frame = pd.read_csv(tiny)
+    tested = pd.read_parquet(solution.folder / "predictions.parquet").row
+    assert len(tested) == 18
+    answers = solution.predict(frame.drop(columns="kind"))
+    assert answers.shape == (72,) and set(answers) <= {"large", "small"}
+    assert (answers[tested] == frame.kind[tested]).mean() == pytest.approx(result["test"]["accuracy"])
+
+
+def test_folds_are_switched_by_the_task(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plain = solve(tiny, "kind", seconds=None, trials=1, overrides=[*SHORT, "task.folds=0", "strategy=random"])
+    assert plain.result["judged_by"] == "14 rows"
+    with pytest.raises(UserError, match="folds=1 must be null") as caught:
+        solve(tiny, "kind", seconds=None, trials=1, overrides=[*SHORT, "task.folds=1"])
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,64 @@
+"""The best networks on disk: which are kept, and which of them count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+
+from automl.types import Candidate, Trial
+from experiments.artifacts import Artifacts
+from nas.evaluate import Outcome
+
+
+def trial(number: int, score: float) -> Trial:
+    return Trial("t", Candidate("f", {"n": number}), 4, 0, "ok", score, number=number)
+
+
+def write(to: Artifacts, number: int, score: float, folded: bool = False) -> Trial:
+    weights = save({"w": torch.full((1,), float(number))})
+    rows = 6 if folded else 2
+    outcome = Outcome("ok", score, predictions=np.full((rows, 2), score), weights=weights, folded=folded)
+    to.write(trial(number, score), outcome)
+    return trial(number, score)
+
+
+def test_the_best_are_kept(tmp_path: Path) -> None:
+    kept = Artifacts(tmp_path, keep=2)
+    trials = [write(kept, n, s) for n, s in enumerate((0.5, 0.9, 0.4, 0.7))]
+    assert [t.number for t in kept.best(trials)] == [1, 3]
+    assert float(kept.weights(trials[3])["w"]) == 3 and (kept.predictions(trials[1]) == 0.9).all()
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["1.npy", "1.safetensors", "3.npy", "3.safetensors"]
+
+
+@pytest.mark.parametrize("keep", [2, 9])
+def test_what_the_folds_judged_comes_before_what_a_few_rows_praised(tmp_path: Path, keep: int) -> None:
+    kept = Artifacts(tmp_path, keep)
+    trials = [
+        write(kept, 0, 1.0),
+        write(kept, 1, 0.7, folded=True),
+        write(kept, 2, 0.99),
+        write(kept, 3, 0.8, folded=True),
+    ]
+    assert [t.number for t in kept.best(trials)] == [3, 1]
+    assert all(kept.folded(t) and len(kept.predictions(t)) == 6 for t in kept.best(trials))
+    again = Artifacts(tmp_path, keep)  # after a crash
+    again.remember(trials)
+    trials.append(write(again, 4, 1.0))
+    assert [t.number for t in again.best(trials)] == [3, 1]
+
+
+def test_without_a_cross_validated_one_the_others_count(tmp_path: Path) -> None:
+    kept = Artifacts(tmp_path)
+    trials = [write(kept, 0, 0.6), write(kept, 1, 0.8)]
+    assert [t.number for t in kept.best(trials)] == [1, 0] and not kept.folded(trials[0])
+
+
+def test_what_a_killed_run_left_under_a_number_is_replaced(tmp_path: Path) -> None:
+    write(Artifacts(tmp_path), 0, 0.9, folded=True)  # killed before the trial was in the store
+    kept = Artifacts(tmp_path)
+    written = write(kept, 0, 0.5)
+    assert not kept.folded(written) and len(kept.predictions(written)) == 2

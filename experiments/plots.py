@@ -105,6 +105,29 @@ def search_curve(trials: Sequence[Trial], metric: str, over: str = "trials") -> 
     return _figure(data, x, metric_name(metric), showlegend=True, xaxis=ticks)
 
 
+def front(trials: Sequence[Trial], best: Sequence[Trial], metric: str) -> Figure:
+    """Score against latency of every measured trial; ``best``, from the fastest on, are joined by a line."""
+    on = {t.number for t in best}
+    rest = [t for t in trials if t.score is not None and t.latency_ms is not None and t.number not in on]
+    scores = np.array([t.score for t in (*rest, *best)], dtype=float)
+    low, _ = _range(scores)
+
+    def points(of: Sequence[Trial], mode: str, colour: str, size: int) -> dict[str, Any]:
+        return {
+            "type": "scatter",
+            "mode": mode,
+            "x": [t.latency_ms for t in of],
+            "y": [as_metric(metric, max(float(t.score or 0.0), low)) or 0.0 for t in of],
+            "text": [_hover(t, metric) for t in of],
+            "hoverinfo": "text",
+            "line": {"color": colour, "shape": "hv"},
+            "marker": {"color": colour, "size": size},
+        }
+
+    data = [points(rest, "markers", "var:muted", 6), points(best, "lines+markers", COLOURS[0], 9)]
+    return _figure(data, "latency of one row, ms", metric_name(metric), xaxis={"type": "log"})
+
+
 def _range(scores: np.ndarray) -> tuple[float, float]:
     """Lowest and highest score to draw: one hopeless network must not flatten all others."""
     if not len(scores):

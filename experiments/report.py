@@ -29,6 +29,7 @@ from experiments.page import (
     tile,
 )
 from experiments.progress import clock_text, one_line
+from experiments.report_front import front_part
 from experiments.report_search import choices_text, leaderboard_part, prior_part, search_part
 from experiments.report_test_rows import Tested, test_rows_part
 from experiments.words import KINDS, explain, interval, metric_name, number
@@ -62,6 +63,7 @@ def write_report(
         ("The data", lambda: _data(dataset_facts, quality, profile)),
         ("The search", lambda: search_part(trials, task)),
         ("Best trials", lambda: leaderboard_part(trials, task)),
+        ("Speed against score", lambda: front_part(trials, task)),
         ("The model", lambda: _model(result, trials)),
         ("On the test rows", lambda: test_rows_part(result, task, tested)),
         ("Where the search started, and what it found", lambda: prior_part(prior, trials, task)),

@@ -23,7 +23,6 @@ from nas.engines.states import States
 from nas.evaluate import Job, Order, Outcome
 from nas.space import Proposal
 
-
 FULL = 0.5  # of the budget's seconds: what one training of full length may take
 LEAST = 0.05  # what the shortest may take, and
 LEAST_SECONDS = 2.0  # how little that may be

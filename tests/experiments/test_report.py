@@ -269,6 +269,18 @@ def test_limits_are_told(tmp_path):
     assert "100,000" in read.words
 
 
+def test_measured_latencies_make_a_front(tmp_path):
+    unmeasured = [replace(t, latency_ms=None) for t in TRIALS]
+    assert "Speed against score" not in report(tmp_path, trials=unmeasured)[0]
+    times = [(0.5, 0.80), (2.0, 0.90), (3.0, 0.85), (4.0, 0.95)]  # the third is beaten by the second
+    trials = [trial(i, latency_ms=ms, score=score) for i, (ms, score) in enumerate(times)]
+    _, reader = report(tmp_path, trials=trials)
+    assert "Speed against score" in reader.words
+    [front] = [f for f in reader.figures if f["layout"]["xaxis"].get("type") == "log"]
+    rest, line = front["data"]
+    assert (rest["x"], line["x"], line["y"]) == ([3.0], [0.5, 2.0, 4.0], [0.80, 0.90, 0.95])
+
+
 def test_a_failed_write_leaves_the_old_report(tmp_path, monkeypatch):
     report(tmp_path)
     before = (tmp_path / "report.html").read_bytes()

@@ -1,0 +1,161 @@
+"""The cold search on real data sets, beside the best simple baseline of each.
+
+    python -m experiments.bench level3 --root FOLDER
+
+FOLDER holds NAME.json beside NAME.csv.gz or NAME.npz. The json's ``baseline_best`` (metric ``accuracy`` or ``r2``) is
+the opponent, on the same test split. Each set is one ``run.py +experiment=level3`` of its own, as a user starts it, for
+``--seconds`` of search; for classes it is told to aim at the baseline's metric. A finished set is kept in ``--out`` and
+not run again.
+
+``overhead``: share of the search's wall time in which its workers trained nothing. Exit status 1 when a run crashes,
+or when fewer sets than the targets reach their baseline: 80 % of images, series, texts and sounds, 60 % of tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from automl.errors import UserError
+from automl.store import Store
+
+TARGETS = {"tabular": 0.6}
+TARGET = 0.8
+RUN = Path(__file__).resolve().parents[2] / "run.py"
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m experiments.bench level3", description=__doc__)
+    parser.add_argument("--root", type=Path, required=True, help="folder of the sets")
+    parser.add_argument("--seconds", type=float, default=120, help="of search, per set")
+    parser.add_argument("--experiment", default="level3", help="level3 or level4")
+    parser.add_argument("--each", type=int, default=None, help="so many sets of each modality, evenly spread; all")
+    parser.add_argument("--sets", nargs="*", default=[], help="these only")
+    parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "level4-level3.jsonl")
+    parser.add_argument("--override", nargs="*", default=[], help="more options of run.py, such as engine=sequential")
+    options = parser.parse_args(argv)
+    wanted = chosen(options.root, options.sets, options.each)
+    setting = [options.experiment, options.seconds, sorted(options.override)]
+    rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    rows = {row["set"]: row for row in rows if row["setting"] == setting}
+    for said in wanted:
+        if said["name"] in rows:
+            continue
+        row = {"set": said["name"], "setting": setting, "modality": kind_of(said), **one(said, options)}
+        rows[said["name"]] = row
+        with options.out.open("a") as out:
+            out.write(json.dumps(row) + "\n")
+        print(line(row), flush=True)
+    return 0 if show([rows[said["name"]] for said in wanted]) else 1
+
+
+def chosen(root: Path, names: Sequence[str], each: int | None) -> list[dict[str, Any]]:
+    """What the json files say of the sets to run; modalities take turns, so that a part of them says something."""
+    if not root.is_dir():
+        raise UserError(f"{root} does not exist; set --root to a folder of sets with NAME.json")
+    said = [json.loads(f.read_text()) for f in sorted(root.glob("*.json"))]
+    said = [s for s in said if "baseline_best" in s and (not names or s["name"] in names)]
+    if not said:
+        raise UserError(f"{root} holds no NAME.json with a baseline_best{' of these names' * bool(names)}; set --root")
+    of = defaultdict(list)
+    for s in said:
+        of[kind_of(s)].append(s)
+    if each is not None:
+        of = {m: [sets[int(i)] for i in np.linspace(0, len(sets) - 1, min(each, len(sets)))] for m, sets in of.items()}
+    most = max(len(sets) for sets in of.values())
+    return [sets[i] for i in range(most) for sets in of.values() if i < len(sets)]
+
+
+def kind_of(said: dict[str, Any]) -> str:
+    return "series" if said["modality"].startswith("ts_") else said["modality"]
+
+
+def one(said: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """One run of the program and what came of it."""
+    best = said["baseline_best"]
+    folder = Path(tempfile.mkdtemp(prefix="level3-"))
+    store = f"sqlite:///{folder / 'store.db'}"
+    command = [
+        sys.executable,
+        str(RUN),
+        f"+experiment={options.experiment}",
+        "data=file",
+        f"data.path={options.root.resolve() / said['file']}",
+        f"task.metric={best['metric']}",
+        f"budget.seconds={options.seconds}",
+        "budget.trials=null",
+        "tracker=none",
+        "progress=false",
+        f"artifacts={folder / 'searches'}",
+        f"store.url={store}",
+        f"hydra.run.dir={folder / 'run'}",
+        *options.override,
+    ]
+    row: dict[str, Any] = {"metric": best["metric"], "baseline": best["value"], "model": best["model"]}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10 * options.seconds + 600)
+        if done.returncode:
+            return row | {"error": (done.stderr.strip() or done.stdout.strip()).splitlines()[-1][:300]}
+        result = json.loads((folder / "run" / "result.json").read_text())
+        with Store(store) as opened:
+            trials = opened.trials(search=opened.searches()[-1].id)
+    except subprocess.TimeoutExpired:
+        return row | {"error": "did not end"}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return row | {
+        "score": result["test"][best["metric"]],
+        "valid": result["val"][best["metric"]],
+        "family": result["chosen"]["family"],
+        "trials": len(trials),
+        "failed": sum(t.status != "ok" for t in trials),
+        "trained": sum(t.seconds for t in trials),
+        "seconds": result["seconds"],
+    }
+
+
+def line(row: dict[str, Any]) -> str:
+    if "error" in row:
+        return f"{row['set']}: {row['error']}"
+    sign = ">=" if row["score"] >= row["baseline"] else "< "
+    return (
+        f"{row['set']} {row['metric']}: {row['score']:.4f} {sign} {row['baseline']:.4f} {row['model']}"
+        f" ({row['family']}, {row['trials']} trials, {row['seconds']['total']:.0f} s)"
+    )
+
+
+def show(rows: Sequence[dict[str, Any]]) -> bool:
+    """Print the table and the shares; whether all targets are met and nothing crashed."""
+    table = Table(title="level 3 beside the best simple baseline, on the test split")
+    for name in ("set", "metric", "baseline", "level 3", "by", "trials", "reached"):
+        table.add_column(name, justify="left" if name in ("set", "metric", "by", "reached") else "right")
+    for row in sorted(rows, key=lambda r: (r["modality"], r["set"])):
+        if "error" in row:
+            table.add_row(row["set"], row["metric"], f"{row['baseline']:.3f}", "-", row["error"], "", "crash")
+            continue
+        cells = [f"{row['baseline']:.3f} {row['model']}", f"{row['score']:.3f}", row["family"], str(row["trials"])]
+        table.add_row(row["set"], row["metric"], *cells, "yes" if row["score"] >= row["baseline"] else "no")
+    Console(width=120).print(table)
+    fine = True
+    for modality in sorted({row["modality"] for row in rows}):
+        of = [row for row in rows if row["modality"] == modality]
+        reached = sum(row.get("score", -np.inf) >= row["baseline"] for row in of)
+        crashed = sum("error" in row for row in of)
+        target = TARGETS.get(modality, TARGET)
+        fine &= reached >= target * len(of) and not crashed
+        print(
+            f"{modality}: {reached} of {len(of)} reach it ({reached / len(of):.0%}, target {target:.0%}), {crashed} crash"
+        )
+    return fine

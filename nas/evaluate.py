@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from safetensors.torch import save
-from torch import nn
 
 from automl.data.dataset import Part
 from automl.data.folds import Folds
-from automl.training.folds import CrossFit, cross_validate
+from automl.training.folds import cross_validate
 from automl.training.state import TrainingState
 from automl.training.train import train
 from automl.types import Axes, Candidate, Family, Status, Task
@@ -89,7 +88,9 @@ def evaluate(job: Job, order: Order) -> Outcome:
     parameters = latency = None
     try:
         candidate = order.candidate
-        network = built(job, order)
+        network = build(
+            job.families[candidate.family], job.task, candidate, job.axes[candidate.family], seed=order.seed
+        )
         parameters = sum(p.numel() for p in network.parameters())
         too_big = over_limit(job.task, parameters)
         if not too_big and (job.latency or job.task.limits.latency_ms is not None):
@@ -105,7 +106,17 @@ def evaluate(job: Job, order: Order) -> Outcome:
         # fold is spent on what will be given up.
         folds = None if order.keep else job.folds
         if folds is not None:
-            crossed = fold_fit(job, order, folds)
+            # Afresh: the training on all rows can only repeat what the folds did in one go.
+            crossed = cross_validate(
+                network,
+                job.task,
+                folds,
+                candidate.choices,
+                epochs=order.epochs,
+                seed=order.seed,
+                seconds=order.seconds,
+                device=job.device,
+            )
             fit, cut = crossed.fit, crossed.cut
         else:
             fit = train(
@@ -145,25 +156,6 @@ def evaluate(job: Job, order: Order) -> Outcome:
         return Outcome("oom", parameters=parameters, latency_ms=latency, error=one_line(error))
     except Exception as error:  # the promise of this function: a bad candidate never ends a search
         return Outcome("failed", parameters=parameters, latency_ms=latency, error=one_line(error))
-
-
-def built(job: Job, order: Order) -> nn.Module:
-    candidate = order.candidate
-    return build(job.families[candidate.family], job.task, candidate, job.axes[candidate.family], seed=order.seed)
-
-
-def fold_fit(job: Job, order: Order, folds: Folds) -> CrossFit:
-    """Cross-validate. Always afresh: the training on all rows can only repeat what the folds did in one go."""
-    return cross_validate(
-        lambda: built(job, order),
-        job.task,
-        folds,
-        order.candidate.choices,
-        epochs=order.epochs,
-        seed=order.seed,
-        seconds=order.seconds,
-        device=job.device,
-    )
 
 
 def one_line(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import nn
 
 from automl import metrics
 from automl.data.folds import Folds
+from automl.training.state import copied
 from automl.training.train import Fit, train
 from automl.types import Choices, Task
 
@@ -30,7 +31,7 @@ class CrossFit:
 
 
 def cross_validate(
-    make: Callable[[], nn.Module],
+    network: nn.Module,
     task: Task,
     folds: Folds,
     choices: Choices,
@@ -40,7 +41,10 @@ def cross_validate(
     seconds: float | None = None,
     device: str = "auto",
 ) -> CrossFit:
-    """Train a fresh network from ``make`` on each fold, then one on all rows for as long as served the folds best.
+    """Train the network on each fold, then on all rows for as long as served the folds best.
+
+    Each training starts from the weights that it came with (so what it remembers of rows it keeps); it is left with
+    those of the last.
 
     The curve is the score of all folds' predictions taken together after each epoch. So the best epoch is one for all
     folds, chosen on all rows; if each fold chose its own on its few rows, the score would flatter the fickle
@@ -61,6 +65,7 @@ def cross_validate(
         seconds, error = time.monotonic() - began, f"{where}: {fit.error}"
         return CrossFit(replace(fit, curve=curve, epochs=len(curve), seconds=seconds, error=error, resume=None))
 
+    first = copied(network.state_dict())
     sizes = [len(rows) for rows, _ in folds.pairs]
     histories: list[list[np.ndarray]] = []
     cut = False
@@ -68,8 +73,9 @@ def cross_validate(
         rest = sum(sizes[i + 1 :]) + SPARE * len(folds.rows)
         history: list[np.ndarray] = []
         learned, judged = folds.parts(i)
+        network.load_state_dict(first)
         fit = train(
-            make(),
+            network,
             task,
             learned,
             judged,
@@ -86,7 +92,7 @@ def cross_validate(
             cut, epochs = True, len(history)
         histories.append(history)
     curve, best = pooled_curve(folds, task, [history[:epochs] for history in histories])
-    network = make()
+    network.load_state_dict(first)
     last = train(
         network,
         task,

@@ -13,8 +13,7 @@ class Remember(nn.Module):
     """A module without trained weights whose answers for rows seen before come from memory.
 
     On a CPU only; a graph that is exported holds the body alone. At most ``megabytes`` are kept: what comes after is
-    computed each time. Copies and pickles start empty,
-    and so does a network whose state was loaded.
+    computed each time. Copies and pickles start empty, and so does a network that was given the state of another body.
     """
 
     def __init__(self, body: nn.Module, megabytes: int = 256) -> None:
@@ -24,6 +23,7 @@ class Remember(nn.Module):
         self.body = body
         self.room = megabytes * 2**20
         self.known: dict[bytes, Tensor] = {}
+        self.of = b""  # the body whose answers they are
         self.register_load_state_dict_post_hook(_forget)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,6 +46,8 @@ class Remember(nn.Module):
         return torch.stack([a for a in answers if a is not None])
 
     def keep(self, keys: list[bytes], answers: Tensor) -> None:
+        if not self.known:
+            self.of = self.fingerprint()
         for key, answer in zip(keys, answers, strict=True):
             size = answer.numel() * answer.element_size()
             if self.room < size:
@@ -53,6 +55,14 @@ class Remember(nn.Module):
             if key not in self.known:
                 self.known[key] = answer.detach().clone()
                 self.room -= size
+
+    def fingerprint(self) -> bytes:
+        """The same for two bodies with the same state."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name, tensor in self.body.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return digest.digest()
 
     def forget(self) -> None:
         """Start empty: the body has changed."""
@@ -65,5 +75,7 @@ class Remember(nn.Module):
 
 
 def _forget(module: nn.Module, keys: Any) -> None:
+    """Cross-validation sets a network back to its first weights again and again: the fixed body stays as it was."""
     assert isinstance(module, Remember)
-    module.forget()
+    if module.known and module.fingerprint() != module.of:
+        module.forget()

@@ -180,6 +180,8 @@ class TestRemember:
         assert net(x)[0, 0] == 2 and net(x)[0, 0] == 2
         net.load_state_dict(torch.nn.Sequential(Remember(Scaled(5.0))).state_dict())
         assert net(x)[0, 0] == 5 and net[0].room == 256 * 2**20 - 12
+        net.load_state_dict(net.state_dict())
+        assert len(net[0].known) == 1, "the same body has the same answers"
 
     def test_memory_is_limited(self):
         layer = Remember(torch.nn.Flatten(), megabytes=1)

@@ -23,6 +23,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
 from automl.data.dataset import Part
+from automl.training.memory import give_back
 from automl.training.module import Diverged, OutOfTime, Training
 from automl.training.options import Options
 from automl.training.predictor import Predictor, target_scale
@@ -97,6 +98,7 @@ def train(
     The same seed and thread count give the same result. The global random state is as before afterwards.
     Raises nothing: whatever goes wrong is the Fit's status and error.
     """
+    give_back()  # of the training before this one: its rows and its network are out of reach by now
     began = time.monotonic()
     run: Training | None = None
     mean, std = target_scale(task, train)

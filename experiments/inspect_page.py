@@ -17,7 +17,7 @@ from automl.data.quality import REPAIRS, Finding, Quality
 from automl.data.quality.parse import column_of, counts_of, floats, is_numeric, to_number
 from automl.files import write_atomically
 from automl.types import Profile
-from experiments.inspect_pictures import row_view
+from experiments.inspect_pictures import number, row_view
 from experiments.page import Html, details, facts, figure, join, lines, meter, page, section, table, tag, tile
 from experiments.plots import Figure, label
 
@@ -39,7 +39,7 @@ td small { display: block; }
 .badge.warn { color: var(--c1); }
 """
 _BADGES = {"error": "badge bad", "warning": "badge warn", "info": "badge"}
-_MOST_CARDS, _MOST_BARS, _MOST_COLUMNS = 24, 40, 60
+_MOST_CARDS, _MOST_BARS, _MOST_COLUMNS, _FEW = 24, 40, 60, 12
 _SHOWN = ("label_errors", "contradicting_labels", "corrupt_images", "corrupt_audio", "constant_rows", "target_outliers")
 _TITLES = {
     "label_errors": "Suspected label errors",
@@ -67,6 +67,7 @@ def write_page(
         section("Findings", _findings(quality)),
         *(section(_TITLES[n], _examples(dataset, quality.named(n))) for n in shown),
         section("Target", _target(dataset, prepared)),
+        _rows_part(dataset, prepared),
         _missing_part(dataset),
         _columns_part(dataset),
         _task_part(prepared),
@@ -105,7 +106,11 @@ def _head(dataset: Dataset, quality: Quality, prepared: Prepared | None, problem
                 tile(f"{len(dataset):,}", "rows", splits),
                 tile(held, "to learn from", f"and {inputs}" if wide and inputs else ""),
                 tile(task.kind if task else "–", "task", classes),
-                tile(counts["error"] + counts["warning"], "errors and warnings", f"and {counts['info']} remarks"),
+                tile(
+                    counts["error"] + counts["warning"],
+                    "errors and warnings",
+                    f"and {counts['info']} remark{'s' * (counts['info'] != 1)}",
+                ),
                 tile(repaired, "repairs made", f"{dropped:,} rows left out" if dropped else ""),
                 class_="tiles",
             ),
@@ -195,6 +200,19 @@ def _target(dataset: Dataset, prepared: Prepared | None) -> Html:
     return figure(_bars([(label(v), c) for v, c in counts[:_MOST_BARS]], "rows"), caption)
 
 
+def _rows_part(dataset: Dataset, prepared: Prepared | None) -> Html:
+    """A few rows that are not test, of each class in turn, where rows are something to look at."""
+    if not dataset.arrays:
+        return Html("")
+    known = dataset.target.notna().to_numpy()
+    seen = np.flatnonzero(known if dataset.split is None else known & (dataset.split != TEST))
+    if prepared is not None and prepared.task.kind != "regression":
+        turn = dataset.target.iloc[seen].groupby(dataset.target.iloc[seen]).cumcount().to_numpy()
+        seen = seen[np.argsort(turn, kind="stable")]
+    cards = [tag("div", row_view(dataset, int(r)), _verdict(dataset, int(r), {}), class_="card") for r in seen[:_FEW]]
+    return section("Some rows", tag("div", *cards, class_="cards"))
+
+
 def _bars(pairs: Sequence[tuple[str, float]], x: str, percent: bool = False) -> Figure:
     """Horizontal bars, the first on top. Names may repeat once they are cut: places are numbers, names are ticks."""
     names, values = [p[0] for p in pairs], [p[1] for p in pairs]
@@ -265,9 +283,9 @@ def _column(column: pd.Series) -> tuple[object, ...]:
         values = floats(column)
         values = values[np.isfinite(values)]
         if not len(values):
-            return "numbers", missing, distinct, "–"
+            return "nothing", missing, distinct, "–"
         low, middle, high = np.quantile(values, [0, 0.5, 1])
-        return "numbers", missing, distinct, f"{low:.4g} to {high:.4g}, median {middle:.4g}"
+        return "numbers", missing, distinct, f"{number(low)} to {number(high)}, median {number(middle)}"
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         return "dates", missing, distinct, f"{column.min():%Y-%m-%d} to {column.max():%Y-%m-%d}"
     few = counts_of(column)[:4]

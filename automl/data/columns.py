@@ -23,13 +23,14 @@ _DATE = re.compile(
 
 
 def column_kinds(table: pd.DataFrame, modalities: Mapping[str, Modality] | None = None) -> dict[str, ColumnKind]:
-    """The kind of each column, in order. ``modalities`` overrides it for columns that are known to be text."""
+    """The kind of each column, in order. ``modalities`` overrides it: "text", or "tabular" for what is no text."""
     known = modalities or {}
     lonely = table.shape[1] == 1
-    return {
-        str(name): "text" if known.get(str(name)) == "text" else column_kind(column_of(table, str(name)), lonely=lonely)
-        for name in table.columns
-    }
+    kinds: dict[str, ColumnKind] = {}
+    for name in map(str, table.columns):
+        kind = "text" if known.get(name) == "text" else column_kind(column_of(table, name), lonely=lonely)
+        kinds[name] = "categorical" if kind == "text" and known.get(name) == "tabular" else kind
+    return kinds
 
 
 def column_kind(column: pd.Series, *, lonely: bool = False) -> ColumnKind:

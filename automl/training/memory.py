@@ -11,6 +11,7 @@ import functools
 import gc
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 ENOUGH = 128 * 2**20  # bytes: a smaller growth is not worth the milliseconds
 
@@ -35,8 +36,7 @@ def give_back() -> None:
 
 def resident() -> int:
     """Bytes of this process that are in memory (Linux)."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @functools.cache

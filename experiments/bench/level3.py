@@ -155,7 +155,6 @@ def show(rows: Sequence[dict[str, Any]]) -> bool:
         crashed = sum("error" in row for row in of)
         target = TARGETS.get(modality, TARGET)
         fine &= reached >= target * len(of) and not crashed
-        print(
-            f"{modality}: {reached} of {len(of)} reach it ({reached / len(of):.0%}, target {target:.0%}), {crashed} crash"
-        )
+        shares = f"{reached / len(of):.0%}, target {target:.0%}"
+        print(f"{modality}: {reached} of {len(of)} reach it ({shares}), {crashed} crash")
     return fine

@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -154,6 +155,29 @@ def modality_of(x: np.ndarray) -> tuple[Modality, str]:
     if _looks_like_spectrogram(x):
         return "audio", f"floats of shape {shape} that are smooth along both axes are spectrograms"
     return "series", f"floats of shape {shape} are series: {height} channel{'s' * (height > 1)} of length {width}"
+
+
+def as_modality(x: np.ndarray, asked: str | None) -> tuple[np.ndarray, Modality, str]:
+    """(array, modality, why): what was asked for, else what it most likely is (``modality_of``).
+
+    ``asked``: "tabular" lays all values of a row side by side; "series" takes (rows, length) as one channel.
+    Raises UserError for a modality that rows of this shape cannot be.
+    """
+    if asked is None:
+        return x, *modality_of(x)
+    axes = {"tabular": (2, 3, 4, 5), "image": (3, 4), "audio": (3,), "series": (2, 3)}
+    if asked not in axes:
+        raise UserError(f"data.modality={asked!r} is unknown for an array; use one of: {', '.join(axes)}")
+    if x.ndim not in axes[asked]:
+        raise UserError(
+            f"data.modality={asked}: an array of shape {x.shape} (rows first) cannot be that; "
+            f"it needs {' or '.join(map(str, axes[asked]))} axes"
+        )
+    if asked == "tabular":
+        x = x.reshape(len(x), -1)
+    elif asked == "series" and x.ndim == 2:
+        x = x[:, None]
+    return x, cast(Modality, asked), f"the rows are {asked}, as asked"
 
 
 def _whole_bytes(x: np.ndarray) -> bool:

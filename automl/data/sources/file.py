@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
+
+import pandas as pd
 
 from automl.data.dataset import Dataset
-from automl.data.read.arrays import modality_of, read_npy, read_npz, x_y_split
-from automl.data.read.files import existing
+from automl.data.read.arrays import as_modality, read_npy, read_npz, x_y_split
+from automl.data.read.files import existing, short
 from automl.data.read.table import read_table
 from automl.data.sources.build import from_arrays, from_table
 from automl.data.sources.media_columns import load_media
 from automl.errors import UserError
+from automl.types import Modality
 
 _PICKLE = "is a pickle, which can run code, and is refused; save the data as csv or npz"
 _OTHER = "is of a kind that is not read; save the data as csv, parquet, arrow, npz or npy"
@@ -33,6 +38,8 @@ class FileSource:
     y_train, X_test, y_test (or X and y); an npy file of inputs has its target beside it (``X.npy`` and ``y.npy``, or
     ``NAME.npy`` and ``NAME_y.npy``), or ``target`` gives the path. Columns of picture or sound paths (relative to the
     file's folder) become inputs of their own; ``size`` is the pictures' side in pixels, found when None.
+    ``modality`` overrides what an input is taken for: a word for an array ("series"), a mapping for columns of a table
+    ({"story": "text", "code": "tabular"}: text is read word by word, tabular is a number, a category or a date).
     """
 
     path: str
@@ -42,6 +49,7 @@ class FileSource:
     name: str | None = None
     delimiter: str | None = None
     size: int | None = None
+    modality: str | Mapping[str, str] | None = None
 
     def load(self) -> Dataset:
         path = existing(self.path)
@@ -50,12 +58,17 @@ class FileSource:
         if suffix in (".npz", ".npy"):
             arrays = read_npz(path) if suffix == ".npz" else _npy_pair(path, self.target)
             x, y, split = x_y_split(path, arrays)
-            modality, why = modality_of(x)
+            if self.modality is not None and not isinstance(self.modality, str):
+                raise UserError(
+                    f"data.modality={dict(self.modality)} is for columns; {path} holds one array: give a word"
+                )
+            x, modality, why = as_modality(x, self.modality)
             return from_arrays(x, y, modality, name=name, origin=str(path), split=split, notes=(why,))
         if suffix in _REFUSED:
             raise UserError(f"{path} {_REFUSED[suffix]}")
         table, notes = read_table(path, delimiter=self.delimiter)
-        named = (self.target, self.group, self.time)
+        asked = _asked(self.modality, table, str(path))
+        named = (self.target, self.group, self.time, *asked)
         table, arrays, modalities, more = load_media(table, path.parent, str(path), size=self.size, without=named)
         return from_table(
             table,
@@ -65,9 +78,26 @@ class FileSource:
             group=self.group,
             time=self.time,
             arrays=arrays,
-            modalities=modalities,
+            modalities={**modalities, **asked},
             notes=(*notes, *more),
         )
+
+
+def _asked(modality: str | Mapping[str, str] | None, table: pd.DataFrame, origin: str) -> dict[str, Modality]:
+    """What the user says columns are. Raises UserError for an unknown column or word."""
+    if not modality:
+        return {}
+    if isinstance(modality, str):
+        raise UserError(f"data.modality={modality!r} is for arrays; {origin} is a table: give {{COLUMN: {modality}}}")
+    for column, word in modality.items():
+        if column not in table.columns:
+            names = short(", ".join(map(str, table.columns)), 120)
+            raise UserError(
+                f"column {column!r} not in {origin}; columns are: {names}. Set data.modality={{COLUMN: text}}"
+            )
+        if word not in ("text", "tabular"):
+            raise UserError(f"data.modality of column {column!r} is {word!r}; use text or tabular")
+    return {str(c): cast(Modality, w) for c, w in modality.items()}
 
 
 def stem(path: Path) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from automl.data.dataset import Dataset
-from automl.data.read.arrays import modality_of
+from automl.data.read.arrays import as_modality
 from automl.data.read.files import short
 from automl.data.sources.build import from_arrays, from_table
 from automl.errors import UserError
@@ -20,7 +20,8 @@ class FrameSource:
     """A DataFrame that holds the target (``target`` names the column), or inputs ``data`` and a target array ``y``.
 
     ``data``: DataFrame, or array (rows, ...) of columns, images or series; None raises UserError, as a frame can only
-    come from Python. ``split``: train / valid / test per row, or None.
+    come from Python. ``split``: train / valid / test per row, or None. ``modality``: what an
+    array holds (tabular, image, audio, series), None: found.
     """
 
     data: Any = None
@@ -30,6 +31,7 @@ class FrameSource:
     time: str | None = None
     split: Any = None
     name: str | None = None
+    modality: str | None = None
 
     def load(self) -> Dataset:
         if self.data is None:
@@ -37,15 +39,15 @@ class FrameSource:
                 "data=frame needs a DataFrame from Python: FrameSource(df, target='y'); for a file use data=file"
             )
         name = self.name or "frame"
-        if isinstance(self.data, np.ndarray) and self.data.ndim > 2:
+        if isinstance(self.data, np.ndarray) and (self.data.ndim > 2 or (self.modality and self.data.ndim == 2)):
             if self.y is None:
                 raise UserError("data=frame with an array needs y: FrameSource(x, y)")
             y = np.asarray(self.y)
             if len(y) != len(self.data):
                 raise UserError(f"y has {len(y)} values for {len(self.data)} rows of data; give one per row")
-            modality, why = modality_of(self.data)
+            x, modality, why = as_modality(self.data, self.modality)
             split = None if self.split is None else np.asarray(self.split, dtype="<U5")
-            return from_arrays(self.data, y, modality, name=name, origin=name, split=split, notes=(why,))
+            return from_arrays(x, y, modality, name=name, origin=name, split=split, notes=(why,))
         table = self.data.copy() if isinstance(self.data, pd.DataFrame) else _as_frame(self.data)
         target = self.target
         if self.y is not None:

@@ -22,8 +22,10 @@ class Ema:
     """
 
     def __init__(self, network: nn.Module, steps: int) -> None:
-        self.live = {k: v for k, v in network.state_dict(keep_vars=True).items() if v.is_floating_point()}
-        self.live = {k: v.detach() for k, v in self.live.items()}  # share memory with the network
+        found = {k: v.detach() for k, v in network.state_dict(keep_vars=True).items() if v.is_floating_point()}
+        # They share memory with the network. A constant may hold infinities (the outer edges of bins), and the mean
+        # of two infinities is no number.
+        self.live = {k: v for k, v in found.items() if bool(v.isfinite().all())}
         self.average = {k: v.clone() for k, v in self.live.items()}
         self.limit = min(LONGEST, 1 - 10 / max(steps, 20))
 

@@ -10,11 +10,13 @@ import numpy as np
 from torch import nn
 
 from automl import metrics
+from automl.data.dataset import Part
 from automl.data.folds import Folds
 from automl.training.state import copied
 from automl.training.train import Fit, train
 from automl.types import Choices, Task
 
+TRIED = 2  # folds after which a network that learned nothing is given up
 SPARE = 1.25  # the training on all rows keeps this many times its share of the time: the folds' epochs must fit in
 
 
@@ -50,6 +52,9 @@ def cross_validate(
     folds, chosen on all rows; if each fold chose its own on its few rows, the score would flatter the fickle
     candidates. A fold whose training stopped early stands for later epochs with its last predictions. The last
     training has the length of the best epoch and the schedule of the folds.
+
+    A network that is no better than a constant after ``TRIED`` folds is not trained on the others: the constant stands
+    for it there. So it keeps a score and weights, for half the time, should nothing else be found.
 
     ``seconds``: for everything; each training gets the share of its rows in what is left. A fold that was cut ends the
     curve of all there. The first training that is not ok decides the status.
@@ -91,6 +96,10 @@ def cross_validate(
         if fit.resume is None:  # cut: what is still to come is planned for what there is time for
             cut, epochs = True, len(history)
         histories.append(history)
+        even = 2 * sizes[0] > sizes[-1]  # along time the first folds have little to learn from
+        if len(histories) == TRIED < len(folds) and even and hopeless(folds, task, histories):
+            histories += [[constant(task, *folds.parts(j))] for j in range(TRIED, len(folds))]
+            break
     curve, best = pooled_curve(folds, task, [history[:epochs] for history in histories])
     network.load_state_dict(first)
     last = train(
@@ -127,10 +136,34 @@ def pooled_at(folds: Folds, histories: Sequence[Sequence[np.ndarray]], epoch: in
 
 def pooled_curve(folds: Folds, task: Task, histories: Sequence[Sequence[np.ndarray]]) -> tuple[tuple[float, ...], int]:
     """The score after each epoch, and the best epoch: among equals that of lowest log-loss or squared error."""
+    keys = pooled_keys(folds, task, histories)
+    return tuple(score for score, _ in keys), keys.index(max(keys)) + 1
+
+
+def pooled_keys(folds: Folds, task: Task, histories: Sequence[Sequence[np.ndarray]]) -> list[tuple[float, float]]:
+    """What epochs are compared by: the task's score, then the negative log-loss or squared error."""
     y = folds.valid.y
-    second = "rmse" if task.kind == "regression" else "log_loss"
     keys = []
     for epoch in range(1, max(map(len, histories)) + 1):
         predicted = pooled_at(folds, histories, epoch)
-        keys.append(tuple(metrics.score(name, task.kind, y, predicted) for name in (task.metric, second)))
-    return tuple(score for score, _ in keys), max(range(len(keys)), key=lambda e: keys[e]) + 1
+        score, second = (
+            metrics.score(name, task.kind, y, predicted)
+            for name in (task.metric, "rmse" if task.kind == "regression" else "log_loss")
+        )
+        keys.append((score, second))
+    return keys
+
+
+def hopeless(folds: Folds, task: Task, histories: Sequence[Sequence[np.ndarray]]) -> bool:
+    """Whether the first folds' networks are no better at any epoch than the constant."""
+    first = Folds(folds.rows, folds.pairs[: len(histories)])
+    bar = pooled_keys(first, task, [[constant(task, *first.parts(i))] for i in range(len(first))])[0]
+    return max(pooled_keys(first, task, histories)) <= bar
+
+
+def constant(task: Task, train: Part, valid: Part) -> np.ndarray:
+    """The training rows' shares of classes (rows, classes) or their mean (rows,), for each row of ``valid``."""
+    if task.kind == "regression":
+        return np.full(len(valid), train.y.mean(), np.float32)
+    shares = np.bincount(train.y, minlength=task.num_outputs) / len(train)
+    return np.tile(shares.astype(np.float32), (len(valid), 1))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -121,8 +124,9 @@ class Failing(nn.Linear):
 
     limit = 0.0
 
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) * (torch.nan if self.training and bool((x[:, 0] > self.limit).any()) else 1.0)
+    def forward(self, input: Tensor) -> Tensor:
+        fails = self.training and bool((input[:, 0] > self.limit).any())
+        return super().forward(input) * (torch.nan if fails else 1.0)
 
 
 def test_a_failing_fold_decides_the_status() -> None:
@@ -143,6 +147,37 @@ def test_a_failing_fold_decides_the_status() -> None:
     assert "\n" not in found.fit.error
 
 
+class Counting(nn.Linear):
+    """Counts how often a training begins: when it is set back to its first weights."""
+
+    begun = 0
+
+    def load_state_dict(self, *args: Any, **more: Any) -> Any:
+        self.begun += 1
+        return super().load_state_dict(*args, **more)
+
+
+@pytest.mark.parametrize("task", [TASK, VALUES])
+def test_a_network_that_learns_nothing_is_given_up_after_two_folds(task: Task) -> None:
+    part = rows(40, task)
+    folds = folds_of(part, 5)
+
+    def fits(network: Counting, rate: float) -> tuple[Fit, int]:
+        found = cross_validate(network, task, folds, {**CHOICES, "learning_rate": rate}, epochs=8, seed=0).fit
+        return found, network.begun
+
+    stuck = Counting(3, task.num_outputs)
+    with torch.no_grad():  # sure of the wrong sign, and far too slow to mend it
+        stuck.weight.copy_(torch.tensor([[9.0, 0, 0], [-9, 0, 0]] if task is TASK else [[-9.0, 0, 0]]))
+    (poor, few), (good, all_folds) = fits(stuck, 1e-9), fits(Counting(3, task.num_outputs), 0.1)
+    assert few == all_folds - 2 * 3, "each training sets the weights twice: first and best"
+    assert poor.status == good.status == "ok"
+    for fit in (poor, good):  # both can be ranked, put into an ensemble and exported
+        assert fit.predictions is not None and len(fit.predictions) == 40 and fit.state is not None
+        assert fit.score == metrics.score(task.metric, task.kind, part.y, fit.predictions)
+    assert (poor.score or 0) < (good.score or 0)
+
+
 def test_a_failure_on_all_rows_is_said(monkeypatch) -> None:
     def fails_at_the_end(*args, **more):
         return Fit("oom", error="planted") if args[3] is None else train(*args, **more)
@@ -153,12 +188,10 @@ def test_a_failure_on_all_rows_is_said(monkeypatch) -> None:
 
 
 class Slow(nn.Linear):
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         if self.training:
-            import time
-
             time.sleep(0.02)
-        return super().forward(x)
+        return super().forward(input)
 
 
 def test_the_time_limit_is_shared_by_the_folds() -> None:

@@ -111,6 +111,17 @@ def test_members_have_a_loss_each():
     torch.testing.assert_close(loss, ((values[:, :, 0] - target[:, None]) ** 2).mean())
 
 
+def test_ema_leaves_infinite_constants_alone():
+    network = nn.Linear(2, 1)
+    network.register_buffer("edges", torch.tensor([-math.inf, 0.0, math.inf]))
+    ema = Ema(network, steps=100)
+    for step in range(3):
+        ema.update(step)
+    with ema.swapped():
+        assert network.edges.tolist() == [-math.inf, 0.0, math.inf]
+        assert network.weight.isfinite().all()
+
+
 def test_ema_follows_and_swaps_back():
     network = mlp()
     ema = Ema(network, steps=1000)

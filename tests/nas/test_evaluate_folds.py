@@ -78,7 +78,8 @@ def test_job_and_outcome_come_back_from_their_files(tmp_path) -> None:
     here, there = (evaluate(of, Order(CANDIDATE, 2, 0)) for of in (sent, back))
     assert here.curve == there.curve
     again = outcome_from_json(outcome_to_json(there))
-    assert again.folded and again.predictions is not None and np.array_equal(again.predictions, there.predictions)
+    assert again.folded and again.predictions is not None and there.predictions is not None
+    assert np.array_equal(again.predictions, there.predictions)
     save_job(job(), tmp_path / "plain")
     assert load_job(tmp_path / "plain").folds is None
 

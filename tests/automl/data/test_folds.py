@@ -13,12 +13,13 @@ from automl.data.folds import Folds
 from automl.data.prepare import Prepared, prepare
 from automl.data.split import MAX_FOLD_ROWS, folds, split
 from automl.errors import UserError
+from automl.types import Kind
 
 
-def made(rows: int, k: int, seed: int = 0, **more: np.ndarray) -> Folds:
+def made(rows: int, k: int, seed: int = 0, time: np.ndarray | None = None) -> Folds:
     """Folds of rows whose input is the row's number."""
     numbers = np.arange(rows)
-    dataset = Dataset("d", pd.DataFrame({"a": numbers}), pd.Series(numbers % 2), **more)
+    dataset = Dataset("d", pd.DataFrame({"a": numbers}), pd.Series(numbers % 2), time=time)
     pairs = tuple(folds(dataset, numbers, "binary", k, seed=seed))
     return Folds(Part((numbers[:, None].astype(np.float32),), numbers % 2, numbers + 100), pairs)
 
@@ -67,7 +68,7 @@ def dataset(rows: int, target=None, **more) -> Dataset:
     return Dataset("d", table, pd.Series(target, name="target"), **more)
 
 
-def advised(of: Dataset, kind="binary") -> int:
+def advised(of: Dataset, kind: Kind = "binary") -> int:
     return len(split(of, kind, fold_count=None).folds)
 
 

@@ -32,7 +32,7 @@ from automl.errors import UserError
 from automl.files import write_atomically
 from automl.serial import dumps
 from automl.store import Search, Store
-from automl.types import Axes, Family, Prior, Profile, Trial
+from automl.types import Axes, Budget, Family, Prior, Profile, Trial
 from experiments.artifacts import Artifacts
 from experiments.clock import timed
 from experiments.finish import Finished, finish
@@ -48,6 +48,7 @@ from nas.search import search
 from nas.space import search_axes
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
+FOLD_SECONDS = 300.0  # in a shorter search, more candidates are worth more than cross-validated ones
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
         with timed(clock, "prepare"):
             dataset = (source or instantiate(cfg.data)).load()
             asked = instantiate(cfg.task, _convert_="object")
-            prepared = prepare(dataset, **{**asked, "seed": wanted.seed})
+            asked |= {"seed": wanted.seed, "folds": folds_in(asked["folds"], wanted.budget)}
+            prepared = prepare(dataset, **asked)
             profile = measure(prepared.task, prepared.parts.train, prepared.dataset, seed=wanted.seed)
         families: dict[str, Family] = {name: instantiate(node, _convert_="all") for name, node in cfg.family.items()}
         axes = search_axes(families, prepared.task, training_axes(prepared.task))
@@ -232,6 +234,12 @@ class Hunt:
             return None
         self.learner.update([trial])
         return self.learner.predict(self.profile, self.axes)
+
+
+def folds_in(asked: int | None, budget: Budget) -> int | None:
+    """None (as the data advise) becomes 0 in a short search: a training per fold would leave it too few candidates."""
+    short = budget.seconds is not None and budget.seconds < FOLD_SECONDS
+    return 0 if asked is None and short else asked
 
 
 def search_key(cfg: DictConfig, prepared: Prepared) -> str:

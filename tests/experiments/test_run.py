@@ -18,7 +18,8 @@ from hydra import compose, initialize_config_dir
 from sklearn.datasets import load_iris
 
 from automl.errors import UserError
-from experiments.solve import pipeline, solve
+from automl.types import Budget
+from experiments.solve import FOLD_SECONDS, folds_in, pipeline, solve
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST = ["+experiment=quickstart", "engine=sequential", "tracker=none", "progress=false", "budget.seconds=null",
@@ -176,6 +177,12 @@ def test_small_data_is_cross_validated_from_end_to_end(tiny, tmp_path, monkeypat
     answers = solution.predict(frame.drop(columns="kind"))
     assert answers.shape == (72,) and set(answers) <= {"large", "small"}
     assert (answers[tested] == frame.kind[tested]).mean() == pytest.approx(result["test"]["accuracy"])
+
+
+def test_a_short_search_is_cross_validated_only_when_asked():
+    assert folds_in(None, Budget(seconds=30)) == 0 and folds_in(5, Budget(seconds=30)) == 5
+    assert folds_in(None, Budget(seconds=FOLD_SECONDS)) is None and folds_in(None, Budget(trials=9)) is None
+    assert folds_in(0, Budget(seconds=900)) == 0
 
 
 def test_folds_are_switched_by_the_task(tiny, tmp_path, monkeypatch):

@@ -202,21 +202,26 @@ class Store:
         *,
         without_groups: Collection[str] = (),
         without_tasks: Collection[str] = (),
+        modalities: Collection[str] | None = None,
         fidelity: int | None = None,
         before_search: int | None = None,
     ) -> Runs:
         """Past trials as columns, in the order in which they finished, but those of the groups and tasks
         named.
 
-        ``fidelity`` keeps the trials of that length alone; ``before_search`` those of earlier searches and
+        ``modalities`` keeps the tasks whose inputs are of exactly these: a family that takes any input would else look
+        good on pictures because nothing made for pictures ran on the tables. ``fidelity`` keeps the trials of that
+        length alone; ``before_search`` those of earlier searches and
         imports, which is what that search could learn from when it began. Tasks and candidates without a trial are left
         out. A name may stand twice in ``tasks``, when two data sets of that name differ in inputs, kind
         or metric.
         """
         t, k, d = schema.trials.c, schema.tasks.c, schema.candidates.c
         with self._read() as c:
-            all_tasks = c.execute(sa.select(k.id, k.name, k.grp, k.profile).order_by(k.id)).all()
+            all_tasks = c.execute(sa.select(k.id, k.name, k.grp, k.profile, k.definition).order_by(k.id)).all()
             kept = [r for r in all_tasks if r.name not in without_tasks and r.grp not in without_groups]
+            if modalities is not None:
+                kept = [r for r in kept if _modalities(r.definition) == set(modalities)]
             score = sa.case((t.status == "ok", t.score))
             query = sa.select(t.task_id, t.candidate_id, t.fidelity, score, t.seconds, t.seed).order_by(t.id)
             if len(kept) < len(all_tasks):
@@ -383,6 +388,10 @@ class Store:
             c.execute(self._insert(schema.candidates).on_conflict_do_nothing(), rows)
             look(missing)
         return [found[candidate.id] for candidate in candidates]
+
+
+def _modalities(definition: str) -> set[str]:
+    return {of.modality for of in from_json(Task, definition).inputs}
 
 
 def _columns(c: sa.Connection, query: sa.Select) -> tuple[np.ndarray, np.ndarray]:

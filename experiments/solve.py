@@ -190,7 +190,11 @@ class Hunt:
         self.learner = None
         if wanted.level >= 4:
             groups = {task.group} - {""}
-            past = store.runs(before_search=earlier[-1].id if earlier else None, without_groups=groups)
+            past = store.runs(
+                before_search=earlier[-1].id if earlier else None,
+                without_groups=groups,
+                modalities={i.modality for i in task.inputs},
+            )
             self.learner = instantiate(cfg.metalearner).fit(with_shipped(past, like=task, without_groups=groups))
         prior = self.learner.predict(profile, axes) if self.learner else Prior.uniform(axes, ("no past runs are used",))
         self.search: Search = store.begin(

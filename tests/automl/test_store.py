@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from automl import store_schema as schema
 from automl.errors import UserError
 from automl.store import Store
-from automl.types import Candidate, Prior, Profile, Task
+from automl.types import Candidate, Input, Prior, Profile, Task
 from tests.automl import postgres
 from tests.automl import vocabulary as v
 from tests.automl.examples import AXES, CONVNET, MLP, TASK, trial
@@ -238,6 +238,16 @@ class StoreContract:
         assert store.runs(without_tasks=["b"], without_groups=["h"]).tasks == ("a",)
         assert store.runs(fidelity=3).tasks == ("a", "b", "c")
         assert store.runs(fidelity=4).tasks == ()
+
+    def test_runs_on_the_same_kind_of_inputs(self, store):
+        text = Input("words", "text", (16,))
+        for name, inputs in (("a", TASK.inputs), ("b", (text,)), ("c", (*TASK.inputs, text))):
+            store.append(begin(store, task=replace(TASK, name=name, group=name, inputs=inputs)).id, trial(task=name))
+        modality = TASK.inputs[0].modality
+        assert store.runs(modalities=[modality]).tasks == ("a",)
+        assert store.runs(modalities={"text"}).tasks == ("b",)
+        assert store.runs(modalities=["text", modality]).tasks == ("c",)
+        assert store.runs(modalities=["audio"]).tasks == ()
 
     def test_runs_as_a_search_found_them_when_it_began(self, store):
         store.add(TASK, PROFILE, [trial(0, seed=5)])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from automl.data.dataset import Dataset
+from automl.data.read.audio import FLOOR, LOUDEST, MELS
 from automl.types import Input
 
 SAMPLE = 2_000
@@ -17,13 +18,17 @@ SAMPLE = 2_000
 
 @dataclass(frozen=True)
 class AudioEncoder:
-    """Log-mel spectrograms, standardised by one mean and deviation over the training rows; short ones are padded."""
+    """Log-mel spectrograms, standardised by one mean and deviation over the training rows; short ones are padded.
+
+    ``ours``: they look as ``automl.data.read.audio`` makes them, so that a sound itself can be sent to the model.
+    """
 
     name: str
     mels: int
     frames: int
     mean: float
     std: float
+    ours: bool = False
 
     @classmethod
     def fit(cls, name: str, array: np.ndarray, rows: np.ndarray) -> AudioEncoder:
@@ -31,7 +36,9 @@ class AudioEncoder:
         some = rows if len(rows) <= SAMPLE else rows[np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64)]
         train = array[some].astype(np.float64)
         mean, std = float(np.nanmean(train)), float(np.nanstd(train))
-        return cls(name, array.shape[1], array.shape[2], mean, max(std, 1e-6))
+        loudest = np.nanmax(train.reshape(len(train), -1), axis=1, initial=FLOOR)
+        ours = array.shape[1] == MELS and bool(np.isin(loudest, (LOUDEST, FLOOR)).all()) and np.nanmin(train) >= FLOOR
+        return cls(name, array.shape[1], array.shape[2], mean, max(std, 1e-6), bool(ours))
 
     @property
     def why(self) -> str:
@@ -43,7 +50,7 @@ class AudioEncoder:
 
     @property
     def fields(self) -> tuple[dict[str, Any], ...]:
-        return ({"name": self.name, "kind": "audio", "shape": [self.mels, self.frames]},)
+        return ({"name": self.name, "kind": "audio", "shape": [self.mels, self.frames], "sounds": self.ours},)
 
     def transform(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
         """float32 (rows, 1, mels, frames); silence (the training minimum is near -3) pads with -3."""

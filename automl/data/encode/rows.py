@@ -13,6 +13,7 @@ import pandas as pd
 from automl.data.dataset import Dataset
 from automl.data.quality.clean import clean
 from automl.data.quality.findings import Step
+from automl.data.read import audio
 from automl.data.read.image import decode_image, resize_one
 from automl.errors import UserError
 
@@ -28,7 +29,8 @@ def rows_to_dataset(
 
     ``fields``: as ``Encoding.fields`` gives them. A column may be left out of a row (a missing value) but not of all.
     ``steps``: column repairs made at training, which the new rows undergo too.
-    An image is a nested list or array, or base64 text of a png or jpeg file. Unknown columns are ignored.
+    An image is a nested list or array, or base64 text of a png or jpeg file; a sound is a spectrogram, or base64 text
+    of a wav file. None is a black picture or silence, as at training. Unknown columns are ignored.
     Raises UserError that names the row and the column.
     """
     columns = _columns(rows)
@@ -101,13 +103,19 @@ def _array(field: Mapping[str, Any], values: Any) -> np.ndarray:
 
 def _one(field: Mapping[str, Any], value: Any, row: int) -> np.ndarray:
     name, place = field["name"], f"column {field['name']!r} in row {row + 1}"
-    if field["kind"] == "image" and isinstance(value, (str, bytes)):
-        if isinstance(value, str):
-            try:
-                value = base64.b64decode(value.split(",")[-1], validate=True)
-            except (binascii.Error, ValueError) as error:
-                raise UserError(f"{place} is no base64 text of a png or jpeg file; encode the file's bytes") from error
-        return decode_image(value, place=place, mode="L" if field["shape"][0] == 1 else "RGB")
+    empty = value is None or (isinstance(value, float) and np.isnan(value))
+    if field["kind"] == "image":
+        if empty:
+            channels, height, width = field["shape"]
+            return np.zeros((height, width) if channels == 1 else (height, width, channels), dtype=np.uint8)
+        if isinstance(value, (str, bytes)):
+            content = _content(value, place, "png or jpeg")
+            return decode_image(content, place=place, mode="L" if field["shape"][0] == 1 else "RGB")
+    if field["kind"] == "audio" and field.get("sounds") and (empty or isinstance(value, (str, bytes))):
+        sound = (
+            audio.decode_wav(_content(value, place, "wav"), place=place) if isinstance(value, (str, bytes)) else None
+        )
+        return audio.spectrogram(sound, field["shape"][1])
     try:
         array = np.asarray(value, dtype=np.float64 if field["kind"] != "image" else None)
     except (TypeError, ValueError) as error:
@@ -117,6 +125,16 @@ def _one(field: Mapping[str, Any], value: Any, row: int) -> np.ndarray:
     if field["kind"] == "image" and array.dtype.kind in "iu" and array.size and 0 <= array.min() <= array.max() <= 255:
         array = array.astype(np.uint8)
     return array
+
+
+def _content(value: str | bytes, place: str, what: str) -> bytes:
+    """The bytes of a file, which JSON carries as base64 text."""
+    if isinstance(value, bytes):
+        return value
+    try:
+        return base64.b64decode(value.split(",")[-1], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise UserError(f"{place} is no base64 text of a {what} file; encode the file's bytes") from error
 
 
 def _last_axis(image: np.ndarray) -> np.ndarray:

@@ -6,11 +6,12 @@ import functools
 import io
 import struct
 import warnings
+from collections.abc import Callable
 from math import gcd
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import scipy.io.wavfile
 
 from automl.data.read.files import short
 from automl.errors import UserError
@@ -22,14 +23,12 @@ HOP = 256  # samples: 16 ms
 MELS = 64
 LOUDEST, FLOOR = 0.0, -80.0  # dB relative to the loudest point of the clip
 MAX_SECONDS = 600.0
-# Unknown chunks are harmless. Set once, as filters cannot change safely in threads.
-warnings.filterwarnings("ignore", category=scipy.io.wavfile.WavFileWarning)
 
 
 def decode_wav(content: bytes | Path, *, place: str) -> np.ndarray:
     """Mono float32 samples at ``RATE``, in [-1, 1]. Raises UserError for what is no wav, empty, or over 10 minutes."""
     try:
-        rate, samples = scipy.io.wavfile.read(io.BytesIO(content) if isinstance(content, bytes) else content)
+        rate, samples = _reader()(io.BytesIO(content) if isinstance(content, bytes) else content)
     except (ValueError, OSError, EOFError, struct.error, TypeError, IndexError, ZeroDivisionError) as error:
         raise UserError(f"{place} is no readable wav: {short(str(error))}; save it as PCM wav or remove it") from error
     if samples.size == 0 or rate <= 0:
@@ -52,6 +51,16 @@ def decode_wav(content: bytes | Path, *, place: str) -> np.ndarray:
     return np.asarray(sound, dtype=np.float32)
 
 
+@functools.cache
+def _reader() -> Callable[..., Any]:
+    """Scipy's wav reader, imported late, as most bundles hold no sounds."""
+    from scipy.io import wavfile
+
+    # Unknown chunks are harmless. Set once, as filters cannot change safely in threads.
+    warnings.filterwarnings("ignore", category=wavfile.WavFileWarning)
+    return wavfile.read
+
+
 def log_mel(sound: np.ndarray) -> np.ndarray:
     """Log-mel spectrogram in dB below the clip's loudest point, float32 (MELS, frames); frames are ``HOP`` apart."""
     sound = np.pad(sound, (WINDOW // 2, WINDOW // 2 + HOP))
@@ -60,6 +69,16 @@ def log_mel(sound: np.ndarray) -> np.ndarray:
     mel = power @ _filters().T
     decibel = 10 * np.log10(np.maximum(mel, 1e-10))
     return (decibel - decibel.max()).clip(FLOOR, LOUDEST).T.astype(np.float32)
+
+
+def spectrogram(sound: np.ndarray | None, frames: int) -> np.ndarray:
+    """The first frames of a sound as float32 (MELS, frames), NaN after its end; None is silence."""
+    if sound is None:
+        return np.full((MELS, frames), FLOOR, dtype=np.float32)
+    mel = log_mel(sound[: frames * HOP])[:, :frames]
+    out = np.full((MELS, frames), np.nan, dtype=np.float32)
+    out[:, : mel.shape[1]] = mel
+    return out
 
 
 @functools.cache

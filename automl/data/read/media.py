@@ -67,14 +67,7 @@ def read_sounds(paths: Sequence[Path | None], *, seconds: float | None = None, b
     frames = int(np.ceil(seconds * audio.RATE / audio.HOP)) + 1
 
     def one(path: Path | None) -> np.ndarray:
-        out = np.full((audio.MELS, frames), np.nan, dtype=np.float32)
-        if path is None:
-            out[:] = audio.FLOOR
-            return out
-        sound = audio.decode_wav(path, place=str(path))[: frames * audio.HOP]
-        mel = audio.log_mel(sound)[:, :frames]
-        out[:, : mel.shape[1]] = mel
-        return out
+        return audio.spectrogram(None if path is None else audio.decode_wav(path, place=str(path)), frames)
 
     loaded = _read(paths, one, (audio.MELS, frames), np.float32, "reading sounds", broken)
     note = f"sounds as {audio.MELS} mel bands x {frames} frames of 16 ms: the first {seconds:.1f} s of each"

@@ -21,8 +21,12 @@ from automl.data.columns import column_kinds
 from automl.data.dataset import Dataset
 from automl.data.encode import Encoding
 from automl.data.encode.text import tokenise
+from automl.data.sources.audio_folder import AudioFolderSource
+from automl.data.sources.file import FileSource
 from automl.data.sources.sklearn import SklearnSource
 from automl.errors import UserError
+
+from .files import picture, sound
 
 RNG = np.random.default_rng(0)
 ROWS = 200
@@ -422,3 +426,33 @@ def test_serving_needs_no_training_libraries() -> None:
     code = f"import sys, automl.deploy.bundle; print([m for m in {heavy} if m in sys.modules])"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+def test_a_sound_is_sent_as_the_file_it_is(tmp_path: Path) -> None:
+    for name, hertz in (("low", 300), ("high", 900)):
+        for i in range(3):
+            sound(tmp_path / name / f"{i}.wav", hertz=hertz + 20 * i, seconds=0.3 + 0.1 * i)
+    dataset = AudioFolderSource(str(tmp_path)).load()
+    encoding = Encoding.fit(dataset, np.arange(6), kind="binary")
+    files = sorted(tmp_path.glob("*/*.wav"))
+    sent = [{"audio": base64.b64encode(f.read_bytes()).decode()} for f in files]
+    got = encoding.transform(encoding.dataset(json.loads(json.dumps(sent))))
+    np.testing.assert_array_equal(got[0], encoding.transform(dataset)[0])
+    assert np.isfinite(encoding.transform(encoding.dataset([{"audio": None}, sent[0]]))[0]).all()
+    with pytest.raises(UserError, match="row 1 is no base64 text of a wav"):
+        encoding.dataset([{"audio": "?"}])
+
+
+def test_a_row_may_lack_its_picture_as_in_training(tmp_path: Path) -> None:
+    for i in range(6):
+        picture(tmp_path / f"{i}.png", level=30 * i)
+    lines = [f"{i}.png,{i},{'xy'[i % 2]}" for i in range(6)] + [",7,x"]
+    (tmp_path / "t.csv").write_text("\n".join(["photo,size,target", *lines]))
+    dataset = FileSource(str(tmp_path / "t.csv")).load()
+    encoding = Encoding.fit(dataset, np.arange(7), kind="binary")
+    first = base64.b64encode((tmp_path / "0.png").read_bytes()).decode()
+    rows = [{"photo": first, "size": 0}, {"photo": None, "size": 7}]
+    for got, wanted in zip(
+        encoding.transform(encoding.dataset(rows)), encoding.transform(dataset, [0, 6]), strict=True
+    ):
+        np.testing.assert_array_equal(got, wanted)

@@ -13,6 +13,7 @@ import pytest
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
+from automl.data.columns import column_kinds
 from automl.data.prepare import prepare
 from automl.data.sources.audio_folder import AudioFolderSource
 from automl.data.sources.file import FileSource
@@ -23,6 +24,7 @@ from automl.data.sources.series import SeriesSource
 from automl.data.sources.sklearn import NAMES, SklearnSource
 from automl.data.sources.text import TextSource
 from automl.data.sources.torchvision import TorchvisionSource
+from automl.errors import UserError
 from automl.types import Source
 
 from .files import picture, sound, table
@@ -379,3 +381,21 @@ def test_openml_from_its_cache(tmp_path: Path) -> None:
     dataset = OpenmlSource(61, cache=str(tmp_path)).load()
     assert dataset.name == "iris" and list(dataset.table.columns) == ["width"]
     assert list(dataset.target[:3]) == ["a", "b", "a"]
+
+
+def test_what_an_input_is_can_be_said(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", X=np.arange(640, dtype=np.uint8).reshape(10, 8, 8), y=np.arange(10) % 2)
+    found = FileSource(str(tmp_path / "t.npz")).load()
+    asked = FileSource(str(tmp_path / "t.npz"), modality="series").load()
+    flat = FrameSource(found.arrays["image"], np.arange(10) % 2, modality="tabular").load()
+    assert list(found.arrays) == ["image"] and list(asked.arrays) == ["series"] and flat.table.shape == (10, 64)
+    words = "".join(f"{i},one two three number {i},{'xy'[i % 2]}\n" for i in range(40))
+    (tmp_path / "t.csv").write_text("a,story,target\n" + words)
+    for word, kind in (("text", "text"), ("tabular", "categorical")):
+        dataset = FileSource(str(tmp_path / "t.csv"), modality={"story": word}).load()
+        assert column_kinds(dataset.table, dataset.modalities)["story"] == kind
+    for modality, told in (({"tale": "text"}, "'tale'"), ({"story": "image"}, "'image'"), ("text", "COLUMN")):
+        with pytest.raises(UserError, match=told):
+            FileSource(str(tmp_path / "t.csv"), modality=modality).load()
+    with pytest.raises(UserError, match="cannot be that"):
+        FrameSource(np.zeros((4, 2, 2, 2)), np.arange(4), modality="audio").load()

@@ -189,6 +189,6 @@ def test_folds_are_switched_by_the_task(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plain = solve(tiny, "kind", seconds=None, trials=1, overrides=[*SHORT, "task.folds=0", "strategy=random"])
     assert plain.result["judged_by"] == "14 rows"
-    with pytest.raises(UserError, match="folds=1 must be null") as caught:
+    with pytest.raises(UserError, match="folds=1 of 54 rows are not possible; use 2 to 54") as caught:
         solve(tiny, "kind", seconds=None, trials=1, overrides=[*SHORT, "task.folds=1"])
     assert "\n" not in str(caught.value)

@@ -334,13 +334,17 @@ def write_outputs(
 
 
 def predictions_frame(prepared: Prepared, finished: Finished) -> pd.DataFrame:
-    """One line per test row: row, y, prediction and, for classification, one probability column per class."""
+    """One line per test row: row, y, prediction and, for classification, one probability column per class.
+
+    ``row`` is the position in the data as the user gave them, from 0: also where repairs dropped rows before it.
+    """
     task, test, predicted = prepared.task, prepared.parts.test, finished.test_predictions
+    rows = prepared.given[test.rows]
     if task.kind == "regression":
-        return pd.DataFrame({"row": test.rows, "y": test.y, "prediction": predicted})
+        return pd.DataFrame({"row": rows, "y": test.y, "prediction": predicted})
     names = np.asarray(task.classes, dtype=object)
     columns = {f"p_{name}": predicted[:, i] for i, name in enumerate(task.classes)}
-    return pd.DataFrame({"row": test.rows, "y": names[test.y], "prediction": names[predicted.argmax(1)], **columns})
+    return pd.DataFrame({"row": rows, "y": names[test.y], "prediction": names[predicted.argmax(1)], **columns})
 
 
 def facts(prepared: Prepared) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class Prepared:
     """``dataset``: the raw rows after repairs; ``Part.rows`` are positions in it. ``quality``: the findings, or None.
 
     ``folds``: of the training and validation rows, by which trainings of full length are judged; None: by
-    ``parts.valid`` alone.
+    ``parts.valid`` alone. ``given``: int (rows of ``dataset``,), the position of each in the data as the user gave them.
     """
 
     task: Task
@@ -32,6 +32,7 @@ class Prepared:
     dataset: Dataset
     quality: Quality | None = None
     folds: Folds | None = None
+    given: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def learned(self) -> Part:
@@ -73,9 +74,12 @@ def prepare(
     else:
         check_kind(dataset, kind)
     quality, dropped, steps = None, np.zeros(0, dtype=np.int64), ()
+    given = np.arange(len(dataset))
     if check:
         dataset, quality = check_quality(dataset, repairs=repairs, kind=kind, seed=seed)
         dropped, steps = np.asarray(quality.drop_if_train, dtype=np.int64), quality.steps
+        given = np.asarray(quality.kept, dtype=np.int64)
+    given = given[dataset.target.notna().to_numpy()]
     dataset, dropped = drop_unlabelled(dataset, dropped, why)
     rows = split(
         dataset, kind, seed=seed, test_share=test_share, valid_share=valid_share, fold_count=folds, drop=dropped
@@ -102,7 +106,7 @@ def prepare(
 
     parts = Parts(part(rows.train), part(rows.valid), part(rows.test))
     pairs = tuple((np.searchsorted(learn, train), np.searchsorted(learn, valid)) for train, valid in rows.folds)
-    return Prepared(task, parts, encoding, dataset, quality, Folds(part(learn), pairs) if pairs else None)
+    return Prepared(task, parts, encoding, dataset, quality, Folds(part(learn), pairs) if pairs else None, given)
 
 
 def drop_unlabelled(dataset: Dataset, marked: np.ndarray, why: list[str]) -> tuple[Dataset, np.ndarray]:

@@ -18,6 +18,8 @@ from automl.data.dataset import Part
 
 STRETCH = 32
 """Optimizer steps in one Lightning batch: see ``Stretches``."""
+EPOCH_ROWS = 1000
+"""An epoch shows about this many rows at least: see ``Stretches``."""
 
 
 def derived_seed(*parts: object) -> int:
@@ -67,17 +69,23 @@ class Stretches:
     Batches are near-equal in size (1001 rows at 500 make three of 334, 334 and 333): a last batch of one row would
     break batch normalisation. The order depends on seed and epoch only, so a resumed training
     sees what it would have seen.
+
+    Small data is passed over several times in an epoch, until about ``EPOCH_ROWS`` rows were shown. With 50 rows an
+    epoch would else be one or two steps: 15 of them train nothing, and the time goes into validation.
     """
 
     def __init__(self, rows: int, batch_size: int, seed: int, epoch: Callable[[], int]) -> None:
         self.rows, self.seed, self.epoch = rows, seed, epoch
-        self.steps = max(1, math.ceil(rows / batch_size))
+        self.passes = max(1, round(EPOCH_ROWS / rows))
+        self.pass_steps = math.ceil(rows / batch_size)
+        self.steps = self.passes * self.pass_steps
 
     def __len__(self) -> int:
         return math.ceil(self.steps / STRETCH)
 
     def __iter__(self) -> Iterator[list[Tensor]]:
         generator = torch.Generator().manual_seed(derived_seed(self.seed, self.epoch(), "order"))
-        batches = torch.randperm(self.rows, generator=generator).tensor_split(self.steps)
+        orders = (torch.randperm(self.rows, generator=generator) for _ in range(self.passes))
+        batches = [batch for order in orders for batch in order.tensor_split(self.pass_steps)]
         for start in range(0, self.steps, STRETCH):
-            yield list(batches[start : start + STRETCH])
+            yield batches[start : start + STRETCH]

@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from automl.data.dataset import Dataset
 from automl.data.encode import Encoding
 from automl.data.prepare import prepare
+from automl.data.sources.frame import FrameSource
 from automl.data.sources.sklearn import NAMES, SklearnSource
 
 from .test_sources import CONF
@@ -70,6 +71,22 @@ class TestMessy:
         for word in ("kind: binary", "metric: accuracy", "test:", "validation:", "table:"):
             assert sum(line.startswith(word) for line in why) == 1, why
         assert all("\n" not in line for line in why)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_rows_lead_back_to_the_users_own(check: bool) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"mark": np.arange(200) * 1.5, "b": rng.normal(size=200), "y": rng.integers(0, 2, 200)})
+    frame = pd.concat([frame, frame.iloc[10:30]]).sample(frac=1, random_state=0, ignore_index=True)  # duplicates
+    frame["y"] = frame["y"].astype(float)
+    frame.loc[[3, 50], "y"] = np.nan
+    prepared = prepare(FrameSource(frame, target="y").load(), check=check)
+    assert len(prepared.given) == len(prepared.dataset) < len(frame)
+    marks = np.asarray(prepared.dataset.table["mark"], float)
+    np.testing.assert_array_equal(marks, frame["mark"].to_numpy()[prepared.given])
+    np.testing.assert_array_equal(
+        prepared.dataset.target.astype(float), frame["y"].to_numpy()[prepared.given].astype(float)
+    )
 
 
 def test_the_check_can_be_left_out_and_repairs_switched() -> None:

@@ -18,7 +18,7 @@ from automl.data.dataset import Part
 from automl.training.optim import Schedule
 from automl.training.predictor import Predictor, predict
 from automl.training.refit import joined, refit
-from automl.training.rows import Stretches
+from automl.training.rows import EPOCH_ROWS, Stretches
 from automl.training.state import TrainingState
 from automl.training.train import Fit, train
 from automl.types import Option
@@ -137,7 +137,7 @@ def test_going_on_without_anything_better_keeps_the_best():
     good = run(epochs=8)
     assert good.resume is not None
     # A ruinous rate: nothing after the start is as good.
-    worse = run(mlp(seed=9), choices=FAST | {"learning_rate": 3.0, "clip": 0.0}, epochs=10, start=good.resume)
+    worse = run(mlp(seed=9), choices=FAST | {"learning_rate": 100.0, "clip": 0.0}, epochs=10, start=good.resume)
     assert worse.status == "ok", worse.error
     assert (worse.score, worse.best_epoch) == (good.score, good.best_epoch)
     assert worse.predictions is not None and good.predictions is not None
@@ -190,7 +190,7 @@ class NotANumber(nn.Module):
 
 def test_nan_is_divergence():
     at_once = run(NotANumber(0))
-    later = run(NotANumber(25))  # ten steps in an epoch
+    later = run(NotANumber(45))  # twenty steps in an epoch
     assert (at_once.status, at_once.curve, at_once.score) == ("diverged", (), None)
     assert (later.status, len(later.curve), later.score, later.epochs) == ("diverged", 2, None, 2)
     assert "epoch 3" in later.error and "\n" not in later.error
@@ -330,16 +330,18 @@ def test_the_terminal_stays_quiet(capfd, recwarn):
     assert not [w for w in recwarn if "lightning" in w.filename]
 
 
-@pytest.mark.parametrize(("rows", "batch"), [(1001, 500), (600, 64), (5, 64), (129, 128)])
+@pytest.mark.parametrize(("rows", "batch"), [(1001, 500), (2000, 64), (600, 64), (5, 64), (129, 128)])
 def test_batches_are_near_equal_and_cover_every_row(rows, batch):
     loader = Stretches(rows, batch, seed=0, epoch=lambda: 0)
     stretches = list(loader)
     batches = [b for stretch in stretches for b in stretch]
     assert len(stretches) == len(loader)
-    assert len(batches) == loader.steps == math.ceil(rows / batch)
+    passes = max(1, round(EPOCH_ROWS / rows))
+    assert len(batches) == loader.steps == passes * math.ceil(rows / batch)
     assert max(map(len, batches)) - min(map(len, batches)) <= 1
     assert max(map(len, batches)) <= batch
-    assert torch.cat(batches).sort().values.tolist() == list(range(rows))
+    for shown in torch.cat(batches).split(rows):  # every pass, in an order of its own
+        assert shown.sort().values.tolist() == list(range(rows))
 
 
 def test_refit_trains_on_both_parts_to_the_best_epoch():

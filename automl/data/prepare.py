@@ -23,7 +23,8 @@ class Prepared:
     """``dataset``: the raw rows after repairs; ``Part.rows`` are positions in it. ``quality``: the findings, or None.
 
     ``folds``: of the training and validation rows, by which trainings of full length are judged; None: by
-    ``parts.valid`` alone. ``given``: int (rows of ``dataset``,), the position of each in the data as the user gave them.
+    ``parts.valid`` alone. ``given``: int (rows of ``dataset``,), the position of each in the data as the
+    user gave them.
     """
 
     task: Task

@@ -16,6 +16,7 @@ from nas.space import FamilySpace
 
 TAPS = 9  # of every kernel; the paper draws from 7, 9, 11, MiniRocket (2021) shows that 9 alone does as well
 GROUP = 64  # kernels that are applied at once
+EXPORTED = 512  # the same in the exported graph: each group costs some ten nodes, and the exporter minutes for thousands
 CACHED = 2**19  # numbers that should stay in a core's cache while they are summarised
 
 
@@ -118,17 +119,18 @@ class RandomFeatures(nn.Module):
     def some_rows(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """A convolution is a matrix product with the shifted copies of the series; the last row of ones is the bias."""
         length = x.shape[2]
+        group = EXPORTED if torch.compiler.is_exporting() else GROUP
         shares, peaks = [], []
         for dilation, padded, first, last in self.groups:
             reach = (TAPS - 1) // 2 * dilation
-            wide = F.pad(x, (reach, reach))
-            shifted = [wide[:, :, i * dilation : i * dilation + length] for i in range(TAPS)]
-            windows = torch.cat([*shifted, torch.ones_like(x[:, :1])], dim=1)
             inner = 0 if padded else min(reach, (length - 1) // 2)
-            windows = windows[:, :, inner : length - inner].contiguous()
+            # One gather, not a slice per tap: the exporter takes its time for every node of the graph.
+            place = torch.arange(inner, length - inner) + dilation * torch.arange(TAPS)[:, None]
+            shifted = F.pad(x, (reach, reach))[:, :, place.to(x.device)].transpose(1, 2).flatten(1, 2)
+            windows = F.pad(shifted, (0, 0, 0, 1), value=1.0)
             seen = None if mask is None else mask[:, :, inner : length - inner]
-            for start in range(first, last, GROUP):
-                kernels = self.kernels[start : min(start + GROUP, last)]
+            for start in range(first, last, group):
+                kernels = self.kernels[start : min(start + group, last)]
                 share, peak = summarise(torch.matmul(kernels, windows), seen)
                 shares.append(share)
                 peaks.append(peak)

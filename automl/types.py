@@ -16,9 +16,11 @@ Everything here is frozen and plain: it can be hashed, written as JSON and sent 
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -236,8 +238,8 @@ class Prior:
 
 def _draw(rng: np.random.Generator, weights: Sequence[float]) -> int:
     """Index drawn in proportion to the weights, by inversion (one uniform number per draw)."""
-    edges = np.cumsum(np.asarray(weights, dtype=float))
-    return int(np.searchsorted(edges, rng.random() * edges[-1], side="right").clip(0, len(edges) - 1))
+    edges = list(itertools.accumulate(weights))
+    return min(bisect.bisect_right(edges, rng.random() * edges[-1]), len(edges) - 1)
 
 
 @dataclass(frozen=True)

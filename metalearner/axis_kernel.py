@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from automl.types import Candidate
+from automl.types import Candidate, Option
 from metalearner.learner import as_option
 
 
@@ -22,6 +22,38 @@ class AxisShape:
     length: float
 
 
+class Coded:
+    """Candidates as numbers, worked out once for kernels of several shapes.
+
+    ``options``: per axis that varies its values. ``codes``: int (axes, candidates), positions in them. ``family``: int
+    (candidates,). ``held``, ``absent``: per family how many axes vary in it, and how many it has not. ``shared``: bool
+    (axes,), whether more than one family has it.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        rows = [{"family": c.family, **c.choices} for c in candidates]
+        families, self.family = np.unique([c.family for c in candidates], return_inverse=True)
+        of_family: dict[str, set[str]] = {str(f): set() for f in families}
+        for c in candidates:
+            of_family[c.family].update(c.choices)
+        names: list[str] = []
+        self.options: list[list[Option | None]] = []
+        codes: list[list[int]] = []
+        for name in dict.fromkeys(n for row in rows for n in row):
+            words = [repr(row.get(name)) for row in rows]
+            options = sorted(dict(zip(words, (row.get(name) for row in rows), strict=True)).items())
+            if len(options) > 1:
+                place = {word: i for i, (word, _) in enumerate(options)}
+                names.append(name)
+                codes.append([place[word] for word in words])
+                self.options.append([value for _, value in options])
+        self.codes = np.array(codes, np.int64).reshape(len(names), len(rows))
+        has = np.array([[n in of_family[str(f)] for n in names] for f in families]).reshape(len(families), -1)
+        self.held = has.sum(axis=1)
+        self.absent = len(names) - self.held  # alike by nature within the family
+        self.shared = has.sum(axis=0) > 1
+
+
 class AxisKernel:
     """k = (product + sum) / 2 over the axes of exp(-distance / length).
 
@@ -30,27 +62,14 @@ class AxisKernel:
     one family, and over axes that families share (the training axes), for all. k(c, c) = 1.
     """
 
-    def __init__(self, candidates: Sequence[Candidate], shape: AxisShape) -> None:
-        rows = [{"family": c.family, **c.choices} for c in candidates]
-        families, self._family = np.unique([c.family for c in candidates], return_inverse=True)
-        of_family: dict[str, set[str]] = {str(f): set() for f in families}
-        for c in candidates:
-            of_family[c.family].update(c.choices)
-        names = [n for n in dict.fromkeys(n for r in rows for n in r) if len({repr(r.get(n)) for r in rows}) > 1]
+    def __init__(self, candidates: Sequence[Candidate] | Coded, shape: AxisShape) -> None:
+        of = candidates if isinstance(candidates, Coded) else Coded(candidates)
+        self._family, self._codes, self._shared = of.family, of.codes, of.shared
+        self._held, self._absent = of.held, of.absent
         # So that the product does not vanish where a family has many axes.
-        self._length = shape.length * max(1.0, len(names) / max(1, len(families)) / 6)
-        self._codes = np.zeros((len(names), len(candidates)), np.int64)
-        self._far: list[np.ndarray] = []
-        for k, name in enumerate(names):
-            options = sorted({repr(r.get(name)): r.get(name) for r in rows}.items())
-            place = {word: i for i, (word, _) in enumerate(options)}
-            self._codes[k] = [place[repr(r.get(name))] for r in rows]
-            self._far.append(_distances([v for _, v in options], shape.ordered))
+        self._length = shape.length * max(1.0, len(of.options) / max(1, len(of.held)) / 6)
+        self._far = [_distances(options, shape.ordered) for options in of.options]
         self._alike = [np.exp(-far / shape.length) for far in self._far]
-        held = np.array([[n in of_family[str(f)] for n in names] for f in families]).reshape(len(families), -1)
-        self._held = held.sum(axis=1)  # axes of each family that vary
-        self._absent = len(names) - self._held  # alike by nature within the family
-        self._shared = held.sum(axis=0) > 1
 
     def block(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Kernel between candidates, float (len(rows), len(columns))."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from automl.types import Candidate
-from metalearner.axis_kernel import AxisKernel, AxisShape
+from metalearner.axis_kernel import AxisKernel, AxisShape, Coded
 from metalearner.belief import evidence_of
 
 
@@ -87,7 +87,8 @@ def _evidence(candidates: list[Candidate], z: np.ndarray, y: np.ndarray):
     mean = z.mean(axis=0)
     apart = z - mean
     past = apart.T @ apart / len(z)
-    axis = {shape: AxisKernel(candidates, shape) for shape in SHAPES}
+    of = Coded(candidates)
+    axis = {shape: AxisKernel(of, shape) for shape in SHAPES}
     tails = list(itertools.product(OWN, NOISE))
     own, noise = (np.array(x)[:, None, None] for x in zip(*tails, strict=True))
     for shape, reach in KERNELS:

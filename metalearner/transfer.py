@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from automl.types import Axes, Candidate, Prior, Profile, Trial
-from metalearner.axis_kernel import AxisKernel
+from metalearner.axis_kernel import AxisKernel, Coded
 from metalearner.belief import Belief
 from metalearner.history import History
 from metalearner.learner import Learner
@@ -97,15 +97,16 @@ class Transfer(Learner):
         known = [self.history.candidates[i] for i in of]
         kept = self._settings(axes, known, z, tasks)
         surfaces, doubt = extended(known, z, candidates, kept[0][0])
+        coded = Coded(candidates)
         beliefs: list[Belief] = []
         why: tuple[str, ...] = ("no past run fits this search space",)
         if len(tasks):
             share, why = self._relation(axes, z, tasks).share(profile)
             for setting, evidence in kept:
                 log = np.log((1 - self.cold) / len(kept)) + min(evidence, 0.0)
-                beliefs.append(warm_belief(candidates, surfaces, doubt, share, setting, log))
+                beliefs.append(warm_belief(coded, surfaces, doubt, share, setting, log))
         for shape in SHAPES[:2]:
-            axis = AxisKernel(candidates, shape)
+            axis = AxisKernel(coded, shape)
             log = np.log((self.cold if beliefs or not len(tasks) else 1.0) / 2)
             beliefs.append(cold_belief(axis, len(candidates), log))
         return Session(beliefs, self._log_seconds(of, known, candidates), self.per_second), why
@@ -172,11 +173,11 @@ def _named(axes: Axes) -> tuple:
 
 
 def warm_belief(
-    candidates: Sequence[Candidate], z: np.ndarray, doubt: np.ndarray, share: np.ndarray, setting: Setting, log: float
+    candidates: Coded, z: np.ndarray, doubt: np.ndarray, share: np.ndarray, setting: Setting, log: float
 ) -> Belief:
     """The belief of a Setting: past surfaces ``z`` (tasks, C), each counted by ``share`` (tasks,), a sum of 1."""
     axis = AxisKernel(candidates, setting.shape)
-    every = np.arange(len(candidates))
+    every = np.arange(z.shape[1])
     mean = share @ z
     apart = z - mean
     spread = apart * np.sqrt((1 - setting.shrink**2) * share)[:, None]

@@ -78,9 +78,8 @@ class Transfer(Learner):
         if not len(self.history.tasks) and not self._trials:
             return Prior.uniform(axes, why=("no past runs yet",))
         ranked = [candidates[i] for i in session.ranking(self.portfolio)]
-        order = np.argsort(-session.expected()[0], kind="stable")
-        best = [candidates[i] for i in order[: self.portfolio]]
-        marginals = prior_from_list(axes, best, top_weights(len(best)), why)
+        chance = chance_of_best(*session.expected(), np.random.default_rng(self.seed))
+        marginals = prior_from_list(axes, candidates, chance, why)
         return Prior(marginals.families, axes, marginals.weights, tuple(ranked), why)
 
     def prediction(self, profile: Profile, axes: Axes) -> Prediction:
@@ -165,6 +164,15 @@ class Transfer(Learner):
         by_id = {c.id: float(v) for c, v in zip(known, apart, strict=True)}
         family = {f: float(np.mean([by_id[c.id] for c in known if c.family == f])) for f in {c.family for c in known}}
         return np.array([overall + by_id.get(c.id, family.get(c.family, 0.0)) for c in candidates])
+
+
+def chance_of_best(mean: np.ndarray, sd: np.ndarray, rng: np.random.Generator, draws: int = 1000) -> np.ndarray:
+    """How often each candidate is the best, (C,), when scores are drawn on their own: what is uncertain gets its share.
+
+    Thompson's (1933) rule. Taking the highest means instead would put all weight on the neighbours of one candidate.
+    """
+    best = (mean + sd * rng.standard_normal((draws, len(mean)))).argmax(axis=1)
+    return np.bincount(best, minlength=len(mean)) / draws
 
 
 def _named(axes: Axes) -> tuple:

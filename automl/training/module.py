@@ -69,8 +69,7 @@ class Training(pl.LightningModule):
         self.valid = Rows(valid, device) if valid is not None else None
         self.valid_y = valid.y if valid is not None else None
         self.loss = Loss(task, options.loss, options.label_smoothing, self.rows.y)
-        self.seed, self.on_epoch = seed, on_epoch
-        self.deadline = deadline
+        self.seed, self.deadline, self.on_epoch = seed, deadline, on_epoch
         self.loader = Stretches(len(train), options.batch_size, seed, lambda: self.epoch)
         self.patience = options.patience or max(SHORTEST_PATIENCE, epochs // 3)
         self.mixes = options.mixup > 0 and can_mix(task.inputs)

@@ -36,9 +36,10 @@ class Learner(ABC):
         """Learn from past runs; forgets what ``update`` told."""
         return self.fit_history(History.of(runs))
 
-    @abstractmethod
     def fit_history(self, history: History) -> Self:
         """Learn from past runs, one row per task and candidate."""
+        self.history = history
+        return self
 
     @abstractmethod
     def predict(self, profile: Profile, axes: Axes) -> Prior:

@@ -8,7 +8,6 @@ import numpy as np
 
 from automl.types import Axes, Prior, Profile
 from metalearner.features import ProfileScaler
-from metalearner.history import History
 from metalearner.learner import Learner
 from metalearner.prior import prior_from_list, top_weights
 from metalearner.surfaces import inside, normal_scores
@@ -26,10 +25,6 @@ class Nearest(Learner):
 
     neighbours: int = 5
     limit: int = 4000
-
-    def fit_history(self, history: History) -> Nearest:
-        self.history = history
-        return self
 
     def predict(self, profile: Profile, axes: Axes) -> Prior:
         of = inside(self.history, axes, self.limit)

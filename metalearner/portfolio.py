@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from automl.types import Axes, Prior, Profile
-from metalearner.history import History
 from metalearner.learner import Learner
 from metalearner.prior import prior_from_list, top_weights
 from metalearner.surfaces import inside, regrets
@@ -23,10 +22,6 @@ class Portfolio(Learner):
 
     length: int = 200
     limit: int = 4000
-
-    def fit_history(self, history: History) -> Portfolio:
-        self.history = history
-        return self
 
     def predict(self, profile: Profile, axes: Axes) -> Prior:
         """The same for every profile; past candidates outside ``axes`` are left out before the choice."""

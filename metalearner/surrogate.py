@@ -9,7 +9,6 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from automl.types import Axes, Prior, Profile
 from metalearner.features import ProfileScaler, choice_matrix
-from metalearner.history import History
 from metalearner.learner import Learner
 from metalearner.prior import prior_from_list, top_weights
 from metalearner.surfaces import inside, normal_scores
@@ -28,10 +27,6 @@ class Surrogate(Learner):
     trees: int = 100
     limit: int = 4000
     seed: int = 0
-
-    def fit_history(self, history: History) -> Surrogate:
-        self.history = history
-        return self
 
     def predict(self, profile: Profile, axes: Axes) -> Prior:
         history = self.history

@@ -73,20 +73,15 @@ class OneShot(Stepwise):
         """The ranking stands."""
 
     def _next(self) -> Candidate | None:
-        while (listed := self.portfolio.next()) is not None:
-            if listed.id not in self._tried:
-                return listed
+        if (listed := self.listed(self._tried)) is not None:
+            return listed
         if self._ranked is None:
             self._ranked = deque(self._rank())
         while self._ranked:
             candidate = self._ranked.popleft()
             if candidate.id not in self._tried:
                 return candidate
-        for _ in range(self.retries):
-            drawn = self.space.prior.sample(self._rng)
-            if drawn.id not in self._tried:
-                return drawn
-        return None
+        return self.drawn(self._tried, self._rng, self.retries)
 
     # --- ranking
 

@@ -93,18 +93,12 @@ class PriorBand(Stepwise):
 
     def _new(self) -> tuple[str, int] | None:
         start = self._starts[self._turn % len(self._starts)]
-        candidate = self._listed() or self._drawn(start)
+        candidate = self.listed(self._known) or self._drawn(start)
         if candidate is None:
             return None
         self._turn += 1
         self._known[candidate.id] = candidate
         return candidate.id, start
-
-    def _listed(self) -> Candidate | None:
-        while (candidate := self.portfolio.next()) is not None:
-            if candidate.id not in self._known:
-                return candidate
-        return None
 
     def _drawn(self, rung: int) -> Candidate | None:
         """A candidate not tried before; of several equally likely ones that with the best untrained network."""

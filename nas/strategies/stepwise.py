@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Container
 
+import numpy as np
 from nni.nas.execution import ExecutionEngine
 from nni.nas.execution.event import ModelEventType, TrainingEndEvent
 from nni.nas.space import ExecutableModelSpace, ModelStatus
@@ -53,6 +55,18 @@ class Stepwise(Strategy):
         self.observe(proposal, None if score is None else float(score))  # pyright: ignore[reportArgumentType]
 
     # --- for subclasses
+
+    def listed(self, tried: Container[str]) -> Candidate | None:
+        """The next of the prior's own candidates that is not ``tried`` (identifiers) yet."""
+        while (candidate := self.portfolio.next()) is not None:
+            if candidate.id not in tried:
+                return candidate
+        return None
+
+    def drawn(self, tried: Container[str], rng: np.random.Generator, retries: int) -> Candidate | None:
+        """An untried draw from the prior; None when so many draws in a row give nothing new: the space is exhausted."""
+        draws = (self.space.prior.sample(rng) for _ in range(retries))
+        return next((candidate for candidate in draws if candidate.id not in tried), None)
 
     def prepare(self) -> None:
         """Set up what needs ``self.space`` and ``self.search_engine``."""

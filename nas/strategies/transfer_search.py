@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from automl.types import Candidate
 from nas.space import Proposal
 from nas.strategies.stepwise import Portfolio, Stepwise
 
@@ -29,21 +28,11 @@ class TransferSearch(Stepwise):
         self._tried: set[str] = set()
 
     def propose(self) -> Proposal | None:
-        candidate = self._next()
+        candidate = self.listed(self._tried) or self.drawn(self._tried, self._rng, self.retries)
         if candidate is None:
             return None
         self._tried.add(candidate.id)
         return self.space.propose(candidate)
-
-    def _next(self) -> Candidate | None:
-        while (listed := self.portfolio.next()) is not None:
-            if listed.id not in self._tried:
-                return listed
-        for _ in range(self.retries):
-            drawn = self.space.prior.sample(self._rng)
-            if drawn.id not in self._tried:
-                return drawn
-        return None
 
     def observe(self, proposal: Proposal, score: float | None) -> None:
         """Nothing to keep: ``nas.search`` tells the meta-learner."""

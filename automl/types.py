@@ -297,6 +297,12 @@ class Runs:
     score: np.ndarray
     seconds: np.ndarray
 
+    @classmethod
+    def none(cls) -> Runs:
+        """No past trials."""
+        whole, real = np.zeros(0, np.int64), np.zeros(0)
+        return cls((), (), (), (), whole, whole, whole, whole, real, real)
+
 
 @runtime_checkable
 class Source(Protocol):

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from automl.errors import UserError
-from automl.types import Budget
+from automl.types import Budget, MetaLearner
 
 
 @dataclass(frozen=True)
@@ -76,3 +77,9 @@ def truth(of: Mapping[str, Any], key: str, *, prefix: str = "") -> bool:
     if not isinstance(of[key], bool):
         raise UserError(f"{prefix}{key}={of[key]} must be true or false")
     return of[key]
+
+
+def learner_of(cfg: DictConfig, budget: Budget) -> MetaLearner:
+    """The configured meta-learner; one that can choose per second and is not told whether to does when time is short."""
+    options = {"per_second": budget.seconds is not None} if cfg.metalearner.get("per_second", 0) is None else {}
+    return instantiate(cfg.metalearner, _convert_="all", **options)

@@ -32,13 +32,13 @@ from automl.errors import UserError
 from automl.files import write_atomically
 from automl.serial import dumps
 from automl.store import Search, Store
-from automl.types import Axes, Budget, Family, Prior, Profile, Trial
+from automl.types import Axes, Budget, Family, Prior, Profile, Runs, Trial
 from experiments.artifacts import Artifacts
 from experiments.clock import timed
 from experiments.finish import Finished, finish
 from experiments.progress import Progress
 from experiments.report import write_report
-from experiments.settings import Settings, settings
+from experiments.settings import Settings, learner_of, settings
 from metalearner.shipped import with_shipped
 from nas.engines.base import Engine
 from nas.evaluate import Job, Outcome
@@ -187,16 +187,17 @@ class Hunt:
         self.job = Job(task, parts.train, parts.valid, families, axes, latency=wanted.latency, folds=prepared.folds)
         key = search_key(cfg, prepared)
         earlier = store.searches(key=key) if wanted.resume else []
-        self.learner = None
+        past = Runs.none()
         if wanted.level >= 4:
             groups = {task.group} - {""}
-            past = store.runs(
+            own = store.runs(
                 before_search=earlier[-1].id if earlier else None,
                 without_groups=groups,
                 modalities={i.modality for i in task.inputs},
             )
-            self.learner = instantiate(cfg.metalearner).fit(with_shipped(past, like=task, without_groups=groups))
-        prior = self.learner.predict(profile, axes) if self.learner else Prior.uniform(axes, ("no past runs are used",))
+            past = with_shipped(own, like=task, without_groups=groups)
+        self.learner = learner_of(cfg, wanted.budget).fit(past)
+        prior = self.learner.predict(profile, axes)
         self.search: Search = store.begin(
             key, task, profile, seed=wanted.seed, config=plain_config(cfg), prior=prior, resume=wanted.resume
         )
@@ -234,8 +235,6 @@ class Hunt:
         return self.store.trials(search=self.search.id)
 
     def learn(self, trial: Trial) -> Prior | None:
-        if self.learner is None:
-            return None
         self.learner.update([trial])
         return self.learner.predict(self.profile, self.axes)
 

@@ -28,7 +28,7 @@ from automl.serial import dumps, from_json, to_json
 from automl.store import Store
 from automl.types import Axes, Budget, Family, MetaLearner, Prior, Trial
 from experiments.collect_data import Ready, entries, look, mixed, ready
-from experiments.settings import number, settings, truth, whole
+from experiments.settings import learner_of, number, settings, truth, whole
 from experiments.transfer_compare import Anytime, Event, Pair, compare
 from experiments.transfer_page import page_of
 from metalearner.shipped import with_shipped
@@ -197,7 +197,8 @@ class Duel:
         """Fitted on every past run but those of this task's group, of this task, and of a smaller copy of it."""
         groups = {self.made.task.group, self.made.task.name} - {""}
         own = self.store.runs(without_groups=groups, without_tasks={self.made.task.name})
-        return instantiate(self.cfg.metalearner).fit(with_shipped(own, like=self.made.task, without_groups=groups))
+        learner = learner_of(self.cfg, Budget(seconds=self.wanted.seconds))
+        return learner.fit(with_shipped(own, like=self.made.task, without_groups=groups))
 
 
 def target(node: DictConfig) -> str:

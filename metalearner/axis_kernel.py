@@ -76,11 +76,12 @@ class AxisKernel:
         shape = (len(rows), len(columns))
         far, own, shared = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         for codes, distance, alike, is_shared in zip(self._codes, self._far, self._alike, self._shared, strict=True):
-            pair = np.ix_(codes[rows], codes[columns])
-            far += distance[pair]
-            own += alike[pair]
+            a, b = codes[rows], codes[columns]
+            far += distance[:, b][a]
+            likeness = alike[:, b][a]
+            own += likeness
             if is_shared:
-                shared += alike[pair]
+                shared += likeness
         family = self._family[rows]
         held = self._held[family][:, None]
         within = np.where(held > 0, (own - self._absent[family][:, None]) / np.maximum(held, 1), 1.0)

@@ -23,8 +23,8 @@ class Session:
     """A mixture of beliefs over a fixed list of candidates.
 
     ``log_seconds``: expected cost of each candidate in ln(seconds), (C,); with ``per_second`` the
-    improvement expected per second decides, else per trial (Snoek et al., Practical Bayesian Optimization,
-    2012, section 3.2).
+    improvement expected for the ``price`` decides, else the improvement alone (Snoek et al., Practical Bayesian
+    Optimization, 2012, section 3.2).
     """
 
     def __init__(self, beliefs: Sequence[Belief], log_seconds: np.ndarray, per_second: bool = False) -> None:
@@ -50,6 +50,13 @@ class Session:
     def seconds(self) -> np.ndarray:
         """Expected wall seconds of each candidate, (C,), in the pace seen on this task so far."""
         return np.exp(self._log_seconds + (np.median(self._cost) if self._cost else 0.0))
+
+    @property
+    def price(self) -> np.ndarray:
+        """What a trial costs the search, (C,): its seconds, and those of a usual one, because a cheap trial that
+        teaches nothing takes the place of another. So the cheapest are at most twice as attractive as a usual one.
+        """
+        return self.seconds + np.median(self.seconds)
 
     def weights(self) -> np.ndarray:
         """Posterior probability of every prior mean of every belief, in order."""
@@ -92,7 +99,7 @@ class Session:
             u = (mean - mean[:, runs].max(axis=1, keepdims=True)) / deviation
             value += weight[of] @ (deviation * (u * ndtr(u) + np.exp(-0.5 * u * u) / np.sqrt(2 * np.pi)))
         if self._per_second:
-            value = (value if runs else np.exp(value)) / self.seconds
+            value = (value if runs else np.exp(value)) / self.price
         value[self._done] = -np.inf
         value[list(pending)] = -np.inf
         return value

@@ -46,8 +46,8 @@ class Transfer(Learner):
 
     ``cold``: prior probability that the past does not help. ``processes``: settings kept side by side.
     ``limit``: past candidates considered. ``fresh``: candidates never run before that join them.
-    ``most_trials``: of this task, the best are used. ``per_second``: choose by improvement per second, for
-    a budget in seconds.
+    ``most_trials``: of this task, the best are used. ``per_second``: choose by improvement per second; None leaves
+    it to the search's budget.
     """
 
     cold: float = 0.3
@@ -56,7 +56,7 @@ class Transfer(Learner):
     fresh: int = 300
     most_trials: int = 200
     portfolio: int = 200
-    per_second: bool = False
+    per_second: bool | None = None
     seed: int = 0
     _trials: dict[str, Trial] = field(default_factory=dict, init=False, repr=False)
     _learned: dict = field(default_factory=dict, init=False, repr=False)
@@ -108,7 +108,7 @@ class Transfer(Learner):
             axis = AxisKernel(coded, shape)
             log = np.log((self.cold if beliefs or not len(tasks) else 1.0) / 2)
             beliefs.append(cold_belief(axis, len(candidates), log))
-        return Session(beliefs, self._log_seconds(of, known, candidates), self.per_second), why
+        return Session(beliefs, self._log_seconds(of, known, candidates), bool(self.per_second)), why
 
     def _settings(self, axes: Axes, known: list[Candidate], z: np.ndarray, tasks: np.ndarray):
         key = "settings", _named(axes)

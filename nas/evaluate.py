@@ -17,9 +17,9 @@ from automl.data.dataset import Part
 from automl.data.folds import Folds
 from automl.training.folds import cross_validate
 from automl.training.state import TrainingState
-from automl.training.train import train
+from automl.training.train import find_device, train
 from automl.types import Axes, Candidate, Family, Status, Task
-from nas.preflight import SHARE, free_gb, latency_ms, memory_gb, over_limit
+from nas.preflight import SHARE, free_gb, latency_ms, memory_gb, over_limit, too_slow
 from nas.space import build
 
 
@@ -102,6 +102,10 @@ def evaluate(job: Job, order: Order) -> Outcome:
         if needed > SHARE * free:
             error = f"training needs about {needed:.1f} GB, {free:.1f} GB are free"
             return Outcome("oom", parameters=parameters, latency_ms=latency, error=error)
+        if order.seconds is not None and order.start is None and find_device(job.device).type == "cpu":
+            slow = too_slow(network, job.task, job.train, job.valid, candidate, order.epochs, order.seconds)
+            if slow:
+                return Outcome("timeout", parameters=parameters, latency_ms=latency, error=slow)
         # What may go on later is compared with its like only: one validation split tells enough, and no training per
         # fold is spent on what will be given up.
         folds = None if order.keep else job.folds

@@ -14,12 +14,15 @@ from torch import Tensor, nn
 from automl.data.dataset import Part
 from automl.training.options import Options
 from automl.training.predictor import Predictor
-from automl.training.rows import as_tensor
+from automl.training.rows import Stretches, as_tensor
 from automl.training.train import find_device
 from automl.types import Candidate, Task
 
 FORWARDS, WARM_UP, SECONDS = 25, 5, 2.0
 VALID_BATCH = 512  # of automl.training.module
+LEAST_STEPS = 16  # fewer teach nothing that a score could tell
+BOTH_WAYS = 3  # a step takes so many times what its forward pass takes
+PROBE = 8  # rows by which the time of a step is measured
 SHARE = 0.9  # of the free memory that a training may fill
 
 
@@ -94,6 +97,37 @@ def kept_bytes(predictor: nn.Module, inputs: tuple[Tensor, ...]) -> int:
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         predictor(*inputs)
     return sum(kept.values())
+
+
+def too_slow(
+    network: nn.Module, task: Task, train: Part, valid: Part, candidate: Candidate, epochs: int, seconds: float
+) -> str:
+    """Why a training within ``seconds`` on this CPU would end before it learned anything, or an empty string.
+
+    It needs ``LEAST_STEPS`` steps (or those of ``epochs``, if fewer) and one validation. A row's time alone is above
+    its share of a batch's, so only a network that seems too slow by that is measured on more rows.
+    """
+    batch = Options.of(candidate.choices).batch_size
+    steps = min(LEAST_STEPS, epochs * Stretches(len(train), batch, 0, lambda: 0).steps)
+    predictor = Predictor(network, task)
+
+    def needed(rows: int) -> float:
+        inputs = tuple(as_tensor(x[:rows]) for x in train.inputs)
+        count = len(inputs[0])
+        start = time.perf_counter()
+        predictor.eval()
+        with torch.inference_mode():
+            predictor(*inputs)
+        forward = (time.perf_counter() - start) / count
+        return steps * min(batch, len(train)) * BOTH_WAYS * forward + len(valid) * forward
+
+    with as_it_was(network):
+        if needed(1) <= seconds:
+            return ""
+        time_needed = min(needed(PROBE), needed(PROBE))
+    if time_needed <= seconds:
+        return ""
+    return f"{steps} steps and a validation would take about {time_needed:.0f} s, {seconds:.1f} s are given"
 
 
 def free_gb(device: str = "auto") -> float:

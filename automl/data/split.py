@@ -14,7 +14,7 @@ from automl.errors import UserError
 from automl.types import Kind
 
 # Validation rows beyond this choose no better and are missed in training.
-MAX_VALID_ROWS = 10_000
+MAX_VALID_ROWS = 5_000
 # With fewer rows to learn from than this, or a class of fewer than that, one validation split is a lottery: folds are
 # advised. Beyond MAX_FOLD_ROWS a training per fold costs more candidates than better judgement is worth.
 FEW_ROWS = 200

@@ -10,7 +10,7 @@ AXES = {
     "f": (Axis("a", ("1", "2", "3")), Axis("b", (0.1, 0.2, 0.4)), Axis("c", ("x", "y"), "a", ("1",))),
     "g": (Axis("b", (0.1, 0.2, 0.4)),),
 }
-EMPTY = Runs((), (), (), (), *[np.zeros(0, np.int64)] * 4, np.zeros(0), np.zeros(0))
+EMPTY = Runs.none()
 CANDIDATES = tuple(
     Candidate("f", {"a": a, "b": b} | ({"c": c} if a == "1" else {}))
     for a in "123"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from automl.types import Candidate, Limits, Task
 from nas import evaluate as module
 from nas.evaluate import Job, Order, evaluate
-from nas.preflight import latency_ms, memory_gb, over_limit
+from nas.preflight import latency_ms, memory_gb, over_limit, too_slow
 from nas.zero_cost import jacob_cov, parameters, synflow, zero_cost
 from tests.nas.toys import job
 
@@ -128,3 +129,29 @@ class TestZeroCost:
 
         broken = dataclasses.replace(job(), families={"toy": Broken()})  # type: ignore[dict-item]
         assert zero_cost(broken, CANDIDATE, "params") == -math.inf
+
+
+class Sleeper(nn.Module):
+    """So many seconds per row."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds, self.head = seconds, nn.Linear(2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        time.sleep(self.seconds * len(x))
+        return self.head(x[:, :2])
+
+
+def test_a_network_too_slow_for_its_time_is_told_before_it_trains():
+    toy = job()
+    said = too_slow(Sleeper(0.01), toy.task, toy.train, toy.valid, CANDIDATE, epochs=3, seconds=0.5)
+    assert "steps and a validation would take about" in said and "0.5 s are given" in said
+    assert not too_slow(Sleeper(0.01), toy.task, toy.train, toy.valid, CANDIDATE, epochs=3, seconds=1000.0)
+
+
+def test_what_is_too_slow_is_not_trained(monkeypatch):
+    monkeypatch.setattr(module, "train", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr(module, "build", lambda *a, **k: Sleeper(0.01))
+    outcome = evaluate(dataclasses.replace(job(), device="cpu"), Order(CANDIDATE, 3, 0, seconds=0.5))
+    assert outcome.status == "timeout" and outcome.score is None and "0.5 s are given" in outcome.error

@@ -1,0 +1,69 @@
+"""The prior that a person writes down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from automl.errors import UserError
+from automl.types import Axis, Profile
+from metalearner.practice import Practice
+
+AXES = {
+    "net": (Axis("optimizer", ("sgd", "adamw")), Axis("rate", (0.1, 0.001)), Axis("ema", (False, True))),
+    "deep": (Axis("depth", (1, 2)), Axis("kernel", (3, 5), "depth", (2,)), Axis("optimizer", ("sgd", "adamw"))),
+}
+PROFILE = Profile((), ())
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def test_favoured_options_are_so_many_times_as_likely() -> None:
+    prior = Practice({"deep": 3}, {"optimizer": {"adamw": 4}, "ema": {"true": 3}}).predict(PROFILE, AXES)
+    assert prior.families == {"net": 0.25, "deep": 0.75}
+    assert prior.weights["net"] == {"optimizer": (0.2, 0.8), "rate": (0.5, 0.5), "ema": (0.25, 0.75)}
+
+
+def test_each_family_starts_with_its_likeliest_candidate() -> None:
+    prior = Practice({"deep": 3}, {"rate": {"0.001": 2}}, {"deep": {"depth": {"2": 2}}}).predict(PROFILE, AXES)
+    assert [(c.family, dict(c.choices)) for c in prior.portfolio] == [
+        ("deep", {"depth": 2, "kernel": 3, "optimizer": "sgd"}),
+        ("net", {"optimizer": "sgd", "rate": 0.001, "ema": False}),
+    ]
+
+
+def test_a_familys_own_favours_go_before_those_of_all() -> None:
+    prior = Practice({}, {"optimizer": {"adamw": 9}}, {"deep": {"optimizer": {"sgd": 9}}}).predict(PROFILE, AXES)
+    assert [c.choices["optimizer"] for c in prior.portfolio] == ["adamw", "sgd"]
+
+
+@pytest.mark.parametrize("factor", [0, -1, "much", True, float("inf")])
+def test_a_factor_that_is_no_positive_number_is_named(factor: object) -> None:
+    with pytest.raises(UserError, match=r"metalearner.axes.ema.true=.* must be a number above 0"):
+        Practice({}, {"ema": {"true": factor}})  # pyright: ignore[reportArgumentType]
+
+
+def test_every_name_of_the_shipped_file_exists() -> None:
+    from nas.recipe import training_axes
+    from nas.space import search_axes
+    from tests.nas.family_tasks import TASKS
+
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        cfg = compose("config", overrides=["metalearner=practice"])
+    families = {name: instantiate(node) for name, node in cfg.family.items()}
+    known: dict[str, dict[str, set[str]]] = {}
+    for task in TASKS.values():
+        for family, axes in search_axes(families, task, training_axes(task)).items():
+            for axis in axes:
+                options = known.setdefault(family, {}).setdefault(axis.name, set())
+                options.update(str(o).lower() for o in axis.options)
+    said = cfg.metalearner
+    assert set(said.families) <= set(families)
+    anywhere = {name: set().union(*(of.get(name, set()) for of in known.values())) for of in known.values() for name in of}
+    for name, favours in said.axes.items():
+        assert set(favours) <= anywhere[name], name
+    for family, of in said.own.items():
+        for name, favours in of.items():
+            assert set(favours) <= known[family][name], (family, name)

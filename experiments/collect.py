@@ -37,10 +37,10 @@ from automl.files import write_atomically
 from automl.serial import dumps
 from automl.store import Store
 from automl.store_rows import task_digest
-from automl.types import Axes, Budget, Candidate, Family, Modality, Prior, Trial
+from automl.types import Axes, Budget, Candidate, Family, Modality, Prior, Profile, Runs, Trial
 from experiments.collect_data import Ready, entries, look, mixed, ready
 from experiments.common_set import common_set, fitted, union
-from experiments.settings import number, truth, whole
+from experiments.settings import learner_of, number, truth, whole
 from nas.engines.base import Engine
 from nas.evaluate import Job, Outcome
 from nas.recipe import training_axes
@@ -115,7 +115,9 @@ def collect(cfg: DictConfig) -> dict[str, Any]:
             sites = prepare_all(wanted, families, store, began + wanted.seconds)
             if not sites:
                 raise UserError(f"collect.root={wanted.root} gave no task; see the lines above")
-            new = Round(wanted, families, sites, store, engine, began).all()
+            whole = union(site.axes for site in sites)
+            prior = learner_of(cfg, Budget()).fit(Runs.none()).predict(Profile((), ()), whole)
+            new = Round(wanted, families, sites, store, engine, prior, began).all()
             statuses = Counter(t.status for site in sites for t in site.trials)
             return {
                 "tasks": len(sites),
@@ -197,12 +199,13 @@ class Round:
         sites: Sequence[Site],
         store: Store,
         engine: Engine,
+        prior: Prior,
         began: float,
     ) -> None:
         self.wanted, self.families, self.sites, self.store, self.engine = wanted, families, sites, store, engine
         self.until = began + wanted.seconds
-        self.whole = union(site.axes for site in sites)
-        self.points = common_set(self.whole, wanted.candidates, wanted.seed)
+        self.whole = prior.axes  # of all tasks
+        self.points = common_set(prior, wanted.candidates, wanted.seed)
         self.new = 0
 
     def all(self) -> int:

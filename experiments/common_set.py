@@ -8,12 +8,12 @@ it has: where the axes agree, the identifier is the same on every task.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy.stats import qmc
 
-from automl.types import Axes, Axis, Candidate, Option
+from automl.types import Axes, Axis, Candidate, Option, Prior
 
 
 def union(of: Iterable[Axes]) -> dict[str, tuple[Axis, ...]]:
@@ -51,23 +51,34 @@ def in_order(axes: Iterable[Axis]) -> tuple[Axis, ...]:
     return tuple(placed)
 
 
-def common_set(axes: Axes, count: int, seed: int) -> dict[str, list[dict[str, Option]]]:
+def common_set(prior: Prior, count: int, seed: int) -> dict[str, list[dict[str, Option]]]:
     """Per family ``count`` points, each a full choice (inactive axes too); any first few are spread evenly as well.
 
-    A scrambled Sobol sequence (Owen 1998), one dimension an axis. The same axes and seed give the same points.
+    A scrambled Sobol sequence (Owen 1998), one dimension an axis, through the inverse of the prior's distribution of
+    that axis: likely options are met more often. The first point is the prior's own candidate of the family, if it
+    lists one. The same prior and seed give the same points.
     """
-    return {family: points(family, own, count, seed) for family, own in axes.items()}
+    listed = {candidate.family: candidate for candidate in reversed(prior.portfolio)}
+    made = {}
+    for family, axes in prior.axes.items():
+        drawn = points(family, axes, prior.weights[family], count, seed)
+        if count and family in listed:
+            drawn = [{a.name: listed[family].choices.get(a.name, a.options[0]) for a in axes}, *drawn][:count]
+        made[family] = drawn
+    return made
 
 
-def points(family: str, axes: Sequence[Axis], count: int, seed: int) -> list[dict[str, Option]]:
+def points(
+    family: str, axes: Sequence[Axis], weights: Mapping[str, Sequence[float]], count: int, seed: int
+) -> list[dict[str, Option]]:
     if not axes:
         return [{}] * min(count, 1)
     digest = hashlib.sha256(f"{seed}/{family}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     power = int(np.ceil(np.log2(max(count, 2))))  # Sobol's evenness holds for powers of two
     unit = qmc.Sobol(len(axes), scramble=True, rng=rng).random_base2(power)[:count]
-    sizes = np.array([len(axis.options) for axis in axes])
-    place = np.minimum((unit * sizes).astype(int), sizes - 1)
+    edges = [np.cumsum(weights[axis.name])[:-1] for axis in axes]
+    place = np.stack([np.searchsorted(e, u, side="right") for e, u in zip(edges, unit.T, strict=True)], axis=1)
     return [{a.name: a.options[i] for a, i in zip(axes, row, strict=True)} for row in place.tolist()]
 
 

@@ -80,6 +80,6 @@ def truth(of: Mapping[str, Any], key: str, *, prefix: str = "") -> bool:
 
 
 def learner_of(cfg: DictConfig, budget: Budget) -> MetaLearner:
-    """The configured meta-learner; one that can choose per second and is not told whether to does when time is short."""
+    """The configured meta-learner; where ``per_second`` is null, the budget decides it."""
     options = {"per_second": budget.seconds is not None} if cfg.metalearner.get("per_second", 0) is None else {}
     return instantiate(cfg.metalearner, _convert_="all", **options)

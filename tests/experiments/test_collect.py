@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from automl.errors import UserError
 from automl.store import Store
-from automl.types import Axis, active_choices
+from automl.types import Axis, Prior, Profile, active_choices
 from experiments import collect_data
 from experiments.collect import collect
 from experiments.collect_data import Entry, entries, load, look, mixed, ready
 from experiments.common_set import common_set, fitted, union
+from metalearner.practice import Practice
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -41,7 +42,7 @@ def test_the_union_does_not_depend_on_the_order_of_tasks():
 
 def test_tasks_share_every_candidate_that_both_have():
     whole = union([BIG, SMALL])
-    points = common_set(whole, 32, seed=0)["net"]
+    points = common_set(Prior.uniform(whole), 32, seed=0)["net"]
     shared = 0
     for point in points:
         big, small = (fitted("net", point, whole["net"], axes["net"]) for axes in (BIG, SMALL))
@@ -58,12 +59,23 @@ def test_tasks_share_every_candidate_that_both_have():
 @settings(max_examples=30, deadline=None)
 def test_every_beginning_of_the_set_is_spread_evenly(count, seed):
     axes = union([BIG])
-    points = common_set(axes, count, seed)["net"]
-    assert points == common_set(axes, 128, seed)["net"][:count], "a longer set begins with the shorter one"
+    prior = Prior.uniform(axes)
+    points = common_set(prior, count, seed)["net"]
+    assert points == common_set(prior, 128, seed)["net"][:count], "a longer set begins with the shorter one"
     for axis in axes["net"]:
         seen = Counter(p[axis.name] for p in points)
         if count >= 16:
             assert max(seen.values()) - min(seen[o] for o in axis.options) <= max(4, count // 4), axis.name
+
+
+def test_the_set_begins_with_what_the_prior_names_and_meets_likely_options_more_often():
+    axes = union([BIG])
+    prior = Practice(axes={"kind": {"b": 3}, "stages": {"2": 2}}).predict(Profile((), ()), axes)
+    points = common_set(prior, 64, seed=0)["net"]
+    assert points[0] == {"grain": "coarse", "kind": "b", "heads": 1, "stages": 2}
+    seen = Counter(p["kind"] for p in points[1:])
+    assert 44 <= seen["b"] <= 50
+    assert common_set(prior, 1, seed=0)["net"] == points[:1] and common_set(prior, 0, seed=0)["net"] == []
 
 
 # --- the data

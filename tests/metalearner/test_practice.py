@@ -61,7 +61,10 @@ def test_every_name_of_the_shipped_file_exists() -> None:
                 options.update(str(o).lower() for o in axis.options)
     said = cfg.metalearner
     assert set(said.families) <= set(families)
-    anywhere = {name: set().union(*(of.get(name, set()) for of in known.values())) for of in known.values() for name in of}
+    anywhere: dict[str, set[str]] = {}
+    for of in known.values():
+        for name, options in of.items():
+            anywhere.setdefault(name, set()).update(options)
     for name, favours in said.axes.items():
         assert set(favours) <= anywhere[name], name
     for family, of in said.own.items():

@@ -62,7 +62,7 @@ class Learner(ABC):
         }
         content = io.BytesIO()
         columns = {name: getattr(of, name) for name in COLUMNS}
-        np.savez_compressed(content, text=np.array(json.dumps(text)), **columns)
+        np.savez_compressed(content, text=np.array(json.dumps(text, default=dataclasses.asdict)), **columns)
         write_atomically(path, content.getvalue())
 
     @classmethod

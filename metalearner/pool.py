@@ -10,20 +10,19 @@ from automl.types import Axes, Axis, Candidate, Option, Prior
 
 
 def new_candidates(
-    axes: Axes, good: Sequence[Candidate], prior: Prior, count: int, rng: np.random.Generator
+    axes: Axes, good: Sequence[Candidate], prior: Prior, base: Prior, count: int, rng: np.random.Generator
 ) -> list[Candidate]:
-    """About ``count`` distinct candidates: a third near the ``good`` ones, a third from ``prior``, a third
-    uniform.
+    """About ``count`` distinct candidates: a third near the ``good`` ones, a third from ``prior``, a third from
+    ``base``, the prior before any run.
 
     Near means one or two axes drawn again. Fewer come back where the space is small.
     """
-    uniform = Prior.uniform(axes)
     found: dict[str, Candidate] = {}
     for i in range(count):
         if i % 3 == 0 and good:
             made = mutated(good[int(rng.integers(len(good)))], axes, 1 + int(rng.integers(2)), rng)
         else:
-            made = (prior if i % 3 == 1 else uniform).sample(rng)
+            made = (prior if i % 3 == 1 else base).sample(rng)
         found.setdefault(made.id, made)
     return list(found.values())
 

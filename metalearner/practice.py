@@ -29,6 +29,9 @@ class Practice:
     own: Mapping[str, Favours] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.families = dict(self.families)
+        self.axes = {name: dict(of) for name, of in self.axes.items()}
+        self.own = {family: {name: dict(of) for name, of in axes.items()} for family, axes in self.own.items()}
         tables = [("families", self.families), *((f"axes.{name}", of) for name, of in self.axes.items())]
         tables += [(f"own.{family}.{name}", of) for family, axes in self.own.items() for name, of in axes.items()]
         for place, table in tables:

@@ -9,7 +9,7 @@ settings are learned from the past runs at hand by leaving one group out at a ti
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +20,7 @@ from metalearner.belief import Belief
 from metalearner.history import History
 from metalearner.learner import Learner
 from metalearner.pool import new_candidates
+from metalearner.practice import Practice
 from metalearner.prior import fits, prior_from_list, top_weights
 from metalearner.relation import Relation
 from metalearner.session import Session
@@ -47,7 +48,8 @@ class Transfer(Learner):
     ``cold``: prior probability that the past does not help. ``processes``: settings kept side by side.
     ``limit``: past candidates considered. ``fresh``: candidates never run before that join them.
     ``most_trials``: of this task, the best are used. ``per_second``: choose by improvement per second; None leaves
-    it to the search's budget.
+    it to the search's budget. ``start``: gives the prior while there are no past runs, and draws candidates never run
+    before; None is uniform.
     """
 
     cold: float = 0.3
@@ -57,9 +59,14 @@ class Transfer(Learner):
     most_trials: int = 200
     portfolio: int = 200
     per_second: bool | None = None
+    start: Practice | None = None
     seed: int = 0
     _trials: dict[str, Trial] = field(default_factory=dict, init=False, repr=False)
     _learned: dict = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.start, Mapping):  # from a file
+            self.start = Practice(**self.start)
 
     def fit_history(self, history: History) -> Transfer:
         self.history = history
@@ -76,11 +83,16 @@ class Transfer(Learner):
     def predict(self, profile: Profile, axes: Axes) -> Prior:
         candidates, session, why = self._resumed(profile, axes)
         if not len(self.history.tasks) and not self._trials:
-            return Prior.uniform(axes, why=("no past runs yet",))
+            return self._base(profile, axes)
         ranked = [candidates[i] for i in session.ranking(self.portfolio)]
         chance = chance_of_best(*session.expected(), np.random.default_rng(self.seed))
         marginals = prior_from_list(axes, candidates, chance, why)
         return Prior(marginals.families, axes, marginals.weights, tuple(ranked), why)
+
+    def _base(self, profile: Profile, axes: Axes) -> Prior:
+        if self.start is None:
+            return Prior.uniform(axes, why=("no past runs yet",))
+        return self.start.predict(profile, axes)
 
     def prediction(self, profile: Profile, axes: Axes) -> Prediction:
         """What is expected of the candidates considered, after the trials told so far."""
@@ -139,7 +151,8 @@ class Transfer(Learner):
             good = [self.history.candidates[of[i]] for i in np.argsort(-mean, kind="stable")[:10]]
         rng = np.random.default_rng(self.seed)
         near = prior_from_list(axes, good, top_weights(len(good)))
-        for candidate in new_candidates(axes, good, near, self.fresh, rng):
+        base = self._base(profile, axes)
+        for candidate in (*base.portfolio, *new_candidates(axes, good, near, base, self.fresh, rng)):
             pool.setdefault(candidate.id, candidate)
         candidates = list(pool.values())
         session, why = self.session(profile, candidates, axes)

@@ -14,6 +14,8 @@ import torch
 from nas.engines.base import Engine
 from nas.evaluate import Order, Outcome, evaluate
 
+AGAIN = 5.0  # seconds between two alarms for one training
+
 
 class SequentialEngine(Engine):
     """``threads``: torch threads, None leaves torch's own choice."""
@@ -66,7 +68,8 @@ def alarm(seconds: float | None) -> Iterator[None]:
         raise TrialHangs(patience)
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, patience)
+    # Again and again: Python swallows what is raised while it collects garbage.
+    signal.setitimer(signal.ITIMER_REAL, patience, AGAIN)
     try:
         yield
     finally:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from automl.errors import UserError
 from automl.types import Axis, MetaLearner, Profile
@@ -16,14 +16,16 @@ from metalearner.learner import Learner
 from metalearner.prior import fits
 from tests.metalearner.made import AXES, EMPTY, runs, trial, worth
 
-FILES = sorted((Path(__file__).parents[2] / "conf" / "metalearner").glob("*.yaml"))
+CONF = Path(__file__).parents[2] / "conf"
+FILES = sorted((CONF / "metalearner").glob("*.yaml"))
 PROFILE = Profile(("size", "kind=x"), (2.5, 1.0))
 
 
 @pytest.fixture(params=FILES, ids=lambda f: f.stem)
 def learner(request: pytest.FixtureRequest) -> MetaLearner:
-    cfg = OmegaConf.merge({"seed": 0}, {"learner": OmegaConf.load(request.param)})
-    return instantiate(cfg.learner)
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        cfg = compose("config", overrides=[f"metalearner={request.param.stem}"])
+    return instantiate(cfg.metalearner)
 
 
 class TestContract:

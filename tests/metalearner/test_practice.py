@@ -9,8 +9,9 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from automl.errors import UserError
-from automl.types import Axis, Profile
+from automl.types import Axis, Profile, Runs, Trial
 from metalearner.practice import Practice
+from metalearner.transfer import Transfer
 
 AXES = {
     "net": (Axis("optimizer", ("sgd", "adamw")), Axis("rate", (0.1, 0.001)), Axis("ema", (False, True))),
@@ -70,3 +71,11 @@ def test_every_name_of_the_shipped_file_exists() -> None:
     for family, of in said.own.items():
         for name, favours in of.items():
             assert set(favours) <= known[family][name], (family, name)
+
+
+def test_transfer_starts_from_it_while_there_are_no_past_runs() -> None:
+    start = Practice(axes={"rate": {"0.001": 9}})
+    learner = Transfer(start=start).fit(Runs.none())
+    assert learner.predict(PROFILE, AXES) == start.predict(PROFILE, AXES)
+    learner.update([Trial("new", start.predict(PROFILE, AXES).portfolio[0], 1, 0, "ok", 0.5)])
+    assert len(learner.predict(PROFILE, AXES).portfolio) == 13, "all of this small space but the one that was tried"

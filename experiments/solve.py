@@ -36,6 +36,7 @@ from automl.types import Axes, Budget, Family, Prior, Profile, Runs, Trial
 from experiments.artifacts import Artifacts
 from experiments.clock import timed
 from experiments.finish import Finished, finish
+from experiments.follow import Follow
 from experiments.progress import Progress
 from experiments.report import write_report
 from experiments.settings import Settings, learner_of, settings
@@ -230,13 +231,9 @@ class Hunt:
                 portfolio=self.wanted.portfolio,
                 record=self.record,
                 finished=finished,
-                learn=self.learn,
+                learn=Follow(self.learner, self.profile, self.axes),
             )
         return self.store.trials(search=self.search.id)
-
-    def learn(self, trial: Trial) -> Prior | None:
-        self.learner.update([trial])
-        return self.learner.predict(self.profile, self.axes)
 
 
 def folds_in(asked: int | None, budget: Budget) -> int | None:

@@ -28,6 +28,7 @@ from automl.serial import dumps, from_json, to_json
 from automl.store import Store
 from automl.types import Axes, Budget, Family, MetaLearner, Prior, Trial
 from experiments.collect_data import Ready, entries, look, mixed, ready
+from experiments.follow import Follow
 from experiments.settings import learner_of, number, settings, truth, whole
 from experiments.transfer_compare import Anytime, Event, Pair, compare
 from experiments.transfer_page import page_of
@@ -173,12 +174,6 @@ class Duel:
             at = time.monotonic() - began
             events.append(Event(at, trial.candidate.family, trial.candidate.id, trial.fidelity, trial.score))
 
-        def learn(trial: Trial) -> Prior | None:
-            if learner is None:
-                return None
-            learner.update([trial])
-            return learner.predict(self.made.profile, self.axes)
-
         search(
             job,
             prior,
@@ -188,7 +183,7 @@ class Duel:
             seed=self.seed,
             portfolio=self.cfg.portfolio,
             finished=finished,
-            learn=learn,
+            learn=(lambda trial: None) if learner is None else Follow(learner, self.made.profile, self.axes),
         )
         # A training that began in time may end a little late; both levels are cut at the same moment.
         return Anytime(tuple(e for e in events if e.at <= self.wanted.seconds * 1.05 + 1))

@@ -30,6 +30,7 @@ from rich.table import Table
 
 from automl.errors import UserError
 from automl.store import Store
+from experiments.solve import quoted
 
 TARGETS = {"tabular": 0.6}
 TARGET = 0.8
@@ -94,6 +95,7 @@ def one(said: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
         "data=file",
         f"data.path={options.root.resolve() / said['file']}",
         f"task.metric={best['metric']}",
+        f"task.group={quoted(said.get('group', said['name']))}",  # level 4 must not have seen this set
         f"budget.seconds={options.seconds}",
         "budget.trials=null",
         "tracker=none",

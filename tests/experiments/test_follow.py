@@ -1,0 +1,36 @@
+"""When the meta-learner thinks anew."""
+
+from __future__ import annotations
+
+import itertools
+
+from automl.types import Axis, Candidate, Prior, Profile, Trial
+from experiments.follow import Follow
+
+AXES = {"net": (Axis("rate", (0.1, 0.2)),)}
+TRIAL = Trial("task", Candidate("net", {"rate": 0.1}), 1, 0, "ok", 0.5)
+
+
+class Counting:
+    def __init__(self) -> None:
+        self.told = 0
+
+    def fit(self, runs):
+        return self
+
+    def predict(self, profile, axes):
+        return Prior.uniform(axes, why=(str(self.told),))
+
+    def update(self, trials):
+        self.told += len(trials)
+
+
+def test_it_hears_of_every_trial_and_thinks_less_often_as_they_grow():
+    learner = Counting()
+    follow = Follow(learner, Profile((), ()), AXES)
+    priors = [follow(TRIAL) for _ in range(100)]
+    assert learner.told == 100
+    thought = [i + 1 for i, prior in enumerate(priors) if prior is not None]
+    assert thought[:9] == list(range(1, 10)) and len(thought) < 35
+    assert all(b - a <= 1 + a / 8 for a, b in itertools.pairwise(thought))
+    assert [int(p.why[0]) for p in priors if p is not None] == thought, "it knew all trials when it thought"

@@ -104,30 +104,34 @@ def too_slow(
 ) -> str:
     """Why a training within ``seconds`` on this CPU would end before it learned anything, or an empty string.
 
-    It needs ``LEAST_STEPS`` steps (or those of ``epochs``, if fewer) and one validation. A row's time alone is above
-    its share of a batch's, so only a network that seems too slow by that is measured on more rows.
+    It needs ``LEAST_STEPS`` steps (or those of ``epochs``, if fewer) and one validation. The time of a pass is a line
+    over its rows, drawn through one row and ``PROBE`` rows: small networks cost what their calls cost, large ones what
+    their rows cost.
     """
-    batch = Options.of(candidate.choices).batch_size
+    batch = min(Options.of(candidate.choices).batch_size, len(train))
     steps = min(LEAST_STEPS, epochs * Stretches(len(train), batch, 0, lambda: 0).steps)
+    passes = -(-len(valid) // VALID_BATCH)
     predictor = Predictor(network, task)
 
-    def needed(rows: int) -> float:
+    def forward(rows: int) -> float:
         inputs = tuple(as_tensor(x[:rows]) for x in train.inputs)
-        count = len(inputs[0])
         start = time.perf_counter()
-        predictor.eval()
         with torch.inference_mode():
             predictor(*inputs)
-        forward = (time.perf_counter() - start) / count
-        return steps * min(batch, len(train)) * BOTH_WAYS * forward + len(valid) * forward
+        return time.perf_counter() - start
 
     with as_it_was(network):
-        if needed(1) <= seconds:
-            return ""
-        time_needed = min(needed(PROBE), needed(PROBE))
-    if time_needed <= seconds:
+        predictor.eval()
+        one = forward(1)
+        if steps * BOTH_WAYS * batch * one + len(valid) * one <= seconds:
+            return ""  # even as if every row of a batch cost as much as one alone
+        one = min(one, forward(1))
+        many = min(forward(PROBE), forward(PROBE))
+    per_row = max(many - one, 0.0) / (PROBE - 1)
+    needed = steps * BOTH_WAYS * (one + batch * per_row) + passes * one + len(valid) * per_row
+    if needed <= seconds:
         return ""
-    return f"{steps} steps and a validation would take about {time_needed:.0f} s, {seconds:.1f} s are given"
+    return f"{steps} steps and a validation would take about {needed:.0f} s, {seconds:.1f} s are given"
 
 
 def free_gb(device: str = "auto") -> float:

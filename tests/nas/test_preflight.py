@@ -132,14 +132,14 @@ class TestZeroCost:
 
 
 class Sleeper(nn.Module):
-    """So many seconds per row."""
+    """So many seconds per row and per call."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, call: float = 0.0) -> None:
         super().__init__()
-        self.seconds, self.head = seconds, nn.Linear(2, 1)
+        self.seconds, self.call, self.head = seconds, call, nn.Linear(2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        time.sleep(self.seconds * len(x))
+        time.sleep(self.call + self.seconds * len(x))
         return self.head(x[:, :2])
 
 
@@ -148,6 +148,13 @@ def test_a_network_too_slow_for_its_time_is_told_before_it_trains():
     said = too_slow(Sleeper(0.01), toy.task, toy.train, toy.valid, CANDIDATE, epochs=3, seconds=0.5)
     assert "steps and a validation would take about" in said and "0.5 s are given" in said
     assert not too_slow(Sleeper(0.01), toy.task, toy.train, toy.valid, CANDIDATE, epochs=3, seconds=1000.0)
+
+
+def test_what_costs_by_the_call_is_not_taken_for_what_costs_by_the_row():
+    toy = job()
+    steps = dict(epochs=3, seconds=4.0)  # 12 ms a call: 16 steps of a batch take under a second
+    assert not too_slow(Sleeper(0.0, 0.012), toy.task, toy.train, toy.valid, CANDIDATE, **steps)
+    assert too_slow(Sleeper(0.012), toy.task, toy.train, toy.valid, CANDIDATE, **steps)
 
 
 def test_what_is_too_slow_is_not_trained(monkeypatch):

@@ -5,7 +5,7 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from experiments.cli import flags_first, one_line_errors
+from experiments.cli import flags_first, importable_by_others, one_line_errors
 from experiments.settings import settings
 
 
@@ -18,5 +18,6 @@ def main(cfg: DictConfig) -> None:
 
 if __name__ == "__main__":
     sys.argv[1:] = flags_first(sys.argv[1:])
+    importable_by_others()
     with one_line_errors():
         main()

@@ -23,6 +23,13 @@ WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
+def importable_by_others() -> None:
+    """Let processes that a launcher starts in another folder (submitit's do) import the program too."""
+    root, given = str(CONF.parent), os.environ.get("PYTHONPATH", "")
+    if root not in given.split(os.pathsep):
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, given]))
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn the errors of Hydra, OmegaConf and the user into one line on stderr.

@@ -66,6 +66,15 @@ def test_a_sweep_may_be_asked_for_between_overrides(tmp_path):
     assert done.returncode == 2 and "budget.trials=-1 must be" in done.stderr, done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "ray", "submitit_local"])
+def test_every_launcher_of_the_extra_runs_a_sweep_from_any_folder(launcher, tmp_path):
+    sweep = ["--multirun", "seed=1,2", f"hydra/launcher={launcher}", f"hydra.sweep.dir={tmp_path}/sweep"]
+    done = call("+experiment=inspect", "data=sklearn", "data.name=wine", *sweep, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("sweep/*/inspect.html"))) == 2
+
+
 def test_the_composed_configuration_can_be_read():
     done = call("+experiment=quickstart", "--cfg", "job")
     assert done.returncode == 0

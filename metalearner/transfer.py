@@ -161,12 +161,16 @@ class Transfer(Learner):
         for trial, score in itertools.islice(zip(done, scores, strict=True), self.most_trials):
             session.observe(place[trial.candidate.id], score, trial.seconds)
         for trial in failed[: self.most_trials]:
-            session.observe(place[trial.candidate.id], None, trial.seconds)
+            session.observe(place[trial.candidate.id], None)
         return candidates, session, why
 
     def _log_seconds(self, of: np.ndarray, known: list[Candidate], candidates: Sequence[Candidate]) -> np.ndarray:
-        """Mean ln(seconds) relative to its task, (C,); the mean of its family where a candidate never ran."""
-        column = np.log(np.where(self.history.seconds > 0, self.history.seconds, np.nan))
+        """Mean ln(seconds) relative to its task, (C,); the mean of its family where a candidate never ran.
+
+        Failures do not count: one that was found too slow before it trained took no time.
+        """
+        went_well = (self.history.seconds > 0) & ~np.isnan(self.history.score)
+        column = np.log(np.where(went_well, self.history.seconds, np.nan))
         seconds = self.history.dense(of, column)
         ran = ~np.isnan(seconds)
         if not ran.any():
@@ -174,8 +178,9 @@ class Transfer(Learner):
         level = np.where(ran, seconds, 0).sum(axis=1) / np.maximum(1, ran.sum(axis=1))
         apart = np.where(ran, seconds - level[:, None], 0).sum(axis=0) / np.maximum(1, ran.sum(axis=0))
         overall = level[ran.any(axis=1)].mean()
-        by_id = {c.id: float(v) for c, v in zip(known, apart, strict=True)}
-        family = {f: float(np.mean([by_id[c.id] for c in known if c.family == f])) for f in {c.family for c in known}}
+        timed = [(c, float(v)) for c, v, ever in zip(known, apart, ran.any(axis=0), strict=True) if ever]
+        by_id = {c.id: v for c, v in timed}
+        family = {f: float(np.mean([v for c, v in timed if c.family == f])) for f in {c.family for c, _ in timed}}
         return np.array([overall + by_id.get(c.id, family.get(c.family, 0.0)) for c in candidates])
 
 

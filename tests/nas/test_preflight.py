@@ -152,7 +152,7 @@ def test_a_network_too_slow_for_its_time_is_told_before_it_trains():
 
 def test_what_costs_by_the_call_is_not_taken_for_what_costs_by_the_row():
     toy = job()
-    steps = dict(epochs=3, seconds=4.0)  # 12 ms a call: 16 steps of a batch take under a second
+    steps = {"epochs": 3, "seconds": 4.0}  # 12 ms a call: 16 steps of a batch take under a second
     assert not too_slow(Sleeper(0.0, 0.012), toy.task, toy.train, toy.valid, CANDIDATE, **steps)
     assert too_slow(Sleeper(0.012), toy.task, toy.train, toy.valid, CANDIDATE, **steps)
 

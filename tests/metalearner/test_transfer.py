@@ -1,0 +1,45 @@
+"""What ``transfer`` expects a trial to cost, and how the cost counts."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from automl.types import Profile
+from metalearner.axis_kernel import AxisKernel, AxisShape
+from metalearner.session import Session
+from metalearner.transfer import Transfer, cold_belief
+from tests.metalearner.made import AXES, CANDIDATES, runs, trial
+
+PROFILE = Profile((), ())
+
+
+def test_failures_say_nothing_of_what_a_training_costs():
+    past = runs()
+    slow = np.array([c.family == "g" for c in past.candidates])[past.candidate]
+    seconds = np.where(slow, 8.0, 1.0)
+    early = slow & (np.arange(len(slow)) % 2 == 0)  # found too slow before they trained
+    past = dataclasses.replace(past, seconds=np.where(early, 0.01, seconds), score=np.where(early, np.nan, past.score))
+    expected = Transfer().fit(past).prediction(PROFILE, AXES)
+    cost = {c.id: s for c, s in zip(expected.candidates, expected.seconds, strict=True)}
+    g, f = (np.array([cost[c.id] for c in CANDIDATES if c.family == family]) for family in "gf")
+    assert (g > 4 * f.max()).all()
+
+
+def test_a_failure_of_the_task_at_hand_does_not_make_it_look_fast():
+    learner = Transfer().fit(runs())
+    learner.update([dataclasses.replace(trial(c, None), seconds=0.01) for c in CANDIDATES[:3]])
+    assert learner.prediction(PROFILE, AXES).seconds == pytest.approx(1.0)
+
+
+def test_per_second_prefers_the_cheaper_of_equals_but_at_most_twice():
+    every = list(CANDIDATES)
+    cost = np.log(np.geomspace(0.001, 100, len(every)))
+    kernel = AxisKernel(every, AxisShape(True, 1.0))
+    chosen = Session([cold_belief(kernel, len(every), 0.0)], cost, per_second=True)
+    value = chosen.acquisition()
+    assert int(np.argmax(value)) == 0 and (np.diff(value) < 0).all()
+    middle = value[len(every) // 2]
+    assert middle < value[0] <= 2 * middle * 1.01

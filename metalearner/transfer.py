@@ -178,7 +178,7 @@ class Transfer(Learner):
         level = np.where(ran, seconds, 0).sum(axis=1) / np.maximum(1, ran.sum(axis=1))
         apart = np.where(ran, seconds - level[:, None], 0).sum(axis=0) / np.maximum(1, ran.sum(axis=0))
         overall = level[ran.any(axis=1)].mean()
-        timed = [(c, float(v)) for c, v, ever in zip(known, apart, ran.any(axis=0), strict=True) if ever]
+        timed = [(c, float(v)) for c, v, ever in zip(known, apart, np.any(ran, axis=0).tolist(), strict=True) if ever]
         by_id = {c.id: v for c, v in timed}
         family = {f: float(np.mean([v for c, v in timed if c.family == f])) for f in {c.family for c, _ in timed}}
         return np.array([overall + by_id.get(c.id, family.get(c.family, 0.0)) for c in candidates])

@@ -16,6 +16,7 @@ from scipy.special import logsumexp, ndtr
 from metalearner.belief import Belief
 
 RARE = 1e-3  # a prior mean less likely than this, relative to the best, is left out of a step
+EVERY = 3  # every so many-th candidate is chosen by expected improvement, the others by optimism
 FAR = 4.0  # scores further below the median than this many times (best - median) count as that: no outlier rules
 
 
@@ -62,10 +63,13 @@ class Session:
         """Posterior probability of every prior mean of every belief, in order."""
         return np.concatenate([w for w, _ in self._posterior()])
 
-    def expected(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of each candidate's score, in units of normal scores: two (C,)."""
+    def expected(self, forks: Sequence[Belief] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each candidate's score, in units of normal scores: two (C,).
+
+        ``forks``: the beliefs that observed what is pending too; the deviations are theirs.
+        """
         mean, square = np.zeros(len(self._done)), np.zeros(len(self._done))
-        for belief, (weight, posterior) in zip(self.beliefs, self._posterior(), strict=True):
+        for belief, (weight, posterior) in zip(forks or self.beliefs, self._posterior(), strict=True):
             of = np.flatnonzero(weight > 0)
             if len(of):
                 mu = posterior(of)
@@ -78,16 +82,36 @@ class Session:
         return None if self._done.all() else int(np.argmax(self.acquisition()))
 
     def acquisition(self, pending: Sequence[int] = (), forks: Sequence[Belief] | None = None) -> np.ndarray:
-        """Expected improvement of each candidate, (C,), -inf for those run or pending.
+        """How much each candidate is worth running next, (C,), -inf for those run or pending.
+
+        Two rules take turns, since each fails where the other does well (a portfolio of acquisition functions, as in
+        Hoffman et al., 2011). The upper confidence bound, mean + sd of the mixture (Srinivas et al., 2010), also looks
+        where the beliefs disagree. Every third time, and for the second candidate, it is the expected improvement.
+        Before anything is known it is the mean itself. ``pending`` candidates count as run, with the mean that each
+        prior mean expects of them (``forks``: the beliefs that observed them too).
+        """
+        runs = [*self.observed, *pending]
+        if len(runs) < 2 or len(runs) % EVERY == 0:
+            value = self._improvement(runs, forks or self.beliefs)
+            if self._per_second:
+                value = (value if runs else np.exp(value)) / self.price
+        else:
+            mean, sd = self.expected(forks)
+            value = mean + sd
+            if self._per_second:
+                value = np.exp(value) / self.price
+        value[self._done] = -np.inf
+        value[list(pending)] = -np.inf
+        return value
+
+    def _improvement(self, runs: list[int], forks: Sequence[Belief]) -> np.ndarray:
+        """Expected improvement, (C,); the mean before anything was run.
 
         EI = sd (u Phi(u) + phi(u)), u = (mean - best) / sd (Jones et al., 1998), averaged over prior means
-        by their posterior probability. ``best`` is the highest posterior mean of those run. ``pending``
-        candidates count as run, with the mean that each prior mean expects of them (``forks``: the beliefs
-        that observed them too). Before anything is known it is the mean itself.
+        by their posterior probability. ``best`` is the highest posterior mean of those run.
         """
         value = np.zeros(len(self._done))
-        runs = [*self.observed, *pending]
-        for fork, (weight, posterior) in zip(forks or self.beliefs, self._posterior(), strict=True):
+        for fork, (weight, posterior) in zip(forks, self._posterior(), strict=True):
             of = np.flatnonzero(weight > 0)
             if not len(of):
                 continue
@@ -98,15 +122,11 @@ class Session:
             deviation = fork.deviation
             u = (mean - mean[:, runs].max(axis=1, keepdims=True)) / deviation
             value += weight[of] @ (deviation * (u * ndtr(u) + np.exp(-0.5 * u * u) / np.sqrt(2 * np.pi)))
-        if self._per_second:
-            value = (value if runs else np.exp(value)) / self.price
-        value[self._done] = -np.inf
-        value[list(pending)] = -np.inf
         return value
 
     def ranking(self, most: int, ahead: int = 12) -> list[int]:
         """The next candidates, best first: ``ahead`` chosen one after the other, as for parallel workers,
-        then the rest by expected improvement.
+        then the rest as they stand then.
         """
         chosen: list[int] = []
         forks = [belief.fork() for belief in self.beliefs]

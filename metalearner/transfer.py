@@ -2,7 +2,7 @@
 
 The new task's surface over candidates is a Gaussian process whose prior is learned from the surfaces of
 past tasks (``settings``); it competes, by evidence, with one that knows no past (``belief``); and the
-candidate that promises the largest improvement comes next (``session``). Nothing is tuned to a table:
+candidate that promises most comes next (``session``). Nothing is tuned to a table:
 settings are learned from the past runs at hand by leaving one group out at a time.
 """
 
@@ -43,7 +43,7 @@ class Prediction:
 
 @dataclass
 class Transfer(Learner):
-    """Gaussian processes over past-task surfaces, choices and profiles; expected improvement.
+    """Gaussian processes over past-task surfaces, choices and profiles; optimism and expected improvement in turns.
 
     ``cold``: prior probability that the past does not help. ``processes``: settings kept side by side.
     ``limit``: past candidates considered. ``fresh``: candidates never run before that join them.

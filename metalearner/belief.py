@@ -34,7 +34,7 @@ class Belief:
 
     ``column(j)``: prior covariance of candidate j with all, float (C,). ``diagonal``: prior variance, (C,),
     with the share that belongs to each candidate alone. ``noise``: variance of that share and of the
-    measurement.
+    measurement. ``past``: whether it was learned from past tasks.
     """
 
     def __init__(
@@ -44,7 +44,9 @@ class Belief:
         column: Callable[[int], np.ndarray],
         diagonal: np.ndarray,
         noise: np.ndarray,
+        past: bool = True,
     ) -> None:
+        self.past = past
         self.means, self.log_weights, self._column, self._noise = means, log_weights, column, noise
         self._variance = diagonal + noise
         self._rows = np.zeros((16, means.shape[1]))  # L^-1 K[observed, :], the first ``_count`` rows

@@ -16,6 +16,7 @@ from scipy.special import logsumexp, ndtr
 from metalearner.belief import Belief
 
 RARE = 1e-3  # a prior mean less likely than this, relative to the best, is left out of a step
+BELIEVED = 0.6  # optimism needs the past to be that likely to help
 EVERY = 3  # every so many-th candidate is chosen by expected improvement, the others by optimism
 FAR = 4.0  # scores further below the median than this many times (best - median) count as that: no outlier rules
 
@@ -63,6 +64,10 @@ class Session:
         """Posterior probability of every prior mean of every belief, in order."""
         return np.concatenate([w for w, _ in self._posterior()])
 
+    def trust(self) -> float:
+        """Posterior probability that the past helps: of the beliefs that were learned from it."""
+        return float(sum(w.sum() for b, (w, _) in zip(self.beliefs, self._posterior(), strict=True) if b.past))
+
     def expected(self, forks: Sequence[Belief] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each candidate's score, in units of normal scores: two (C,).
 
@@ -86,12 +91,13 @@ class Session:
 
         Two rules take turns, since each fails where the other does well (a portfolio of acquisition functions, as in
         Hoffman et al., 2011). The upper confidence bound, mean + sd of the mixture (Srinivas et al., 2010), also looks
-        where the beliefs disagree. Every third time, and for the second candidate, it is the expected improvement.
+        where past tasks disagree. Every third time, for the second candidate, and while the past is believed less than
+        at first, it is the expected improvement: optimism about what nothing is known of is a random search.
         Before anything is known it is the mean itself. ``pending`` candidates count as run, with the mean that each
         prior mean expects of them (``forks``: the beliefs that observed them too).
         """
         runs = [*self.observed, *pending]
-        if len(runs) < 2 or len(runs) % EVERY == 0:
+        if len(runs) < 2 or len(runs) % EVERY == 0 or self.trust() < BELIEVED:
             value = self._improvement(runs, forks or self.beliefs)
             if self._per_second:
                 value = (value if runs else np.exp(value)) / self.price

@@ -230,6 +230,7 @@ def cold_belief(axis: AxisKernel, count: int, log: float) -> Belief:
         lambda j: axis.block(every, np.array([j]))[:, 0],
         np.ones(count),
         np.full(count, COLD_NOISE),
+        past=False,
     )
 
 

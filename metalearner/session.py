@@ -91,8 +91,8 @@ class Session:
 
         Two rules take turns, since each fails where the other does well (a portfolio of acquisition functions, as in
         Hoffman et al., 2011). The upper confidence bound, mean + sd of the mixture (Srinivas et al., 2010), also looks
-        where past tasks disagree. Every third time, for the second candidate, and while the past is believed less than
-        at first, it is the expected improvement: optimism about what nothing is known of is a random search.
+        where past tasks disagree. Every third time, for the second candidate, and while the past is hardly believed,
+        it is the expected improvement: optimism about what nothing is known of is a random search.
         Before anything is known it is the mean itself. ``pending`` candidates count as run, with the mean that each
         prior mean expects of them (``forks``: the beliefs that observed them too).
         """

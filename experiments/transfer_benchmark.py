@@ -2,7 +2,7 @@
 
     for task in tasks:
         for seed in seeds:
-            level 3: uniform prior, no past runs
+            level 3: starts from common practice, no past runs
             level 4: the meta-learner, fitted on past runs of all groups but this task's
     compare best validation scores over time
 
@@ -26,7 +26,7 @@ from automl.errors import UserError
 from automl.files import write_atomically
 from automl.serial import dumps, from_json, to_json
 from automl.store import Store
-from automl.types import Axes, Budget, Family, MetaLearner, Prior, Trial
+from automl.types import Axes, Budget, Family, MetaLearner, Runs, Trial
 from experiments.collect_data import Ready, entries, look, mixed, ready
 from experiments.follow import Follow
 from experiments.settings import learner_of, number, settings, truth, whole
@@ -107,7 +107,7 @@ def benchmark(cfg: DictConfig) -> tuple[dict[str, Any], list[Pair]]:
         "seconds": wanted.seconds,
         "epochs": epochs,
         "max_rows": wanted.max_rows,
-        "level3": target(cfg.benchmark.cold),
+        "level3": f"{target(cfg.benchmark.start)} with {target(cfg.benchmark.cold)}",
         "level4": f"{target(cfg.metalearner)} with {target(cfg.strategy)}",
         **compare(pairs, wanted.seconds, wanted.tie),
     }
@@ -150,7 +150,7 @@ class Duel:
 
     def level(self, level: int) -> Anytime:
         """One search, or its record when it was done before."""
-        learner = target(self.cfg.metalearner) if level == 4 else "cold"
+        learner = target(self.cfg.metalearner if level == 4 else self.cfg.benchmark.start)
         strategy = target(self.cfg.strategy if level == 4 else self.cfg.benchmark.cold)
         marks = [self.made.task.name, f"level{level}", learner, strategy, f"{self.wanted.seconds:g}s",
                  f"{self.epochs}epochs", f"seed{self.seed}"]  # fmt: skip
@@ -167,7 +167,7 @@ class Duel:
         job = Job(self.made.task, self.made.train, self.made.valid, self.families, self.axes)
         began = time.monotonic()
         learner = self.learner() if level == 4 else None
-        prior = Prior.uniform(self.axes) if learner is None else learner.predict(self.made.profile, self.axes)
+        prior = (learner or self.start()).predict(self.made.profile, self.axes)
         left = max(self.wanted.seconds - (time.monotonic() - began), 0.1)
 
         def finished(trial: Trial, outcome: Outcome | None) -> None:
@@ -187,6 +187,10 @@ class Duel:
         )
         # A training that began in time may end a little late; both levels are cut at the same moment.
         return Anytime(tuple(e for e in events if e.at <= self.wanted.seconds * 1.05 + 1))
+
+    def start(self) -> MetaLearner:
+        """What level 3 starts from."""
+        return instantiate(self.cfg.benchmark.start, _convert_="all").fit(Runs.none())
 
     def learner(self) -> MetaLearner:
         """Fitted on every past run but those of this task's group, of this task, and of a smaller copy of it."""

@@ -16,6 +16,7 @@ from scipy.special import logsumexp, ndtr
 from metalearner.belief import Belief
 
 RARE = 1e-3  # a prior mean less likely than this, relative to the best, is left out of a step
+# These two were chosen on four tables of past runs together (docs/benchmarks.md).
 BELIEVED = 0.6  # optimism needs the past to be that likely to help
 EVERY = 3  # every so many-th candidate is chosen by expected improvement, the others by optimism
 FAR = 4.0  # scores further below the median than this many times (best - median) count as that: no outlier rules

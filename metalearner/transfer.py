@@ -2,8 +2,8 @@
 
 The new task's surface over candidates is a Gaussian process whose prior is learned from the surfaces of
 past tasks (``settings``); it competes, by evidence, with one that knows no past (``belief``); and the
-candidate that promises most comes next (``session``). Nothing is tuned to a table:
-settings are learned from the past runs at hand by leaving one group out at a time.
+candidate that promises most comes next (``session``). Settings are learned from the past runs at hand by
+leaving one group out at a time; nothing is tuned to one table by name.
 """
 
 from __future__ import annotations

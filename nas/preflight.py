@@ -17,6 +17,7 @@ from automl.training.predictor import Predictor
 from automl.training.rows import Stretches, as_tensor
 from automl.training.train import find_device
 from automl.types import Candidate, Task
+from nas.layers.remember import nothing_remembered
 
 FORWARDS, WARM_UP, SECONDS = 25, 5, 2.0
 VALID_BATCH = 512  # of automl.training.module
@@ -51,7 +52,7 @@ def latency_ms(network: nn.Module, task: Task, part: Part) -> float:
     """
     predictor, inputs = Predictor(network, task), one_row(part)
     times: list[float] = []
-    with as_it_was(network), one_thread(), torch.inference_mode():
+    with as_it_was(network), nothing_remembered(), one_thread(), torch.inference_mode():
         predictor.eval()
         began = time.perf_counter()
         while len(times) < FORWARDS + WARM_UP:
@@ -106,7 +107,7 @@ def too_slow(
 
     It needs ``LEAST_STEPS`` steps (or those of ``epochs``, if fewer) and one validation. The time of a pass is a line
     over its rows, drawn through one row and ``PROBE`` rows: small networks cost what their calls cost, large ones what
-    their rows cost.
+    their rows cost. What is remembered of a row costs nothing here, as in the training.
     """
     batch = min(Options.of(candidate.choices).batch_size, len(train))
     steps = min(LEAST_STEPS, epochs * Stretches(len(train), batch, 0, lambda: 0).steps)

@@ -16,9 +16,8 @@ from nas.space import FamilySpace
 
 TAPS = 9  # of every kernel; the paper draws from 7, 9, 11, MiniRocket (2021) shows that 9 alone does as well
 GROUP = 64  # kernels that are applied at once
-EXPORTED = (
-    512  # the same in the exported graph: each group costs some ten nodes, and the exporter minutes for thousands
-)
+# The same in the exported graph: each group costs some ten nodes, and the exporter takes minutes for thousands.
+EXPORTED = 512
 CACHED = 2**19  # numbers that should stay in a core's cache while they are summarised
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from automl.types import Candidate, Limits, Task
 from nas import evaluate as module
 from nas.evaluate import Job, Order, evaluate
+from nas.layers.remember import Remember
 from nas.preflight import latency_ms, memory_gb, over_limit, too_slow
 from nas.zero_cost import jacob_cov, parameters, synflow, zero_cost
 from tests.nas.toys import job
@@ -148,6 +149,15 @@ def test_a_network_too_slow_for_its_time_is_told_before_it_trains():
     said = too_slow(Sleeper(0.01), toy.task, toy.train, toy.valid, CANDIDATE, epochs=3, seconds=0.5)
     assert "steps and a validation would take about" in said and "0.5 s are given" in said
     assert not too_slow(Sleeper(0.01), toy.task, toy.train, toy.valid, CANDIDATE, epochs=3, seconds=1000.0)
+
+
+def test_the_latency_of_what_is_remembered_is_that_of_computing_it():
+    toy = job()
+    body = Sleeper(0.004)
+    for p in body.parameters():
+        p.requires_grad_(False)
+    layer = Remember(body)
+    assert latency_ms(layer, toy.task, toy.train) > 3 and not layer.known
 
 
 def test_what_costs_by_the_call_is_not_taken_for_what_costs_by_the_row():

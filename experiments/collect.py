@@ -8,6 +8,9 @@ In order of work, so that whatever is there when it is stopped can be compared::
     for m in range(mutants):
         for task in tasks:
             train a mutant of one of the task's best
+    for b in range(best):
+        for task in tasks:
+            train the task's b-th best for the longest time
 
 After the first round each modality goes through this on its own, and the next to work on is the one that had the
 least time per task: pictures cost many times what tables cost, and tasks of different modalities share no candidates
@@ -65,6 +68,7 @@ class Asked:
     candidates: int
     fidelities: tuple[int, ...]
     mutants: int
+    best: int
     check: bool
     folder: Path
     seed: int
@@ -90,6 +94,7 @@ def asked(cfg: DictConfig) -> Asked:
         candidates=whole(of, "candidates", 0, prefix=prefix),
         fidelities=tuple(sorted(set(lengths))),
         mutants=whole(of, "mutants", 0, prefix=prefix),
+        best=whole(of, "best", 0, prefix=prefix),
         check=truth(of, "check"),
         folder=Path(str(of["folder"])),
         seed=whole({"seed": cfg.seed}, "seed", 0),
@@ -146,10 +151,33 @@ class Site:
     def job(self, families: Mapping[str, Family]) -> Job:
         return Job(self.ready.task, self.ready.train, self.ready.valid, families, self.axes)
 
-    def has(self, candidate: Candidate, fidelity: int, fidelities: Sequence[int]) -> bool:
-        """Whether it was trained for that many epochs, or for fewer because its time was up."""
-        lengths = [t.fidelity for t in self.trials if t.candidate.id == candidate.id]
-        return any(n == fidelity or (n < fidelity and n not in fidelities) for n in lengths)
+    def has(self, candidate: Candidate, fidelity: int, wanted: Asked) -> bool:
+        """Whether it was trained for that many epochs, or for fewer because a time like the present one was up."""
+        return any(
+            t.fidelity == fidelity
+            or (t.fidelity < fidelity and t.fidelity not in wanted.fidelities and t.seconds > wanted.trial_seconds / 2)
+            for t in self.trials
+            if t.candidate.id == candidate.id
+        )
+
+    def best(self) -> list[Candidate]:
+        """Those with a score: the best of each family, best first, then the second best of each, and so on.
+
+        By their shortest trainings, so that the order stays as it is while longer ones come in; and by family, because
+        a short training says little of which family is good in a long one.
+        """
+        shortest: dict[Candidate, Trial] = {}
+        for trial in self.trials:
+            before = shortest.get(trial.candidate)
+            if trial.score is not None and (before is None or trial.fidelity < before.fidelity):
+                shortest[trial.candidate] = trial
+        ranked = sorted(shortest, key=lambda c: (-(shortest[c].score or 0.0), c.id))
+        met: Counter[str] = Counter()
+        turns = {}
+        for place, candidate in enumerate(ranked):
+            turns[candidate] = met[candidate.family], place
+            met[candidate.family] += 1
+        return sorted(ranked, key=turns.__getitem__)
 
 
 def prepare_all(wanted: Asked, families: Mapping[str, Family], store: Store, until: float) -> list[Site]:
@@ -211,15 +239,19 @@ class Round:
     def all(self) -> int:
         """How many trials are new."""
         # Every task once before any task twice; then each modality its share of the time.
-        if not (self.turns(range(1), 0) or self.turns(range(1, self.wanted.candidates), self.wanted.mutants)):
+        rest = range(1, self.wanted.candidates)
+        if not (self.turns(range(1), 0, 0) or self.turns(rest, self.wanted.mutants, self.wanted.best)):
             for site in self.sites:
                 self.store.finish(site.search, None)
         return self.new
 
-    def turns(self, numbers: range, mutants: int) -> bool:
-        """Train those of the common set and so many mutants, modalities in turn. Returns whether the time was up."""
+    def turns(self, numbers: range, mutants: int, best: int) -> bool:
+        """Train those of the common set, so many mutants, and so many of the best for longer, modalities in turn.
+
+        Returns whether the time was up.
+        """
         of = {m: [s for s in self.sites if s.modality == m] for m in sorted({s.modality for s in self.sites})}
-        waiting = {modality: self.visits(sites, numbers, mutants) for modality, sites in of.items()}
+        waiting = {modality: self.visits(sites, numbers, mutants, best) for modality, sites in of.items()}
         spent = dict.fromkeys(waiting, 0.0)
         while spent:
             modality = min(spent, key=lambda m: spent[m])
@@ -234,7 +266,7 @@ class Round:
         return False
 
     def visits(
-        self, sites: Sequence[Site], numbers: range, mutants: int
+        self, sites: Sequence[Site], numbers: range, mutants: int, best: int
     ) -> Iterator[tuple[Site, list[Candidate], str]]:
         """What to train next and where, in order."""
         for k in (n for n in numbers if n < self.wanted.candidates):
@@ -243,6 +275,9 @@ class Round:
         for m in range(mutants):
             for site in sites:
                 yield site, self.mutant(site, m), f"mutant {m + 1}/{self.wanted.mutants}"
+        for b in range(best):
+            for site in sites:
+                yield site, site.best()[b : b + 1], f"best {b + 1}/{self.wanted.best}"
 
     def common(self, site: Site, k: int) -> list[Candidate]:
         """Candidate k of each family of the task."""
@@ -274,7 +309,7 @@ class Round:
     def train(self, site: Site, candidates: Sequence[Candidate], what: str) -> bool:
         """Train what is missing. Returns whether the time was up."""
         for fidelity in self.wanted.fidelities:
-            missing = [c for c in candidates if not site.has(c, fidelity, self.wanted.fidelities)]
+            missing = [c for c in candidates if not site.has(c, fidelity, self.wanted)]
             missing = list({c.id: c for c in missing}.values())
             for chunk in chunks(missing, self.engine.workers):
                 if time.monotonic() > self.until:

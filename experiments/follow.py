@@ -16,16 +16,21 @@ class Follow:
     A prediction takes some tenths of a second of a machine that is busy with trainings. After 60 trials one more
     changes little, so the number of predictions grows with the logarithm of the trials. It depends on their count
     alone: a search that is replayed gets the same priors at the same trials.
+
+    ``epochs``: of a training of full length. A shorter one has less time; that it did not fit says nothing of the full
+    one, and the learner, which takes a failure for the worst there is, does not hear of it.
     """
 
     learner: MetaLearner
     profile: Profile
     axes: Axes
+    epochs: int
     told: int = 0
     last: int = 0
 
     def __call__(self, trial: Trial) -> Prior | None:
-        self.learner.update([trial])
+        if trial.status != "timeout" or trial.fidelity >= self.epochs:
+            self.learner.update([trial])
         self.told += 1
         if self.told - self.last < SHARE * self.last:
             return None

@@ -231,7 +231,7 @@ class Hunt:
                 portfolio=self.wanted.portfolio,
                 record=self.record,
                 finished=finished,
-                learn=Follow(self.learner, self.profile, self.axes),
+                learn=Follow(self.learner, self.profile, self.axes, self.wanted.budget.epochs),
             )
         return self.store.trials(search=self.search.id)
 

@@ -92,7 +92,7 @@ def benchmark(cfg: DictConfig) -> tuple[dict[str, Any], list[Pair]]:
     engine.trial_seconds = wanted.trial_seconds
     pairs = []
     try:
-        engine.warm_up()
+        engine.warm_up(wait=True)
         with instantiate(cfg.store) as store:
             for made, axes in sites(wanted, families):
                 for seed in wanted.seeds:
@@ -183,7 +183,9 @@ class Duel:
             seed=self.seed,
             portfolio=self.cfg.portfolio,
             finished=finished,
-            learn=(lambda trial: None) if learner is None else Follow(learner, self.made.profile, self.axes),
+            learn=(lambda trial: None)
+            if learner is None
+            else Follow(learner, self.made.profile, self.axes, self.epochs),
         )
         # A training that began in time may end a little late; both levels are cut at the same moment.
         return Anytime(tuple(e for e in events if e.at <= self.wanted.seconds * 1.05 + 1))

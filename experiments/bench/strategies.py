@@ -157,6 +157,7 @@ def main(argv: Sequence[str]) -> int:
     wanted = {path.name.split(".")[0]: path for path in files}
     engine = RayEngine(workers=options.workers)
     try:
+        engine.warm_up(wait=True)  # else the first search would have one worker only, for a while
         for seed in range(options.seeds):
             for name, path in wanted.items():
                 todo = [s for s in options.strategies if (name, seed, s) not in done]

@@ -43,8 +43,11 @@ class Engine(ExecutionEngine):
 
     # --- for subclasses
 
-    def warm_up(self) -> None:
-        """Begin what takes long (processes, imports) before the data is ready. Optional."""
+    def warm_up(self, wait: bool = False) -> None:
+        """Begin what takes long (processes, imports) before the data is ready. Optional.
+
+        ``wait``: until all of it is done; for benchmarks, whose first search should not differ from the others.
+        """
 
     @abstractmethod
     def _start(self, number: int, order: Order) -> None:

@@ -37,7 +37,7 @@ class Worker:
         torch.set_num_threads(threads)
         self.job: Job | None = None
 
-    def take(self, job: Job) -> int:
+    def take(self, job: Job | None) -> int:
         """Take up a job; answers with the process id."""
         self.job = job
         return os.getpid()
@@ -94,9 +94,14 @@ class RayEngine(Engine):
 
     # --- life
 
-    def warm_up(self) -> None:
-        if self._seats:
-            return
+    def warm_up(self, wait: bool = False) -> None:
+        if not self._seats:
+            self._begin()
+        if wait:
+            up = [seat.actor.take.remote(self._job) for seat in self._seats]
+            ray.wait(up, num_returns=len(up), timeout=START_SECONDS)
+
+    def _begin(self) -> None:
         if not ray.is_initialized():
             os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
             environment = {"PYTHONPATH": os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])}

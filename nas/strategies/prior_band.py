@@ -30,7 +30,8 @@ class PriorBand(Stepwise):
     does not matter. With a uniform prior this is a cold multi-fidelity evolution.
 
     min_epochs, eta: of the rungs; the highest is the budget's epochs. mutation: probability that an axis changes.
-    trust: in what is known against the uniform distribution.
+    trust: in what is known against the uniform distribution. sure: so many of the prior's own candidates are trained
+    to full length at once: the paper's experiments begin so with the prior's mode.
     brackets: false starts every candidate on the lowest rung. elite: parents are drawn from that many of the best.
     zero_cost: score of an untrained network that decides between ``draws`` equally likely candidates and between
     equal results. retries: draws in a row that give nothing new before the space counts as exhausted.
@@ -43,6 +44,7 @@ class PriorBand(Stepwise):
         mutation: float = 0.25,
         brackets: bool = True,
         trust: float = 3.0,
+        sure: int = 1,
         elite: int = 4,
         zero_cost: ZeroCost | None = None,
         draws: int = 3,
@@ -51,7 +53,7 @@ class PriorBand(Stepwise):
     ) -> None:
         super().__init__()
         self.min_epochs, self.eta, self.mutation, self.brackets = min_epochs, eta, mutation, brackets
-        self.elite, self.retries, self.trust = elite, retries, trust
+        self.elite, self.retries, self.trust, self.sure = elite, retries, trust, sure
         self.zero_cost: ZeroCost | None = zero_cost
         self.draws = draws if zero_cost else 1
         self._rng = np.random.default_rng(seed)
@@ -66,6 +68,7 @@ class PriorBand(Stepwise):
         self._best: dict[str, float] = {}  # candidate -> its best score on any rung
         self._untrained: dict[str, float] = {}  # candidate -> zero-cost score
         self._submitted = 0
+        self._sure = self.sure
 
     # --- what next
 
@@ -93,10 +96,15 @@ class PriorBand(Stepwise):
 
     def _new(self) -> tuple[str, int] | None:
         start = self._starts[self._turn % len(self._starts)]
-        candidate = self.listed(self._known) or self._drawn(start)
+        candidate = self.listed(self._known)
+        if candidate is not None and self._sure > 0:
+            self._sure -= 1
+            start = len(self.rungs.epochs) - 1
+        else:
+            candidate = candidate or self._drawn(start)
+            self._turn += 1
         if candidate is None:
             return None
-        self._turn += 1
         self._known[candidate.id] = candidate
         return candidate.id, start
 

@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,9 @@ from hypothesis import strategies as st
 
 from automl.errors import UserError
 from automl.store import Store
-from automl.types import Axis, Prior, Profile, active_choices
+from automl.types import Axis, Candidate, Prior, Profile, Trial, active_choices
 from experiments import collect_data
-from experiments.collect import collect
+from experiments.collect import Site, collect
 from experiments.collect_data import Entry, entries, load, look, mixed, ready
 from experiments.common_set import common_set, fitted, union
 from metalearner.practice import Practice
@@ -219,6 +220,34 @@ def test_mutants_come_last_and_are_new(root, tmp_path):
     assert len(set(ids)) == 6
     again = collect(configured(root, tmp_path, "collect.mutants=2", "collect.fidelities=[1]", "collect.max_tasks=1"))
     assert again["new"] == 0
+
+
+def test_the_best_of_each_family_are_trained_for_longer_and_once(root, tmp_path):
+    short = ["collect.fidelities=[1]", "collect.max_tasks=1"]
+    collect(configured(root, tmp_path, *short))
+    with Store(f"sqlite:///{tmp_path}/store.db") as store:
+        scores = {t.candidate.id: (t.candidate.family, t.score) for t in store.trials()}
+    longer = ["collect.candidates=0", "collect.fidelities=[3]", "collect.max_tasks=1", "collect.best=2"]
+    assert collect(configured(root, tmp_path, *longer))["new"] == 2
+    with Store(f"sqlite:///{tmp_path}/store.db") as store:
+        gone_on = [t for t in store.trials() if t.fidelity == 3]
+    assert {t.candidate.family for t in gone_on} == {"mlp", "tabm"}, "one of each family comes first"
+    for trial in gone_on:
+        family, score = scores[trial.candidate.id]
+        assert score == max(s for f, s in scores.values() if f == family) and len(trial.curve) == 3
+    assert collect(configured(root, tmp_path, *longer))["new"] == 0
+
+
+def test_what_was_cut_by_a_short_time_may_have_a_longer_one():
+    wanted = SimpleNamespace(fidelities=(6, 18), trial_seconds=20.0)
+    candidate = Candidate("net", {})
+
+    def has(fidelity: int, seconds: float) -> bool:
+        trial = Trial("t", candidate, fidelity, 0, "ok", score=0.5, seconds=seconds)
+        return Site(None, {}, 0, [trial]).has(candidate, 18, wanted)
+
+    assert has(18, 3) and has(9, 19), "done, or cut by this time"
+    assert not has(9, 3) and not has(6, 19), "cut by a shorter time, or another length"
 
 
 def test_a_failure_is_a_trial(root, tmp_path, monkeypatch):

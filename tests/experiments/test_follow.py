@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 from automl.types import Axis, Candidate, Prior, Profile, Trial
@@ -27,10 +28,25 @@ class Counting:
 
 def test_it_hears_of_every_trial_and_thinks_less_often_as_they_grow():
     learner = Counting()
-    follow = Follow(learner, Profile((), ()), AXES)
+    follow = Follow(learner, Profile((), ()), AXES, epochs=1)
     priors = [follow(TRIAL) for _ in range(100)]
     assert learner.told == 100
     thought = [i + 1 for i, prior in enumerate(priors) if prior is not None]
     assert thought[:9] == list(range(1, 10)) and len(thought) < 35
     assert all(b - a <= 1 + a / 8 for a, b in itertools.pairwise(thought))
     assert [int(p.why[0]) for p in priors if p is not None] == thought, "it knew all trials when it thought"
+
+
+def test_a_shorter_training_without_time_is_not_held_against_the_candidate():
+    learner = Counting()
+    follow = Follow(learner, Profile((), ()), AXES, epochs=9)
+    out_of_time = Trial("task", TRIAL.candidate, 3, 0, "timeout", None)
+    follow(out_of_time)
+    assert learner.told == 0
+    for told in (
+        dataclasses.replace(out_of_time, fidelity=9),
+        dataclasses.replace(out_of_time, status="failed"),
+        TRIAL,
+    ):
+        follow(told)
+    assert learner.told == 3

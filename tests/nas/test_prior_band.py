@@ -136,6 +136,14 @@ class TestSearch:
         new = list(dict.fromkeys(t.candidate for t in run(LookUp(), trials=12, prior=sharp)))
         assert sum(c.family == "plain" for c in new[:5]) >= 4
 
+    @pytest.mark.parametrize("sure", [0, 1, 2])
+    def test_the_first_of_the_priors_own_candidates_are_trained_to_full_length_at_once(self, sure):
+        own = tuple(uniform().sample(np.random.default_rng(i)) for i in range(4))
+        listed = dataclasses.replace(uniform(), portfolio=own)
+        trials = run(LookUp(), PriorBand(sure=sure, seed=0), trials=12, prior=listed)
+        first = {t.candidate: t.fidelity for t in reversed(trials) if t.candidate in own}
+        assert [first[c] == 9 for c in own[:3]] == [True] * sure + [False] * (3 - sure)
+
     @pytest.mark.parametrize("kind", ["synflow", "jacob_cov", "params"])
     def test_zero_cost_scores_choose_among_equally_likely_draws(self, kind):
         strategy = PriorBand(zero_cost=kind, draws=4, seed=0)

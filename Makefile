@@ -18,7 +18,7 @@ demo: install
 	$(BIN)/python run.py +experiment=quickstart
 
 test: install
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: install
 	$(BIN)/ruff format --check .

@@ -22,7 +22,8 @@ class History:
     mean over seeds at the highest fidelity seen for that pair; NaN where every such trial failed. ``rank``:
     float (n,), share of the task's other candidates that this one beats: 1 best, 0 worst, failures 0, ties
     share their mean.
-    ``seconds``: float (n,), mean wall seconds of those trials, NaN when unknown.
+    ``seconds``: float (n,), mean wall seconds of those trials, as if each had gone on for the most epochs that any
+    trial of its task had, so that what was trained for longer does not look dearer; NaN when unknown.
     """
 
     tasks: tuple[str, ...]
@@ -50,7 +51,10 @@ class History:
         np.maximum.at(top, inverse, runs.fidelity.astype(np.int64))
         full = runs.fidelity == top[inverse]
         score = _group_mean(runs.score[full], inverse[full], len(pairs))
-        seconds = _group_mean(runs.seconds[full], inverse[full], len(pairs))
+        longest = np.zeros(len(runs.tasks), np.int64)
+        np.maximum.at(longest, runs.task, runs.fidelity.astype(np.int64))
+        longer = longest[runs.task] / np.maximum(runs.fidelity, 1)
+        seconds = _group_mean((runs.seconds * longer)[full], inverse[full], len(pairs))
         task, candidate = np.divmod(pairs, max(1, len(runs.candidates)))
         return cls(
             tasks=runs.tasks,

@@ -265,15 +265,18 @@ def extended(
 def full_length(trials: Sequence[Trial]) -> list[float]:
     """Scores as if all had the most epochs of any.
 
-    A shorter trial is moved by the mean gain of the longer ones since that epoch, read from their curves.
+    A shorter trial is moved by the mean gain of the longer ones since that epoch, read from their curves: those of its
+    own family if there are any, because families learn at different paces.
     """
     longest = max((t.fidelity for t in trials), default=0)
     full = [t for t in trials if t.fidelity == longest and len(t.curve) == longest]
-    gain: dict[int, float] = {longest: 0.0}
+    gain: dict[tuple[str, int], float] = {}
     scores = []
     for trial in trials:
-        at = trial.fidelity
-        if at not in gain:
-            gain[at] = float(np.mean([t.curve[-1] - t.curve[at - 1] for t in full])) if full and at > 0 else 0.0
-        scores.append((trial.score or 0.0) + gain[at])
+        at, family = trial.fidelity, trial.candidate.family
+        if (family, at) not in gain:
+            like = [t for t in full if t.candidate.family == family] or full
+            known = like and 0 < at < longest
+            gain[family, at] = float(np.mean([t.curve[-1] - t.curve[at - 1] for t in like])) if known else 0.0
+        scores.append((trial.score or 0.0) + gain[family, at])
     return scores

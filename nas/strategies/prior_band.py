@@ -16,6 +16,7 @@ from nas.zero_cost import ZeroCost, zero_cost
 
 Sampler = Literal["prior", "uniform", "incumbent"]
 LAST = 0.25  # share of the budget's seconds, at its end, in which nothing new is begun while something can be finished
+FIRST = 0.25  # share at its beginning in which the prior's own candidates are trained to full length at once
 EVIDENCE = 30  # results at most that weigh the prior against the best so far
 
 
@@ -31,7 +32,8 @@ class PriorBand(Stepwise):
 
     min_epochs, eta: of the rungs; the highest is the budget's epochs. mutation: probability that an axis changes.
     trust: in what is known against the uniform distribution. sure: so many of the prior's own candidates are trained
-    to full length at once: the paper's experiments begin so with the prior's mode.
+    to full length at once, if the budget's beginning allows: families learn at different paces, and a short training
+    may hide the one that the prior rightly favours.
     brackets: false starts every candidate on the lowest rung. elite: parents are drawn from that many of the best.
     zero_cost: score of an untrained network that decides between ``draws`` equally likely candidates and between
     equal results. retries: draws in a row that give nothing new before the space counts as exhausted.
@@ -44,7 +46,7 @@ class PriorBand(Stepwise):
         mutation: float = 0.25,
         brackets: bool = True,
         trust: float = 3.0,
-        sure: int = 1,
+        sure: int = 3,
         elite: int = 4,
         zero_cost: ZeroCost | None = None,
         draws: int = 3,
@@ -97,7 +99,7 @@ class PriorBand(Stepwise):
     def _new(self) -> tuple[str, int] | None:
         start = self._starts[self._turn % len(self._starts)]
         candidate = self.listed(self._known)
-        if candidate is not None and self._sure > 0:
+        if candidate is not None and self._sure > 0 and self.search_engine.share_spent <= FIRST:
             self._sure -= 1
             start = len(self.rungs.epochs) - 1
         else:

@@ -10,7 +10,7 @@ import pytest
 from automl.types import Profile
 from metalearner.axis_kernel import AxisKernel, AxisShape
 from metalearner.session import Session
-from metalearner.transfer import Transfer, cold_belief
+from metalearner.transfer import Transfer, cold_belief, full_length
 from tests.metalearner.made import AXES, CANDIDATES, runs, trial
 
 PROFILE = Profile((), ())
@@ -28,6 +28,19 @@ def test_failures_say_nothing_of_what_a_training_costs():
     assert (g > 4 * f.max()).all()
 
 
+def test_what_was_trained_for_longer_does_not_look_dearer():
+    past = runs()
+    longer = past.candidate % 3 == 0
+    past = dataclasses.replace(
+        past, fidelity=np.where(longer, 12, 4), seconds=np.where(longer, 3.0, 1.0) * np.where(past.candidate == 1, 2, 1)
+    )
+    expected = Transfer().fit(past).prediction(PROFILE, AXES)
+    cost = {c.id: s for c, s in zip(expected.candidates, expected.seconds, strict=True)}
+    of = [cost[c.id] for c in CANDIDATES]
+    assert of[0] == pytest.approx(of[2]) == pytest.approx(of[3]), "the same for an epoch"
+    assert of[1] == pytest.approx(2 * of[0])
+
+
 def test_a_failure_of_the_task_at_hand_does_not_make_it_look_fast():
     learner = Transfer().fit(runs())
     learner.update([dataclasses.replace(trial(c, None), seconds=0.01) for c in CANDIDATES[:3]])
@@ -43,3 +56,13 @@ def test_per_second_prefers_the_cheaper_of_equals_but_at_most_twice():
     assert int(np.argmax(value)) == 0 and (np.diff(value) < 0).all()
     middle = value[len(every) // 2]
     assert middle < value[0] <= 2 * middle * 1.01
+
+
+def test_a_short_trial_counts_as_if_it_had_gone_on_like_others_of_its_family():
+    f, g = CANDIDATES[0], CANDIDATES[-1]
+    long = dataclasses.replace(trial(f, 0.8, 3), curve=(0.2, 0.5, 0.8))
+    other = dataclasses.replace(trial(g, 0.5, 3), curve=(0.4, 0.45, 0.5))
+    short = [trial(CANDIDATES[1], 0.3, 1), trial(CANDIDATES[-2], 0.3, 2)]
+    assert full_length([long, other, *short]) == pytest.approx([0.8, 0.5, 0.3 + 0.6, 0.3 + 0.05])
+    assert full_length([long, short[1]]) == pytest.approx([0.8, 0.3 + 0.3]), "for want of its own family"
+    assert full_length(short) == pytest.approx([0.3, 0.3]) and full_length([]) == []

@@ -28,7 +28,8 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours that an error messag
 class Progress:
     """Trials done, best so far and time left, on standard error (results go to standard output).
 
-    quiet: shows nothing. console, clock: for tests; the clock gives seconds.
+    quiet: shows nothing. spent: gives the seconds of the budget that are spent; None counts from the start of this.
+    console, clock: for tests; the clock gives seconds.
     """
 
     def __init__(
@@ -36,10 +37,11 @@ class Progress:
         budget: Budget,
         *,
         quiet: bool = False,
+        spent: Callable[[], float] | None = None,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.budget, self.quiet, self.clock = budget, quiet, clock
+        self.budget, self.quiet, self.clock, self._spent = budget, quiet, clock, spent
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self.done, self.failed, self.resumed = 0, 0, 0
         self.best: Trial | None = None
@@ -85,8 +87,8 @@ class Progress:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the search began."""
-        return self.clock() - self._began
+        """Seconds of the budget that are spent."""
+        return self._spent() if self._spent is not None else self.clock() - self._began
 
     def seconds_left(self) -> float | None:
         """Until the budget ends, whichever side ends first; None while nobody can tell."""

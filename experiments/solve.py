@@ -209,7 +209,7 @@ class Hunt:
     def run(self) -> list[Trial]:
         """Search; every trial of this search, those from before a crash too."""
         self.tracker.start(plain_config(self.cfg), self.prepared.task.name)
-        shown = Progress(self.wanted.budget, quiet=not self.wanted.progress)
+        shown = Progress(self.wanted.budget, quiet=not self.wanted.progress, spent=lambda: self.engine.seconds_spent)
         with shown:
             for trial in self.record:
                 shown.trial(trial, resumed=True)

@@ -40,6 +40,7 @@ class Engine(ExecutionEngine):
             raise ValueError(f"an engine needs at least one worker, got {workers}")
         self.workers = workers
         self.trial_seconds = trial_seconds
+        self._started: float | None = None
 
     # --- for subclasses
 
@@ -99,11 +100,16 @@ class Engine(ExecutionEngine):
         return self._told / self.workers / max(self.budget.seconds, 1e-9)
 
     @property
+    def seconds_spent(self) -> float:
+        """Since the search began, when a worker was up; with those of earlier attempts. 0 before."""
+        return 0.0 if self._started is None else time.monotonic() - self._started
+
+    @property
     def seconds_left(self) -> float | None:
         """Of the budget; None without a limit."""
         if self.budget.seconds is None:
             return None
-        return self.budget.seconds - (time.monotonic() - self._started)
+        return self.budget.seconds - self.seconds_spent
 
     # --- NNI's side
 

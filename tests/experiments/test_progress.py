@@ -124,3 +124,12 @@ def test_one_line_keeps_what_says_most():
     assert one_line("") == ""
     assert one_line("Traceback\n  File\nKeyError: 'x'\n\n") == "KeyError: 'x'"
     assert len(one_line("x" * 500)) == 100
+
+
+def test_the_time_that_workers_need_to_start_is_not_the_budgets():
+    spent = [0.0]
+    progress = Progress(Budget(seconds=60), quiet=True, spent=lambda: spent[0])
+    with progress:
+        assert progress.seconds_left() == 60 and progress.share() == 0
+        spent[0] = 15.0
+        assert progress.seconds_left() == 45 and progress.share() == 0.25

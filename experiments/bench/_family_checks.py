@@ -72,6 +72,7 @@ def checks() -> Iterator[Check]:
         tabm = {"members": 16, "depth": 2, "width": 256, "rows": "all", "dropout": 0.1, **TABLES}
         yield Check("tabm", data, tabm, 30, against="hgb", slack=0.01)
         transformer = {"width": 64, "depth": 3, "feed": "reglu", "dropout": 0.1, **TABLES, "learning_rate": 0.001}
+        transformer["numeric"] = "linear"  # as in the paper
         yield Check("ft_transformer", data, transformer, 30, against="hgb", slack=0.01)
 
     words = {"width": 128, "filters": 128, "windows": "3-4-5", "dropout": 0.3, "learning_rate": 0.001}

@@ -89,7 +89,7 @@ def test_it_is_each_fold_trained_alone_and_one_training_on_all_rows() -> None:
 
 def test_the_weights_of_values_go_with_the_scale_of_all_rows() -> None:
     folds = folds_of(rows(60, VALUES))
-    fit = run(folds, lambda: linear(VALUES), VALUES, epochs=25).fit
+    fit = run(folds, lambda: linear(VALUES), VALUES, epochs=10).fit
     assert fit.mean == pytest.approx(float(folds.rows.y.mean())) and fit.std == pytest.approx(float(folds.rows.y.std()))
     network = linear(VALUES)
     assert fit.state is not None
@@ -163,7 +163,7 @@ def test_a_network_that_learns_nothing_is_given_up_after_two_folds(task: Task) -
     folds = folds_of(part, 5)
 
     def fits(network: Counting, rate: float) -> tuple[Fit, int]:
-        found = cross_validate(network, task, folds, {**CHOICES, "learning_rate": rate}, epochs=8, seed=0).fit
+        found = cross_validate(network, task, folds, {**CHOICES, "learning_rate": rate}, epochs=4, seed=0).fit
         return found, network.begun
 
     stuck = Counting(3, task.num_outputs)

@@ -10,7 +10,7 @@ In order of work, so that whatever is there when it is stopped can be compared::
             train a mutant of one of the task's best
     for b in range(best):
         for task in tasks:
-            train the task's b-th best for the longest time
+            train the task's b-th best for each length that it lacks
 
 After the first round each modality goes through this on its own, and the next to work on is the one that had the
 least time per task: pictures cost many times what tables cost, and tasks of different modalities share no candidates

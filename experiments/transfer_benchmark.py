@@ -12,6 +12,7 @@ fit and to predict counts as level 4's time.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from experiments.follow import Follow
 from experiments.settings import learner_of, number, settings, truth, whole
 from experiments.transfer_compare import Anytime, Event, Pair, compare
 from experiments.transfer_page import page_of
-from metalearner.shipped import with_shipped
+from metalearner.shipped import FILE, with_shipped
 from nas.engines.base import Engine
 from nas.evaluate import Job, Outcome
 from nas.recipe import training_axes
@@ -149,11 +150,16 @@ class Duel:
     epochs: int
 
     def level(self, level: int) -> Anytime:
-        """One search, or its record when it was done before."""
-        learner = target(self.cfg.metalearner if level == 4 else self.cfg.benchmark.start)
-        strategy = target(self.cfg.strategy if level == 4 else self.cfg.benchmark.cold)
-        marks = [self.made.task.name, f"level{level}", learner, strategy, f"{self.wanted.seconds:g}s",
-                 f"{self.epochs}epochs", f"seed{self.seed}"]  # fmt: skip
+        """One search, or its record when it was done before with the same options and shipped runs."""
+        of = self.cfg
+        learner, strategy = (of.metalearner, of.strategy) if level == 4 else (of.benchmark.start, of.benchmark.cold)
+        nodes = [OmegaConf.to_container(node, resolve=True) for node in (learner, strategy, of.family)]
+        shaped = [*nodes, of.portfolio, self.wanted.trial_seconds]
+        digest = hashlib.blake2b(dumps(shaped).encode(), digest_size=4)
+        if level == 4 and FILE.is_file():
+            digest.update(FILE.read_bytes())
+        marks = [self.made.task.name, f"level{level}", target(learner), target(strategy), f"{self.wanted.seconds:g}s",
+                 f"{self.epochs}epochs", f"seed{self.seed}", digest.hexdigest()]  # fmt: skip
         file = self.wanted.folder / "searches" / ("-".join(marks).replace("/", "_") + ".json")
         if file.is_file():
             return from_json(Anytime, file.read_text(encoding="utf-8"))

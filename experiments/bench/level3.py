@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -114,6 +115,7 @@ def one(said: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
         if done.returncode:
             return row | {"error": (done.stderr.strip() or done.stdout.strip()).splitlines()[-1][:300]}
         result = json.loads((folder / "run" / "result.json").read_text())
+        engine = OmegaConf.load(folder / "run" / "config.yaml").engine
         with Store(store) as opened:
             trials = opened.trials(search=opened.searches()[-1].id)
     except subprocess.TimeoutExpired:
@@ -127,7 +129,7 @@ def one(said: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
         "trials": len(trials),
         "failed": sum(t.status != "ok" for t in trials),
         "trained": sum(t.seconds for t in trials),
-        "workers": 1 if "engine=sequential" in options.override else len(os.sched_getaffinity(0)),
+        "workers": engine.workers or len(os.sched_getaffinity(0)) if "workers" in engine else 1,
         "seconds": result["seconds"],
     }
 

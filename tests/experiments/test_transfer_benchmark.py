@@ -122,6 +122,8 @@ def test_a_small_benchmark_runs_leaves_groups_out_and_goes_on(root, tmp_path, mo
     monkeypatch.setattr(transfer_benchmark, "search", None)
     again, _ = transfer_benchmark.benchmark(configured(root, tmp_path))
     assert again == result, "what is there is not searched again"
+    with pytest.raises(TypeError):  # with other options it is another search
+        transfer_benchmark.benchmark(configured(root, tmp_path, "strategy.sure=1"))
 
 
 @pytest.mark.parametrize("option", ["seeds=[]", "seeds=[-1]", "seconds=0", "tasks=0"])

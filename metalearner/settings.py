@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch  # its batched triangular solve; numpy has none
 
 from automl.types import Candidate
 from metalearner.axis_kernel import AxisKernel, AxisShape, Coded
@@ -42,11 +43,13 @@ MOST_MEANS = 64  # past surfaces that stand as prior means of their own; the cov
 
 def kernel_block(axis: AxisKernel, z: np.ndarray, reach: float, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """The kernel of a Setting, float (len(rows), len(columns)). ``z``: past surfaces, (tasks, candidates)."""
-    likeness = axis.block(rows, columns)
-    if not reach or not len(z):
+    return _with_past(axis.block(rows, columns), z[:, rows], z[:, columns], reach)
+
+
+def _with_past(likeness: np.ndarray, a: np.ndarray, b: np.ndarray, reach: float) -> np.ndarray:
+    if not reach or not len(a):
         return likeness
-    a, b = z[:, rows], z[:, columns]
-    gap = ((a * a).sum(axis=0)[:, None] + (b * b).sum(axis=0) - 2 * a.T @ b) / len(z)
+    gap = ((a * a).sum(axis=0)[:, None] + (b * b).sum(axis=0) - 2 * a.T @ b) / len(a)
     return 0.5 * (likeness + np.exp(-np.maximum(gap, 0) / (2 * reach**2)))
 
 
@@ -88,18 +91,19 @@ def _evidence(candidates: list[Candidate], z: np.ndarray, y: np.ndarray):
     apart = z - mean
     past = apart.T @ apart / len(z)
     of = Coded(candidates)
-    axis = {shape: AxisKernel(of, shape) for shape in SHAPES}
+    likeness = {shape: AxisKernel(of, shape).block(every, every) for shape in SHAPES}
     tails = list(itertools.product(OWN, NOISE))
     own, noise = (np.array(x)[:, None, None] for x in zip(*tails, strict=True))
     for shape, reach in KERNELS:
-        kernel = kernel_block(axis[shape], z, reach, every, every)
+        kernel = _with_past(likeness[shape], z, z, reach)
         for shrink in SHRINK:
             means = mean + shrink * apart[:MOST_MEANS] if shrink else mean[None]
             stack = (1 - shrink**2) * past + own * kernel + noise * np.eye(len(y))
-            factors = np.linalg.cholesky(stack + 1e-9 * np.eye(len(y)))
-            right = np.vstack([np.ones_like(y), y, means]).T
-            solved = np.linalg.solve(factors, np.broadcast_to(right, (len(tails), *right.shape)))
-            evidence = evidence_of(solved[..., 1], solved[..., 0], np.swapaxes(solved[..., 2:], -1, -2), factors)[0]
+            factors = torch.linalg.cholesky(torch.from_numpy(stack + 1e-9 * np.eye(len(y))))
+            right = torch.from_numpy(np.vstack([np.ones_like(y), y, means]).T)
+            solved = torch.linalg.solve_triangular(factors, right.expand(len(tails), -1, -1), upper=False).numpy()
+            means = np.swapaxes(solved[..., 2:], -1, -2)
+            evidence = evidence_of(solved[..., 1], solved[..., 0], means, factors.numpy())[0]
             top = evidence.max(axis=1, keepdims=True)
             mixed = np.log(np.exp(evidence - top).mean(axis=1)) + top[:, 0]
             for (o, v), value in zip(tails, mixed.tolist(), strict=True):

@@ -29,6 +29,10 @@ class Ema:
         self.average = {k: v.clone() for k, v in self.live.items()}
         self.limit = min(LONGEST, 1 - 10 / max(steps, 20))
 
+    def restart(self) -> None:
+        """The average of nothing but the weights as they are."""
+        torch._foreach_copy_(list(self.average.values()), list(self.live.values()))
+
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after optimizer step ``step`` (from 0)."""

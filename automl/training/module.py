@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol, runtime_checkable
 
 import lightning.pytorch as pl
 import numpy as np
@@ -26,6 +27,7 @@ from automl.types import Task
 
 VALID_BATCH = 512
 SHORTEST_PATIENCE = 5
+BEGIN_ROWS = 2000  # training rows that a network may look at before the first step
 PACE_STEPS = 16  # steps from which the pace of a training is judged
 LATE = 1.25  # it hurries when the steps left would take this many times the time left
 
@@ -36,6 +38,17 @@ class Diverged(Exception):
 
 class OutOfTime(Exception):
     """The time limit was reached in the middle of an epoch."""
+
+
+@runtime_checkable
+class Begins(Protocol):
+    """A network that looks at rows before its first training step: a part of it has a closed form."""
+
+    def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor) -> None:
+        """``batches``: prepared inputs, each (rows, ...), of at most ``BEGIN_ROWS`` rows in all; ``y``: the targets of
+        these rows, (rows,), standardised for regression. Sets weights in place; no gradients are recorded.
+        """
+        ...
 
 
 class Training(pl.LightningModule):
@@ -91,6 +104,27 @@ class Training(pl.LightningModule):
         self.cut = False  # stopped by the time limit in mid-epoch
         self.predictions: np.ndarray | None = None  # of the best epoch
         self.history = history  # takes in those of every epoch
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Before the first step of a training that starts anew. Raises OutOfTime when the time is up."""
+        network = self.predictor.network
+        if not isinstance(network, Begins):
+            return
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, "begin"))
+        index = torch.randperm(len(self.rows), generator=generator)[:BEGIN_ROWS]
+        y = self.rows.take(index)[1]
+        if self.task.kind == "regression":
+            y = (y - self.predictor.center) / self.predictor.scale
+
+        def batches() -> Iterator[tuple[Tensor, ...]]:
+            for some in index.split(VALID_BATCH):
+                self.check_time()
+                yield self.predictor.prepare(*self.rows.take(some)[0])
+
+        network.begin(batches(), y)
+        if self.ema is not None:
+            self.ema.restart()
 
     def resume(self, state: TrainingState) -> None:
         """Go on from a state. Raises RuntimeError or ValueError when it belongs to another network or recipe."""

@@ -120,7 +120,9 @@ def train(
                 on_epoch=on_epoch,
                 history=history,
             )
-            if start is not None:
+            if start is None:
+                run.begin()
+            else:
                 run.resume(start)
             _fit(run, epochs - run.epoch, where)
             resume = run.finish()

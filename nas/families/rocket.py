@@ -1,8 +1,12 @@
-"""ROCKET: thousands of random convolutions, fixed, and a trained linear head (Dempster, Petitjean and Webb 2020)."""
+"""ROCKET: thousands of random convolutions, fixed, and a linear head (Dempster, Petitjean and Webb 2020).
+
+The head starts as the paper's ridge classifier, in closed form, and is trained from there.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +15,7 @@ from torch.nn import functional as F
 
 from automl.types import Input, Task
 from nas.layers.remember import Remember
+from nas.layers.ridge import classes_head, ridge
 from nas.layers.series import ROW_OPTIONS, SeriesInput
 from nas.space import FamilySpace
 
@@ -44,17 +49,37 @@ class RocketSpace(FamilySpace):
         change = self.choose("change", ("no", "yes"))  # convolve the first difference too (MultiRocket, 2022)
         dropout = self.shared("dropout", 0.0)
 
-        # the features never change: remembered over the epochs, and normalised by the plain average of all batches
+        # the features never change: remembered over the epochs, and standardised once
         self.features = Remember(RocketFeatures(of, count, normalise, change == "yes"))
-        self.norm = nn.BatchNorm1d(2 * count, affine=False, momentum=None)
+        self.register_buffer("middle", torch.zeros(2 * count))
+        self.register_buffer("factor", torch.full((2 * count,), self.scale(count)))
+        self.classes = task.num_outputs if task.kind != "regression" else 0
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(2 * count, task.num_outputs)
         nn.init.zeros_(self.head.weight)
-        self.scale = 3 * (2 * count) ** -0.5  # one learning rate fits any number of features
+
+    middle: Tensor
+    factor: Tensor
+
+    @staticmethod
+    def scale(count: int) -> float:
+        """What standardised features are multiplied with, so that one learning rate fits any number of them."""
+        return 3 * (2 * count) ** -0.5
+
+    def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor) -> None:
+        """Standardise the features and solve for the head; see ``automl.training.module.Begins``."""
+        features = torch.cat([self.features(*batch) for batch in batches])
+        self.middle.copy_(features.mean(dim=0))
+        spread = (features.var(dim=0, unbiased=False) + 1e-5).sqrt()
+        self.factor.copy_(self.scale(features.shape[1] // 2) / spread)
+        seen = (features - self.middle) * self.factor
+        weight, bias = classes_head(seen, y, self.classes) if self.classes else ridge(seen, y[:, None].double())[:2]
+        self.head.weight.copy_(weight.T)
+        self.head.bias.copy_(bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(rows, channels, length) -> (rows, num_outputs)."""
-        return self.head(self.dropout(self.norm(self.features(x))) * self.scale)
+        return self.head(self.dropout((self.features(x) - self.middle) * self.factor))
 
 
 class RocketFeatures(nn.Module):

@@ -17,6 +17,7 @@ from nas.layers.common import TokenPool, scales
 from nas.layers.image import PatchTokens, patch_sides, stage_options, stem_strides
 from nas.layers.recurrent import Recurrent
 from nas.layers.remember import Remember
+from nas.layers.ridge import classes_head, ridge
 from nas.layers.series import SeriesInput, SeriesTokens, TimeConv, TimePool, step_sizes
 from nas.layers.tabular import ColumnTokens, ColumnVector, NumericEmbedding
 from nas.layers.text import Words, trim
@@ -147,6 +148,48 @@ class TestRocket:
         whole = layer(x, mask)
         monkeypatch.setattr("nas.families.rocket.CACHED", 1)
         torch.testing.assert_close(layer(x, mask), whole)
+
+
+class TestRidge:
+    @pytest.mark.parametrize(("rows", "features"), [(20, 50), (50, 6), (3, 4)])
+    def test_each_row_is_predicted_from_all_others(self, rows, features):
+        """Against refitting without the row; the strength is the one that was chosen."""
+        x = torch.randn(rows, features, dtype=torch.float64) + 3
+        y = x[:, :2] + 0.5 * torch.randn(rows, 2, dtype=torch.float64)
+        weight, bias, left_out = ridge(x, y)
+        strength = solved_strength(x, y, weight)
+        for i in range(rows):
+            others = torch.arange(rows) != i
+            w, b = plain_ridge(x[others], y[others], strength)
+            torch.testing.assert_close(left_out[i], x[i] @ w + b, rtol=1e-5, atol=1e-5)
+        w, b = plain_ridge(x, y, strength)
+        torch.testing.assert_close((weight, bias), (w, b), rtol=1e-5, atol=1e-6)
+
+    def test_the_logits_are_neither_timid_nor_overconfident(self):
+        """Noise gives even odds, classes that lie apart are told apart with confidence."""
+        y = torch.arange(200) % 2
+        noise, apart = torch.randn(200, 300), torch.randn(200, 300) + 2 * y[:, None]
+        for x, low, high in ((noise, 0.5, 0.7), (apart, 0.99, 1.0)):
+            weight, bias = classes_head(x[:100], y[:100], 2)
+            p = (x[100:] @ weight + bias).softmax(1)
+            assert low <= float(p.amax(1).mean()) <= high
+        assert (p.argmax(1) == y[100:]).all()
+
+    def test_constant_features_and_a_class_without_rows(self):
+        weight, bias = classes_head(torch.zeros(4, 3), torch.tensor([0, 0, 2, 2]), 3)
+        assert weight.isfinite().all() and bias.isfinite().all()
+
+
+def plain_ridge(x, y, strength):
+    xm, ym = x.mean(0), y.mean(0)
+    w = torch.linalg.solve((x - xm).T @ (x - xm) + strength * torch.eye(x.shape[1]), (x - xm).T @ (y - ym))
+    return w, ym - xm @ w
+
+
+def solved_strength(x, y, weight):
+    """From (X'X + s I) w = X'y."""
+    x, y = x - x.mean(0), y - y.mean(0)
+    return float(((x.T @ y - x.T @ x @ weight) * weight).sum() / (weight * weight).sum())
 
 
 class TestRemember:

@@ -87,6 +87,42 @@ def test_every_augmentation_learns(augment):
     assert fit.score is not None and fit.score > 0.3
 
 
+class Begun(nn.Module):
+    """Its bias starts as what ``begin`` says."""
+
+    def __init__(self, seen: list) -> None:
+        super().__init__()
+        self.body, self.seen = mlp(), seen
+
+    def begin(self, batches, y):
+        rows = torch.cat([x for (x,) in batches])
+        self.seen.append((rows, y))
+        for p in self.body.parameters():
+            p.fill_(0.5)
+
+    def forward(self, x):
+        return self.body(x)
+
+
+@pytest.mark.parametrize("ema", [False, True])
+def test_a_network_may_look_at_rows_before_it_is_trained(ema):
+    """It does once, with inputs and targets of the same rows; a training that goes on does not begin again."""
+    seen: list = []
+    still = FAST | {"ema": ema, "learning_rate": 1e-9, "weight_decay": 0.0}
+    network = Begun(seen)
+    fit = run(network, still, epochs=1)
+    assert fit.status == "ok" and fit.state is not None, fit.error
+    (rows, y), (part, _) = seen[0], digits()
+    (prepared,) = Predictor(mlp(), DIGITS).prepare(torch.from_numpy(part.inputs[0]))
+    by_row = {row.tobytes(): int(label) for row, label in zip(prepared.numpy(), part.y, strict=True)}
+    assert [by_row[row.tobytes()] for row in rows.numpy()] == y.tolist()
+    assert len(rows) == len(part)
+    for name, _ in network.named_parameters():  # the average starts there too
+        torch.testing.assert_close(fit.state[name], torch.full_like(fit.state[name], 0.5))
+    assert run(Begun(seen), still, epochs=2, horizon=2, start=fit.resume).status == "ok"
+    assert len(seen) == 1
+
+
 def test_an_ensemble_inside_the_network():
     for task, parts, network in (
         (DIGITS, digits(), Members(64, 10)),

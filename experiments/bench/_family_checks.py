@@ -63,8 +63,8 @@ def checks() -> Iterator[Check]:
     yield Check("inception_time", "ts_GunPoint", inception, 60, 0.98, seeds=(0, 1, 2))
     yield Check("inception_time", "ts_ECG200", inception, 60, 0.90, seeds=(0, 1, 2))
     for data, published in ROCKET.items():
-        recipe = {"kernels": 10000, "learning_rate": 0.003, "batch_size": 32, "weight_decay": 0.01}
-        yield Check("rocket", data, recipe, 20, published - 0.02, seeds=(0, 1, 2))
+        recipe = {"kernels": 10000, "learning_rate": 0.001, "batch_size": 32, "weight_decay": 0.01}
+        yield Check("rocket", data, recipe, 15, published - 0.02, seeds=(0, 1, 2))
     yield Check("rnn", "ts_SyntheticControl", {"width": 64, "directions": 2, "grain": "fine", **SERIES}, 40, 0.95)
     yield Check("tcn", "ts_SyntheticControl", {"width": 32, "levels": 4, **SERIES}, 40, 0.95)
 

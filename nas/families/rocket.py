@@ -51,8 +51,9 @@ class RocketSpace(FamilySpace):
 
         # the features never change: remembered over the epochs, and standardised once
         self.features = Remember(RocketFeatures(of, count, normalise, change == "yes"))
+        self.scale = 3 * (2 * count) ** -0.5  # one learning rate fits any number of features
         self.register_buffer("middle", torch.zeros(2 * count))
-        self.register_buffer("factor", torch.full((2 * count,), self.scale(count)))
+        self.register_buffer("factor", torch.full((2 * count,), self.scale))
         self.classes = task.num_outputs if task.kind != "regression" else 0
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(2 * count, task.num_outputs)
@@ -61,17 +62,12 @@ class RocketSpace(FamilySpace):
     middle: Tensor
     factor: Tensor
 
-    @staticmethod
-    def scale(count: int) -> float:
-        """What standardised features are multiplied with, so that one learning rate fits any number of them."""
-        return 3 * (2 * count) ** -0.5
-
     def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor) -> None:
         """Standardise the features and solve for the head; see ``automl.training.module.Begins``."""
         features = torch.cat([self.features(*batch) for batch in batches])
         self.middle.copy_(features.mean(dim=0))
         spread = (features.var(dim=0, unbiased=False) + 1e-5).sqrt()
-        self.factor.copy_(self.scale(features.shape[1] // 2) / spread)
+        self.factor.copy_(self.scale / spread)
         seen = features.sub_(self.middle).mul_(self.factor)  # in place: up to 160 MB
         weight, bias = classes_head(seen, y, self.classes) if self.classes else ridge(seen, y[:, None].double())[:2]
         self.head.weight.copy_(weight.T)

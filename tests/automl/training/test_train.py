@@ -88,7 +88,7 @@ def test_every_augmentation_learns(augment):
 
 
 class Begun(nn.Module):
-    """Its bias starts as what ``begin`` says."""
+    """Its weights start at 0.5; ``seen`` takes in what it was shown."""
 
     def __init__(self, seen: list) -> None:
         super().__init__()

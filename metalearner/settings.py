@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch  # its batched triangular solve; numpy has none
 
 from automl.types import Candidate
 from metalearner.axis_kernel import AxisKernel, AxisShape, Coded
@@ -99,11 +98,10 @@ def _evidence(candidates: list[Candidate], z: np.ndarray, y: np.ndarray):
         for shrink in SHRINK:
             means = mean + shrink * apart[:MOST_MEANS] if shrink else mean[None]
             stack = (1 - shrink**2) * past + own * kernel + noise * np.eye(len(y))
-            factors = torch.linalg.cholesky(torch.from_numpy(stack + 1e-9 * np.eye(len(y))))
-            right = torch.from_numpy(np.vstack([np.ones_like(y), y, means]).T)
-            solved = torch.linalg.solve_triangular(factors, right.expand(len(tails), -1, -1), upper=False).numpy()
-            means = np.swapaxes(solved[..., 2:], -1, -2)
-            evidence = evidence_of(solved[..., 1], solved[..., 0], means, factors.numpy())[0]
+            factors = np.linalg.cholesky(stack + 1e-9 * np.eye(len(y)))
+            right = np.vstack([np.ones_like(y), y, means]).T
+            solved = np.linalg.solve(factors, np.broadcast_to(right, (len(tails), *right.shape)))
+            evidence = evidence_of(solved[..., 1], solved[..., 0], np.swapaxes(solved[..., 2:], -1, -2), factors)[0]
             top = evidence.max(axis=1, keepdims=True)
             mixed = np.log(np.exp(evidence - top).mean(axis=1)) + top[:, 0]
             for (o, v), value in zip(tails, mixed.tolist(), strict=True):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,11 @@ from automl.data.dataset import Parts
 from automl.data.prepare import Prepared
 from automl.deploy.bundle import Bundle, export
 from automl.errors import UserError
-from automl.metrics import scores
+from automl.metrics import score, scores
 from automl.task import parse_goal
 from automl.training.ensemble import blend, select
-from automl.training.predictor import EnsemblePredictor, Predictor, target_scale
+from automl.training.predictor import EnsemblePredictor, Predictor, predict, target_scale
 from automl.training.refit import refit
-from automl.training.train import Fit
 from automl.types import Axes, Family, Task, Trial
 from experiments.artifacts import Artifacts
 from experiments.clock import timed
@@ -54,13 +56,14 @@ def finish(
     folder: Path,
     *,
     ensemble: int,
-    refit_members: bool,
+    refit_seconds: float,
     clock: dict[str, float],
 ) -> Finished:
     """Choose, export, and judge once on the test split, with the exported model itself.
 
-    ``refit_members``: train the chosen networks once more, on training and validation rows together; ``val`` stays
-    that of the networks before, as those rows can judge no longer. With folds ``val`` is that of cross-validation.
+    ``refit_seconds``: for training the chosen networks once more, on training and validation rows together, the
+    heaviest first; ``val`` stays that of the networks before, as those rows can judge no longer. With folds ``val`` is
+    that of cross-validation, and the networks have learned from all rows already.
     ``clock`` receives the seconds of ``refit`` and ``export``. Raises UserError when no training succeeded.
     """
     task, parts = prepared.task, prepared.parts
@@ -77,17 +80,18 @@ def finish(
         members = [(t, w) for t, w in zip(best, weights, strict=True) if w > 0]
         members.sort(key=lambda pair: -pair[1])
         mean, std = target_scale(task, learned)
-        predictors = []
+        until = time.monotonic() + (refit_seconds if folds is None else 0.0)
+        predictors, refits = [], []
         for trial, _ in members:
             candidate = trial.candidate
-            network = build(families[candidate.family], task, candidate, axes[candidate.family], seed=trial.seed)
-            # With folds the networks have learned from all rows already.
-            again = refitted(network, task, parts, trial) if refit_members and folds is None else None
-            if again is not None:
-                predictors.append(Predictor(network, task, again.mean, again.std).eval())
-                continue
-            network.load_state_dict(artifacts.weights(trial))
-            predictors.append(Predictor(network, task, mean, std).eval())
+            made = partial(build, families[candidate.family], task, candidate, axes[candidate.family], seed=trial.seed)
+            again = refitted(made(), task, parts, trial, seconds=until - time.monotonic())
+            refits.append(again is not None)
+            if again is None:
+                network = made()
+                network.load_state_dict(artifacts.weights(trial))
+                again = Predictor(network, task, mean, std).eval()
+            predictors.append(again)
         shares = [float(w) for _, w in members]
         predictor = EnsemblePredictor(predictors, shares).eval() if len(members) > 1 else predictors[0]
         val = scores(task.kind, judged.y, blend(predictions, weights))
@@ -107,8 +111,9 @@ def finish(
                 "weight": share / sum(shares),
                 "score": t.score,
                 "parameters": t.parameters,
+                "refit": again,
             }
-            for (t, _), share in zip(members, shares, strict=True)
+            for (t, _), share, again in zip(members, shares, refits, strict=True)
         ],
         val=val,
         test=test,
@@ -119,14 +124,30 @@ def finish(
     )
 
 
-def refitted(network: nn.Module, task: Task, parts: Parts, trial: Trial) -> Fit | None:
-    """The network trained anew on training and validation rows, in place; None when that fails."""
-    best_epoch = int(np.argmax(trial.curve)) + 1
-    choices = trial.candidate.choices
+def refitted(network: nn.Module, task: Task, parts: Parts, trial: Trial, *, seconds: float) -> Predictor | None:
+    """The network trained anew on training and validation rows; None when it takes too long or comes out worse.
+
+    Worse: on the validation rows, which it has learned from now, than the network that had not.
+    """
+    more = len(parts.valid) / len(parts.train)
+    if seconds <= 0 or (1 + more) * trial.seconds > seconds:
+        return None
     fit = refit(
-        network, task, parts.train, parts.valid, choices, best_epoch=best_epoch, horizon=trial.fidelity, seed=trial.seed
+        network,
+        task,
+        parts.train,
+        parts.valid,
+        trial.candidate.choices,
+        epochs=len(trial.curve),
+        horizon=trial.fidelity,
+        seed=trial.seed,
+        seconds=None if math.isinf(seconds) else seconds,
     )
-    return fit if fit.status == "ok" else None
+    if fit.status != "ok":
+        return None
+    predictor = Predictor(network, task, fit.mean, fit.std).eval()
+    known = score(task.metric, task.kind, parts.valid.y, predict(predictor, parts.valid.inputs))
+    return predictor if trial.score is None or known >= trial.score else None
 
 
 def within_limits(task: Task, trials: Sequence[Trial]) -> Callable[[tuple[int, ...]], bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,15 @@ from omegaconf import DictConfig, OmegaConf
 from automl.errors import UserError
 from automl.types import Budget, MetaLearner
 
+REFIT_SHARE = 0.25  # of the search's seconds
+
 
 @dataclass(frozen=True)
 class Settings:
-    """``ensemble``: members at most. ``portfolio``: candidates of the meta-learner that go first."""
+    """``ensemble``: members at most. ``portfolio``: candidates of the meta-learner that go first.
+
+    ``refit``: seconds for training the chosen networks once more; infinity is as long as it takes.
+    """
 
     seed: int
     level: int
@@ -23,7 +29,7 @@ class Settings:
     progress: bool
     portfolio: int
     ensemble: int
-    refit: bool
+    refit: float
     latency: bool
     budget: Budget
 
@@ -34,7 +40,12 @@ def settings(cfg: DictConfig) -> Settings:
     if missing:
         raise UserError(f"{missing[0]} is missing. Set {missing[0]}=..., or begin with +experiment=quickstart")
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    budget = plain["budget"]
+    asked = plain["budget"]
+    budget = Budget(
+        trials=whole(asked, "trials", 1, prefix="budget.", free=True),
+        seconds=number(asked, "seconds", 0, prefix="budget.", free=True),
+        epochs=whole(asked, "epochs", 1, prefix="budget.") or 1,
+    )
     return Settings(
         seed=whole(plain, "seed", 0, 2**32 - 1),
         level=whole(plain, "level", 0, 4),
@@ -42,14 +53,18 @@ def settings(cfg: DictConfig) -> Settings:
         progress=truth(plain, "progress"),
         portfolio=whole(plain, "portfolio", 0),
         ensemble=whole(plain["objective"], "ensemble", 1, prefix="objective."),
-        refit=truth(plain["objective"], "refit", prefix="objective."),
+        refit=refit_seconds(plain["objective"]["refit"], budget),
         latency=truth(plain["objective"], "latency", prefix="objective."),
-        budget=Budget(
-            trials=whole(budget, "trials", 1, prefix="budget.", free=True),
-            seconds=number(budget, "seconds", 0, prefix="budget.", free=True),
-            epochs=whole(budget, "epochs", 1, prefix="budget.") or 1,
-        ),
+        budget=budget,
     )
+
+
+def refit_seconds(asked: Any, budget: Budget) -> float:
+    if isinstance(asked, bool):
+        return math.inf if asked else 0.0
+    if asked != "auto":
+        raise UserError(f"objective.refit={asked} must be auto, true or false")
+    return math.inf if budget.seconds is None else REFIT_SHARE * budget.seconds
 
 
 def whole(

@@ -155,7 +155,7 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
             trials,
             folder,
             ensemble=wanted.ensemble,
-            refit_members=wanted.refit,
+            refit_seconds=wanted.refit,
             clock=clock,
         )
         clock["total"] = time.monotonic() - began
@@ -245,12 +245,14 @@ def folds_in(asked: int | None, budget: Budget) -> int | None:
 def search_key(cfg: DictConfig, prepared: Prepared) -> str:
     """What names a search for resume: the options that shape it, the rows to learn from, and how they judge.
 
-    Where it runs, how long, and where it writes are left out, so that a resumed search may get more time.
+    Where it runs, how long, where it writes, and what is made of its trials are left out, so that a resumed search may
+    get more time or another ensemble.
     """
     shaping = plain_config(cfg)
     for name in ("run", "resume", "progress", "store", "tracker", "engine", "artifacts"):
         shaping.pop(name, None)
     shaping["budget"] = {"epochs": shaping["budget"]["epochs"]}
+    shaping["objective"] = {"latency": shaping["objective"]["latency"]}
     digest = hashlib.blake2b(dumps(shaping).encode(), digest_size=16)
     digest.update(prepared.judging.encode())
     for array in (*prepared.learned.inputs, prepared.learned.y):

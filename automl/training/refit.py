@@ -26,17 +26,18 @@ def refit(
     valid_part: Part,
     choices: Choices,
     *,
-    best_epoch: int,
+    epochs: int,
     horizon: int,
     seed: int,
     seconds: float | None = None,
     device: str = "auto",
 ) -> Fit:
-    """Train a fresh ``network`` on both parts for as long as the first training took to its best epoch.
+    """Train a fresh ``network`` on both parts for as many ``epochs`` as the first training.
 
-    Nothing is left to choose an epoch by, so the number of epochs and the schedule (``horizon``: the epochs that the
-    first training was planned for) are those of the first. The result has no score and no predictions. It is a timeout
-    when ``seconds`` are not enough: keep the first weights then.
+    Nothing is left to choose an epoch by. Not the first training's best epoch either: among few validation rows that is
+    chance, and it lies where the learning rate is still high. The schedule (``horizon``: the epochs that the first
+    training was planned for) is that of the first. The result has no score and no predictions. It is a timeout when
+    ``seconds`` are not enough: keep the first weights then.
     """
     return train(
         network,
@@ -44,7 +45,7 @@ def refit(
         joined(train_part, valid_part),
         None,
         choices,
-        epochs=max(1, best_epoch),
+        epochs=epochs,
         horizon=horizon,
         seed=seed,
         seconds=seconds,

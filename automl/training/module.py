@@ -27,7 +27,6 @@ from automl.types import Task
 
 VALID_BATCH = 512
 SHORTEST_PATIENCE = 5
-BEGIN_ROWS = 2000  # training rows that a network may look at before the first step
 PACE_STEPS = 16  # steps from which the pace of a training is judged
 LATE = 1.25  # it hurries when the steps left would take this many times the time left
 
@@ -42,10 +41,15 @@ class OutOfTime(Exception):
 
 @runtime_checkable
 class Begins(Protocol):
-    """A network that looks at rows before its first training step: a part of it has a closed form."""
+    """A network that looks at rows before its first training step: a part of it has a closed form.
+
+    ``begin_rows``: at how many, at most.
+    """
+
+    begin_rows: int
 
     def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor) -> None:
-        """``batches``: prepared inputs, each (rows, ...), of at most ``BEGIN_ROWS`` rows in all; ``y``: the targets of
+        """``batches``: prepared inputs, each (rows, ...), of at most ``begin_rows`` rows in all; ``y``: the targets of
         these rows, (rows,), standardised for regression. Sets weights in place; no gradients are recorded.
         """
         ...
@@ -112,7 +116,7 @@ class Training(pl.LightningModule):
         if not isinstance(network, Begins):
             return
         generator = torch.Generator().manual_seed(derived_seed(self.seed, "begin"))
-        index = torch.randperm(len(self.rows), generator=generator)[:BEGIN_ROWS]
+        index = torch.randperm(len(self.rows), generator=generator)[: network.begin_rows]
         y = self.rows.take(index)[1]
         if self.task.kind == "regression":
             y = (y - self.predictor.center) / self.predictor.scale

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +60,9 @@ def finish(
 ) -> Finished:
     """Choose, export, and judge once on the test split, with the exported model itself.
 
-    ``refit_seconds``: for training the chosen networks once more, on training and validation rows together, the
-    heaviest first; ``val`` stays that of the networks before, as those rows can judge no longer. With folds ``val`` is
-    that of cross-validation, and the networks have learned from all rows already.
+    ``refit_seconds``: for training the chosen networks once more, on training and validation rows together; ``val``
+    stays that of the networks before, as those rows can judge no longer. With folds ``val`` is that of
+    cross-validation, and the networks have learned from all rows already.
     ``clock`` receives the seconds of ``refit`` and ``export``. Raises UserError when no training succeeded.
     """
     task, parts = prepared.task, prepared.parts
@@ -79,20 +78,17 @@ def finish(
         weights = select(predictions, judged.y, task, size=ensemble, allowed=allowed)
         members = [(t, w) for t, w in zip(best, weights, strict=True) if w > 0]
         members.sort(key=lambda pair: -pair[1])
-        mean, std = target_scale(task, learned)
-        until = time.monotonic() + (refit_seconds if folds is None else 0.0)
-        predictors, refits = [], []
-        for trial, _ in members:
-            candidate = trial.candidate
-            made = partial(build, families[candidate.family], task, candidate, axes[candidate.family], seed=trial.seed)
-            again = refitted(made(), task, parts, trial, seconds=until - time.monotonic())
-            refits.append(again is not None)
-            if again is None:
-                network = made()
-                network.load_state_dict(artifacts.weights(trial))
-                again = Predictor(network, task, mean, std).eval()
-            predictors.append(again)
         shares = [float(w) for _, w in members]
+        seconds = refit_seconds if folds is None else 0.0
+        again = refits(task, parts, families, axes, members, seconds)
+        scale = target_scale(task, learned)
+        predictors = []
+        for trial, _ in members:
+            if (predictor := again.get(trial.number)) is None:
+                network = network_of(trial, task, families, axes)
+                network.load_state_dict(artifacts.weights(trial))
+                predictor = Predictor(network, task, *scale).eval()
+            predictors.append(predictor)
         predictor = EnsemblePredictor(predictors, shares).eval() if len(members) > 1 else predictors[0]
         val = scores(task.kind, judged.y, blend(predictions, weights))
     with timed(clock, "export"):
@@ -111,9 +107,9 @@ def finish(
                 "weight": share / sum(shares),
                 "score": t.score,
                 "parameters": t.parameters,
-                "refit": again,
+                "refit": t.number in again,
             }
-            for (t, _), share, again in zip(members, shares, refits, strict=True)
+            for (t, _), share in zip(members, shares, strict=True)
         ],
         val=val,
         test=test,
@@ -122,6 +118,30 @@ def finish(
         judged_by=f"{len(judged):,} rows" if folds is None else str(folds),
         goal_met=None if goal is None else goal.met(test),
     )
+
+
+def network_of(trial: Trial, task: Task, families: Mapping[str, Family], axes: Axes) -> nn.Module:
+    family = trial.candidate.family
+    return build(families[family], task, trial.candidate, axes[family], seed=trial.seed)
+
+
+def refits(
+    task: Task,
+    parts: Parts,
+    families: Mapping[str, Family],
+    axes: Axes,
+    members: Sequence[tuple[Trial, float]],
+    seconds: float,
+) -> dict[int, Predictor]:
+    """Members trained once more, by the numbers of their trials; those with most weight per second go first."""
+    until = time.monotonic() + seconds
+    found = {}
+    for trial, _ in sorted(members, key=lambda pair: -pair[1] / max(pair[0].seconds, 1e-9)):
+        network = network_of(trial, task, families, axes)
+        predictor = refitted(network, task, parts, trial, seconds=until - time.monotonic())
+        if predictor is not None:
+            found[trial.number] = predictor
+    return found
 
 
 def refitted(network: nn.Module, task: Task, parts: Parts, trial: Trial, *, seconds: float) -> Predictor | None:

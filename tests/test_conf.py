@@ -50,8 +50,7 @@ def test_the_code_and_the_configuration_agree_on_names():
     """A new family, strategy, engine or meta-learner is one Python file and one yaml."""
     for group, folder in (("family", "nas/families"), ("engine", "nas/engines"), ("metalearner", "metalearner")):
         for name in (o for g, o in OPTIONS if g == group):
-            cfg = composed([f"{group}={name}"])
-            node = cfg[group][name] if group == "family" else cfg[group]
+            node = OmegaConf.load(CONF / group / f"{name}.yaml")
             module = node["_target_"].rsplit(".", 1)[0].replace(".", "/")
             assert module.startswith(folder), (group, name, module)
 

@@ -14,7 +14,8 @@ from automl.data.dataset import Part, Parts
 from automl.errors import UserError
 from automl.training.predictor import predict
 from automl.types import Budget, Candidate, Input, Task, Trial
-from experiments.finish import refitted
+from experiments import finish
+from experiments.finish import refits, refitted
 from experiments.settings import REFIT_SHARE, refit_seconds
 from experiments.solve import solve
 
@@ -62,6 +63,22 @@ def test_a_network_that_fails_is_not_taken():
             raise RuntimeError("no")
 
     assert again(network=Broken(2, 2)) is None
+
+
+def test_most_weight_per_second_goes_first_and_each_is_told_what_is_left(monkeypatch):
+    asked = []
+
+    def record(network, task, parts, trial, *, seconds):
+        asked.append((trial.number, seconds))
+        return None if trial.number == 1 else "again"
+
+    monkeypatch.setattr(finish, "refitted", record)
+    monkeypatch.setattr(finish, "network_of", lambda *_: None)
+    costs = ((0, 0.5, 50.0), (1, 0.3, 1.0), (2, 0.2, 2.0))
+    members = [(dataclasses.replace(TRIAL, number=n, seconds=s), w) for n, w, s in costs]
+    assert refits(TASK, PARTS, {}, {}, members, 30.0) == {2: "again", 0: "again"}
+    assert [number for number, _ in asked] == [1, 2, 0]
+    assert all(29 < seconds <= 30 for _, seconds in asked)
 
 
 def test_auto_takes_a_share_of_the_search():

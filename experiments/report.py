@@ -215,7 +215,7 @@ def _model(result: Mapping[str, Any], trials: Sequence[Trial]) -> Html:
         known.append(("Parameters", f"{size:,}" + (" in all networks together" if len(ensemble) > 1 else "")))
     members = [m for m in ensemble if isinstance(m, Mapping)]
     if again := sum(bool(m.get("refit")) for m in members):
-        which = "" if len(members) == 1 else f"{again} of the {len(members)} networks: "
+        which = "" if again == len(members) else f"{again} of the {len(members)} networks: "
         known.append(
             ("Trained again", f"{which}on training and validation rows together; the validation score is from before")
         )

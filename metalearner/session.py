@@ -27,11 +27,19 @@ class Session:
 
     ``log_seconds``: expected cost of each candidate in ln(seconds), (C,); with ``per_second`` the
     improvement expected for the ``price`` decides, else the improvement alone (Snoek et al., Practical Bayesian
-    Optimization, 2012, section 3.2).
+    Optimization, 2012, section 3.2). ``first``: what each candidate is worth before anything was run, (C,), in units
+    of its standard deviation; None is the mean of the beliefs.
     """
 
-    def __init__(self, beliefs: Sequence[Belief], log_seconds: np.ndarray, per_second: bool = False) -> None:
+    def __init__(
+        self,
+        beliefs: Sequence[Belief],
+        log_seconds: np.ndarray,
+        per_second: bool = False,
+        first: np.ndarray | None = None,
+    ) -> None:
         self.beliefs = list(beliefs)
+        self._first = first
         self._log_seconds = log_seconds
         self._per_second = per_second
         self.observed: list[int] = []
@@ -94,12 +102,13 @@ class Session:
         Hoffman et al., 2011). The upper confidence bound, mean + sd of the mixture (Srinivas et al., 2010), also looks
         where past tasks disagree. Every third time, for the second candidate, and while the past is hardly believed,
         it is the expected improvement: optimism about what nothing is known of is a random search.
-        Before anything is known it is the mean itself. ``pending`` candidates count as run, with the mean that each
-        prior mean expects of them (``forks``: the beliefs that observed them too).
+        Before anything is known it is ``first`` or the mean itself. ``pending`` candidates count as run, with the mean
+        that each prior mean expects of them (``forks``: the beliefs that observed them too).
         """
         runs = [*self.observed, *pending]
         if len(runs) < 2 or len(runs) % EVERY == 0 or self.trust() < BELIEVED:
-            value = self._improvement(runs, forks or self.beliefs)
+            known = None if runs else self._first
+            value = self._improvement(runs, forks or self.beliefs) if known is None else known.copy()
             if self._per_second:
                 value = (value if runs else np.exp(value)) / self.price
         else:

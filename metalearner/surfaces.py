@@ -14,7 +14,8 @@ def inside(history: History, axes: Axes, limit: int) -> np.ndarray:
     """Indices of the past candidates that are points of ``axes``, at most ``limit``, int (kept,),
     ascending.
 
-    When there are too many, those run on most tasks are kept, and each task's three best before them.
+    When there are too many, those run on most tasks are kept, and before them each task's three best and the three
+    that lose least on average.
     """
     of = np.array([i for i, c in enumerate(history.candidates) if fits(c, axes)], dtype=np.int64)
     if len(of) <= limit:
@@ -24,21 +25,24 @@ def inside(history: History, axes: Axes, limit: int) -> np.ndarray:
     first = np.searchsorted(history.task[order], np.arange(len(history.tasks)))
     place = np.arange(len(order)) - first[history.task[order]]
     count[np.unique(history.candidate[order[place < 3]])] += len(history.tasks)
+    count[of[np.argsort(regrets(history, of).mean(axis=0), kind="stable")[:3]]] += len(history.tasks)
     return np.sort(of[np.argsort(-count[of], kind="stable")[:limit]])
 
 
 def regrets(history: History, of: np.ndarray) -> np.ndarray:
-    """Regret (best - score) / (best - worst) of each task over ``of``, float (tasks, len(of)) in [0, 1].
+    """Regret (best - score) / (best - worst) of each task, float (tasks, len(of)) in [0, 1].
 
-    A failure is 1. A pair never run gets the candidate's mean over the other tasks, drawn to 0.5 by one
-    pseudo-task.
+    Best and worst are those of all that ran on the task, so that what else is in ``of`` changes nothing. A failure
+    is 1. A pair never run gets the candidate's mean over the other tasks, drawn to 0.5 by one pseudo-task.
     """
     score = history.dense(of, history.score)
     ran = ~np.isnan(history.dense(of, history.rank))
     if not score.size:
         return np.zeros_like(score)
-    best = np.max(score, axis=1, keepdims=True, initial=-np.inf, where=~np.isnan(score))
-    worst = np.min(score, axis=1, keepdims=True, initial=np.inf, where=~np.isnan(score))
+    best, worst = np.full((len(score), 1), -np.inf), np.full((len(score), 1), np.inf)
+    went_well = ~np.isnan(history.score)
+    np.maximum.at(best[:, 0], history.task[went_well], history.score[went_well])
+    np.minimum.at(worst[:, 0], history.task[went_well], history.score[went_well])
     span = np.where(best > worst, best - worst, 1.0)
     regret = np.where(np.isnan(score), 1.0, (best - score) / span)
     return _filled(regret, ran, 0.5)

@@ -25,7 +25,7 @@ from metalearner.prior import fits, prior_from_list, top_weights
 from metalearner.relation import Relation
 from metalearner.session import Session
 from metalearner.settings import SHAPES, Setting, kernel_block, learned
-from metalearner.surfaces import inside, normal_scores
+from metalearner.surfaces import inside, normal_scores, regrets
 
 COLD_NOISE = 0.1
 MOST_MEANS = 200  # past surfaces that stand as prior means of their own, those that count most
@@ -110,9 +110,11 @@ class Transfer(Learner):
         surfaces, doubt = extended(known, z, candidates, kept[0][0])
         coded = Coded(candidates)
         beliefs: list[Belief] = []
+        first = None
         why: tuple[str, ...] = ("no past run fits this search space",)
         if len(tasks):
             share, why = self._relation(axes, z, tasks).share(profile)
+            first = least_regret(known, share @ regrets(self.history, of)[tasks], candidates)
             for setting, evidence in kept:
                 log = np.log((1 - self.cold) / len(kept)) + min(evidence, 0.0)
                 beliefs.append(warm_belief(coded, surfaces, doubt, share, setting, log))
@@ -120,7 +122,7 @@ class Transfer(Learner):
             axis = AxisKernel(coded, shape)
             log = np.log((self.cold if beliefs or not len(tasks) else 1.0) / 2)
             beliefs.append(cold_belief(axis, len(candidates), log))
-        return Session(beliefs, self._log_seconds(of, known, candidates), bool(self.per_second)), why
+        return Session(beliefs, self._log_seconds(of, known, candidates), bool(self.per_second), first), why
 
     def _settings(self, axes: Axes, known: list[Candidate], z: np.ndarray, tasks: np.ndarray):
         key = "settings", _named(axes)
@@ -191,6 +193,18 @@ def chance_of_best(mean: np.ndarray, sd: np.ndarray, rng: np.random.Generator, d
     """
     best = (mean + sd * rng.standard_normal((draws, len(mean)))).argmax(axis=1)
     return np.bincount(best, minlength=len(mean)) / draws
+
+
+def least_regret(known: Sequence[Candidate], regret: np.ndarray, candidates: Sequence[Candidate]) -> np.ndarray | None:
+    """What each candidate promises as the very first, (C,): less expected ``regret``, (known,), in units of its
+    standard deviation; -inf for those never run. None when none of them was.
+
+    The first one is chosen by what it may cost, as a portfolio's is. By ranks a small loss on most tasks outweighs a
+    large one on few.
+    """
+    value = {c.id: -float(r) for c, r in zip(known, regret / max(float(regret.std()), 1e-9), strict=True)}
+    found = np.array([value.get(c.id, -np.inf) for c in candidates])
+    return found if np.isfinite(found).any() else None
 
 
 def _named(axes: Axes) -> tuple:

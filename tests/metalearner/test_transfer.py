@@ -1,4 +1,4 @@
-"""What ``transfer`` expects a trial to cost, and how the cost counts."""
+"""What ``transfer`` expects a trial to cost, how the cost counts, and what comes first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from automl.types import Profile
+from automl.types import Candidate, Profile, Runs
 from metalearner.axis_kernel import AxisKernel, AxisShape
 from metalearner.session import Session
 from metalearner.transfer import Transfer, cold_belief, full_length
@@ -66,3 +66,23 @@ def test_a_short_trial_counts_as_if_it_had_gone_on_like_others_of_its_family():
     assert full_length([long, other, *short]) == pytest.approx([0.8, 0.5, 0.3 + 0.6, 0.3 + 0.05])
     assert full_length([long, short[1]]) == pytest.approx([0.8, 0.3 + 0.3]), "for want of its own family"
     assert full_length(short) == pytest.approx([0.3, 0.3]) and full_length([]) == []
+
+
+def test_the_first_candidate_is_the_one_that_loses_least_not_the_one_most_often_best():
+    three = tuple(Candidate("g", {"b": b}) for b in (0.1, 0.2, 0.4))
+    often_best, never_far, neither = [1.0] * 6 + [0.0] * 2, [0.99] * 8, [0.5] * 8
+    task, candidate = np.divmod(np.arange(8 * 3), 3)
+    past = Runs(
+        tasks=tuple(f"t{i}" for i in range(8)),
+        groups=tuple(f"g{i}" for i in range(8)),
+        profiles=(None,) * 8,
+        candidates=three,
+        task=task,
+        candidate=candidate,
+        fidelity=np.ones(24, np.int64),
+        seed=np.zeros(24, np.int64),
+        score=np.array([often_best, never_far, neither]).T.ravel(),
+        seconds=np.ones(24),
+    )
+    prior = Transfer(fresh=0).fit(past).predict(PROFILE, {"g": AXES["g"]})
+    assert prior.portfolio[0] == three[1]

@@ -43,10 +43,12 @@ class OutOfTime(Exception):
 class Begins(Protocol):
     """A network that looks at rows before its first training step: a part of it has a closed form.
 
-    ``begin_rows``: at how many, at most.
+    ``begin_rows``: at how many, at most. ``patience``: as in ``Options``, where training adds little to the closed
+    form; 0 is as for any network.
     """
 
     begin_rows: int
+    patience: int
 
     def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor) -> None:
         """``batches``: prepared inputs, each (rows, ...), of at most ``begin_rows`` rows in all; ``y``: the targets of
@@ -88,11 +90,12 @@ class Training(pl.LightningModule):
         self.loss = Loss(task, options.loss, options.label_smoothing, self.rows.y)
         self.seed, self.deadline, self.on_epoch = seed, deadline, on_epoch
         self.loader = Stretches(len(train), options.batch_size, seed, lambda: self.epoch)
-        self.patience = options.patience or max(SHORTEST_PATIENCE, epochs // 3)
+        network = predictor.network
+        usual = network.patience if isinstance(network, Begins) else 0
+        self.patience = options.patience or usual or max(SHORTEST_PATIENCE, epochs // 3)
         self.mixes = options.mixup > 0 and can_mix(task.inputs)
         self.generator = torch.Generator(device)
         self.rng = np.random.default_rng(0)
-        network = predictor.network
         self.where = device
         self.optimizer = make_optimizer(network, options.optimizer, options.learning_rate, options.weight_decay)
         self.schedule = Schedule(self.optimizer, options.schedule, self.loader.steps * horizon)

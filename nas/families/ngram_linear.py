@@ -1,4 +1,4 @@
-"""A linear model of tf-idf weighted words and n-grams, which starts in closed form and is trained from there.
+"""A linear model of tf-idf weighted words and n-grams. It starts as a support vector machine and is trained from there.
 
 On a few thousand texts this is hard to beat (Wang and Manning 2012, "Baselines and Bigrams").
 """
@@ -15,16 +15,19 @@ from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
 from automl.types import Task
-from nas.layers.sparse_ridge import Weighting, sparse_head
+from nas.layers.sparse_head import Weighting, sparse_head
 from nas.layers.text import trim
 from nas.space import FamilySpace
 
 HASH = 2**31 - 1
+MOST = 4_000_000  # a step of training costs all weights the same
 
 
 @dataclass(frozen=True)
 class NgramLinear:
-    """``buckets``: options for how many places the n-grams of several tokens share."""
+    """``buckets``: options for how many places the n-grams of several tokens share; of those with more than ``MOST``
+    weights only the smallest is kept.
+    """
 
     buckets: tuple[int, ...] = (4096, 32768, 131072)
     name: str = "ngram_linear"
@@ -33,11 +36,13 @@ class NgramLinear:
         return len(task.inputs) == 1 and task.inputs[0].modality == "text"
 
     def space(self, task: Task) -> nn.Module:
-        return NgramLinearSpace(task, tuple(self.buckets))
+        few = tuple(b for b in self.buckets if b * task.num_outputs <= MOST)
+        return NgramLinearSpace(task, few or (min(self.buckets),))
 
 
 class NgramLinearSpace(FamilySpace):
-    begin_rows = 20_000  # its closed form costs each row the same
+    begin_rows = 20_000  # what comes before the training costs each row the same
+    patience = 2
 
     def __init__(self, task: Task, buckets: tuple[int, ...]) -> None:
         super().__init__()
@@ -57,7 +62,7 @@ class NgramLinearSpace(FamilySpace):
     rarity: Tensor
 
     def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor) -> None:
-        """Count, and solve for the head; see ``automl.training.module.Begins``."""
+        """Count, and fit the head; see ``automl.training.module.Begins``."""
         found, ends = [], [0]
         for (ids,) in batches:
             places, new = (t.cpu().numpy() for t in self.ngrams(trim(ids)))

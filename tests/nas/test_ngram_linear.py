@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.linear_model import Ridge
 
 from automl.types import Candidate, Input, Task
 from nas.families.ngram_linear import NgramLinear, Ngrams
-from nas.layers.sparse_ridge import BIAS, conjugate_gradients, log_count_ratio, sparse_head, with_constant
+from nas.layers.sparse_head import BIAS, log_count_ratio, sparse_head, weights, with_constant
 from nas.space import build, search_axes
 
 TASK = Task("texts", "multiclass", (Input("text", "text", (12,), vocabulary=40),), 3, "accuracy")
@@ -57,20 +56,27 @@ class TestNgrams:
 
 
 class TestSparseHead:
-    def test_conjugate_gradients_solve_the_ridge_regression(self):
+    def test_weights_of_scaled_features_are_those_of_the_features_times_the_scale(self):
         rng = np.random.default_rng(0)
         x = csr_matrix(rng.normal(size=(60, 20)) * (rng.random((60, 20)) < 0.3), dtype=np.float32)
-        aim = rng.normal(size=(60, 2)).astype(np.float32)
-        scale = rng.uniform(0.5, 2, (20, 2)).astype(np.float32)
-        found = conjugate_gradients(x, aim, scale, 0.7, np.zeros((20, 2), np.float32))
-        for k in range(2):
-            known = Ridge(alpha=0.7, fit_intercept=False).fit(x.toarray() * scale[:, k], aim[:, k]).coef_
-            np.testing.assert_allclose(found[:, k], known, atol=1e-3)
+        aim, scale = rng.random((60, 3)) < 0.5, rng.uniform(0.5, 2, (20, 3)).astype(np.float32)
+        found = weights(x, aim, scale, 0.7)
+        for k in range(3):
+            alone = weights(csr_matrix(x.multiply(scale[:, k])), aim[:, k : k + 1], None, 0.7)[:, 0]
+            np.testing.assert_allclose(found[:, k], scale[:, k] * alone, rtol=1e-5)
+        assert np.abs(weights(x, aim, None, 30.0)).sum() < np.abs(weights(x, aim, None, 0.3)).sum()
 
-    def test_the_constant_is_hardly_shrunk(self):
+    def test_logits_are_as_sure_as_they_may_be(self):
+        rng = np.random.default_rng(0)
+        y = rng.integers(0, 2, 3000)
+        told = np.where(rng.random(3000) < 0.8, y, 1 - y)  # right four times of five
+        weight, bias = sparse_head(csr_matrix(np.eye(2, dtype=np.float32)[told]), y, 2)
+        apart = (weight + bias) @ [-1, 1]
+        assert 1 / (1 + np.exp(-np.abs(apart))) == pytest.approx([0.8, 0.8], abs=0.05)
+
+    def test_values_have_a_constant(self):
         x = csr_matrix((50, 4), dtype=np.float32)
-        y = np.full(50, 3.0, np.float32)
-        weight, bias = sparse_head(x, y, 0)
+        weight, bias = sparse_head(x, np.full(50, 3.0, np.float32), 0)
         assert not weight.any() and bias == pytest.approx([3.0], rel=1e-2)
         assert with_constant(x).toarray()[:, -1].tolist() == [BIAS] * 50
 
@@ -88,6 +94,15 @@ class TestSparseHead:
             weight, bias = sparse_head(x, np.zeros(rows, np.int64), 3, weighting=weighting)
             assert np.isfinite(weight).all() and np.isfinite(bias).all()
             assert ((x @ weight + bias).argmax(axis=1) == 0).all()
+
+
+def test_many_classes_leave_out_tables_that_are_too_large():
+    def of(outputs: int) -> tuple:
+        task = dataclasses.replace(TASK, num_outputs=outputs)
+        axes = search_axes({FAMILY.name: NgramLinear()}, task, ())[FAMILY.name]
+        return next(a.options for a in axes if a.name == "buckets")
+
+    assert of(3) == (4096, 32768, 131072) and of(77) == (4096, 32768) and of(5000) == (4096,)
 
 
 class TestBegin:

@@ -91,6 +91,7 @@ class Begun(nn.Module):
     """Its weights start at 0.5; ``seen`` takes in what it was shown."""
 
     begin_rows = 500
+    patience = 2
 
     def __init__(self, seen: list) -> None:
         super().__init__()
@@ -123,6 +124,13 @@ def test_a_network_may_look_at_rows_before_it_is_trained(ema):
         torch.testing.assert_close(fit.state[name], torch.full_like(fit.state[name], 0.5))
     assert run(Begun(seen), still, epochs=2, horizon=2, start=fit.resume).status == "ok"
     assert len(seen) == 1
+
+
+def test_a_network_that_begins_may_know_how_soon_training_adds_nothing():
+    none = FAST | {"learning_rate": 0.0, "weight_decay": 0.0}
+    fit = run(Begun([]), none, epochs=12)
+    assert len(fit.curve) == 1 + Begun.patience
+    assert len(run(Begun([]), none | {"patience": 4}, epochs=12).curve) == 5, "an option goes before"
 
 
 def test_an_ensemble_inside_the_network():

@@ -14,8 +14,7 @@ def inside(history: History, axes: Axes, limit: int) -> np.ndarray:
     """Indices of the past candidates that are points of ``axes``, at most ``limit``, int (kept,),
     ascending.
 
-    When there are too many, those run on most tasks are kept, and before them each task's three best and the three
-    that lose least on average.
+    When there are too many, those run on most tasks are kept, and each task's three best before them.
     """
     of = np.array([i for i, c in enumerate(history.candidates) if fits(c, axes)], dtype=np.int64)
     if len(of) <= limit:
@@ -25,7 +24,6 @@ def inside(history: History, axes: Axes, limit: int) -> np.ndarray:
     first = np.searchsorted(history.task[order], np.arange(len(history.tasks)))
     place = np.arange(len(order)) - first[history.task[order]]
     count[np.unique(history.candidate[order[place < 3]])] += len(history.tasks)
-    count[of[np.argsort(regrets(history, of).mean(axis=0), kind="stable")[:3]]] += len(history.tasks)
     return np.sort(of[np.argsort(-count[of], kind="stable")[:limit]])
 
 

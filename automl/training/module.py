@@ -41,10 +41,10 @@ class OutOfTime(Exception):
 
 @runtime_checkable
 class Begins(Protocol):
-    """A network that looks at rows before its first training step: a part of it has a closed form.
+    """A network that looks at rows before its first training step: a part of it is fitted at once.
 
-    ``begin_rows``: at how many, at most. ``patience``: as in ``Options``, where training adds little to the closed
-    form; 0 is as for any network.
+    ``begin_rows``: at how many, at most. ``patience``: as in ``Options``, where training adds little to that; 0 is as
+    for any network.
     """
 
     begin_rows: int

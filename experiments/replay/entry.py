@@ -21,7 +21,7 @@ from experiments.plots import COLOURS, Figure, label
 from experiments.replay.measure import POINTS, paired, summary
 from experiments.replay.replay import replay
 from experiments.replay.table import Table, read_table
-from experiments.settings import whole
+from experiments.settings import number, whole
 
 OURS = "transfer"
 
@@ -32,6 +32,11 @@ def run(cfg: DictConfig) -> None:
     seeds, evaluations = whole(plain, "seeds", 1), whole(plain, "evaluations", 1)
     workers = whole(plain, "workers", 1)
     of = read_table(plain["table"], plain["tasks"], plain["history_seeds"])
+    share, draw = number(plain, "share", 0) or 1.0, whole(plain, "draw", 0)
+    if share > 1:
+        raise UserError(f"share={share:g} must be at most 1, all candidates of the table")
+    if share < 1:
+        of = of.some(share, draw)
     only = plain["groups"]
     unknown = sorted(set(map(str, only or [])) - set(of.groups.tolist()))
     if unknown:

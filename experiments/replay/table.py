@@ -70,6 +70,18 @@ class Table:
             seconds=self.seconds[kept][task, candidate],
         )
 
+    def some(self, share: float, seed: int) -> Table:
+        """The same with a random ``share`` of its candidates, at least two."""
+        count = max(2, int(share * len(self.candidates)))
+        kept = np.sort(np.random.default_rng(seed).permutation(len(self.candidates))[:count])
+        return replace(
+            self,
+            candidates=tuple(self.candidates[i] for i in kept),
+            seen=self.seen[:, :, kept],
+            scored=self.scored[:, kept],
+            seconds=self.seconds[:, kept],
+        )
+
     def shuffled(self, seed: int) -> Table:
         """The same with every profile given to another task."""
         order = np.random.default_rng(seed).permutation(len(self.tasks))

@@ -56,6 +56,14 @@ class TestTable:
         assert set(of.without("g1").groups) == {"g0", "g2"}
         assert set(of.without("g1").tasks) == {"t0", "t1", "t4", "t5"}
 
+    def test_some_of_the_candidates_keep_their_scores(self, path: Path) -> None:
+        of = read_table(path)
+        some, other = of.some(0.5, 0), of.some(0.5, 1)
+        assert len(some.candidates) == 15 and some.candidates != other.candidates
+        place = [of.candidates.index(c) for c in some.candidates]
+        assert np.array_equal(some.scored, of.scored[:, place]) and np.array_equal(some.seen, of.seen[:, :, place])
+        assert (some.regret.min(axis=1) == 0).all()
+
     def test_negated_runs_are_negated(self, path: Path) -> None:
         of = read_table(path)
         assert np.array_equal(of.without("g0", negated=True).score, -of.without("g0").score)

@@ -52,7 +52,8 @@ class Input:
                                                  the network normalises, so the graph holds it
     audio    float32 (1, mels, frames)           log-mel spectrogram, standardised
     series   float32 (channels, length)          when ``masked``, the last channel is 1 where observed
-    text     int64   (length,)                   token ids below ``vocabulary``; 0 pads, 1 is unknown
+    text     int64   (tokens + letters,)         token ids below ``vocabulary``; 0 pads, 1 is unknown;
+                                                 then the row's groups of letters as hashes, 0 pads
     ======== ======= =========================== ==================================================
     """
 
@@ -64,6 +65,12 @@ class Input:
     masked: bool = False
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    letters: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """How many of a text's places hold tokens."""
+        return self.shape[0] - self.letters
 
 
 @dataclass(frozen=True)

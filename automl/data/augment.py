@@ -9,7 +9,8 @@ image    shifts up to 1/16                1/8, rotation, zoom, contrast        +
 audio    one mask in time and frequency   two masks each, shift in time        two wide masks each, gain
 series   noise, scale                     + shift in time                      + stretched time
 tabular  5 % of cells from another row    10 %                                 20 %
-text     5 % of tokens become unknown     10 %                                 20 %
+text     5 % of tokens become unknown,    10 %                                 20 %
+         of groups of letters lost
 ======== ================================ ==================================== ===================================
 
 Mirrors wait for "strong": they turn some characters into others. Inputs are as networks see them (images float32 and
@@ -157,7 +158,9 @@ def _tabular(x: Tensor, of: Input, strength: int, generator: Generator) -> Tenso
 def _text(x: Tensor, of: Input, strength: int, generator: Generator) -> Tensor:
     share = (0.05, 0.1, 0.2)[strength - 1]
     lost = (_uniform(x.shape, 0, 1, x, generator) < share) & (x != 0)
-    return x.masked_fill(lost, UNKNOWN_TOKEN)
+    tokens, letters = x.split([of.tokens, of.letters], dim=1)
+    lost_tokens, lost_letters = lost.split([of.tokens, of.letters], dim=1)
+    return torch.cat([tokens.masked_fill(lost_tokens, UNKNOWN_TOKEN), letters.masked_fill(lost_letters, 0)], 1)
 
 
 CHANGES: Mapping[Modality, Callable[[Tensor, Input, int, Generator], Tensor]] = {

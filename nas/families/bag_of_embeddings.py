@@ -44,7 +44,8 @@ class BagOfEmbeddingsSpace(FamilySpace):
         self.head = nn.Sequential(*layers, nn.Linear(hidden or width, task.num_outputs))
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(rows, length) -> (rows, num_outputs)."""
+        """(rows, tokens + letters) -> (rows, num_outputs)."""
+        ids = ids[:, : self.words.tokens]
         if self.training:
             ids = trim(ids)
         vectors, mask = self.words(ids)

@@ -1,4 +1,5 @@
-"""A linear model of tf-idf weighted words and n-grams. It starts as a support vector machine and is trained from there.
+"""A linear model of tf-idf weighted words, n-grams and groups of letters. It starts as a support vector machine and is
+trained from there.
 
 On a few thousand texts this is hard to beat (Wang and Manning 2012, "Baselines and Bigrams").
 """
@@ -26,7 +27,7 @@ MOST = 4_000_000  # a step of training costs all weights the same
 @dataclass(frozen=True)
 class NgramLinear:
     """``buckets``: options for how many places the n-grams of several tokens share; of those with more than ``MOST``
-    weights only the smallest is kept.
+    weights only the smallest is kept. The groups of letters share as many as the largest kept.
     """
 
     buckets: tuple[int, ...] = (4096, 32768, 131072)
@@ -46,51 +47,78 @@ class NgramLinearSpace(FamilySpace):
 
     def __init__(self, task: Task, buckets: tuple[int, ...]) -> None:
         super().__init__()
+        (of,) = task.inputs
         longest = self.choose("grams", (1, 2, 3))
         shared = self.choose("buckets", buckets, parent="grams", when=(2, 3))
+        letters = self.choose("letters", (False, True) if of.letters else (False,))
         self.weighting: Weighting = self.choose("weighting", get_args(Weighting))
         dropout = self.shared("dropout", 0.0)
 
-        self.ngrams = Ngrams(task.inputs[0].vocabulary, longest, shared if longest > 1 else 0)
+        self.tokens = of.tokens
+        self.ngrams = Ngrams(of.vocabulary, longest, shared if longest > 1 else 0)
+        self.letters = Hashed(self.ngrams.places, max(buckets)) if letters else None
+        places = self.letters.places if self.letters else self.ngrams.places
         self.classes = task.num_outputs if task.kind != "regression" else 0
-        self.register_buffer("rarity", torch.ones(self.ngrams.places))
+        self.register_buffer("rarity", torch.ones(places))
         self.dropout = nn.Dropout(dropout)
-        self.table = nn.Embedding(self.ngrams.places, task.num_outputs, padding_idx=0)
+        self.table = nn.Embedding(places, task.num_outputs, padding_idx=0)
         nn.init.zeros_(self.table.weight)
         self.bias = nn.Parameter(torch.zeros(task.num_outputs))
 
     rarity: Tensor
 
+    def found(self, ids: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Of the tokens, and of the groups of letters: the places, and which of them count."""
+        cut = trim if self.training else lambda part: part
+        tokens = self.ngrams(cut(ids[:, : self.tokens]))
+        return [tokens] if self.letters is None else [tokens, self.letters(cut(ids[:, self.tokens :]))]
+
     def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor) -> None:
         """Count, and fit the head; see ``automl.training.module.Begins``."""
-        found, ends = [], [0]
+        columns: list[list[np.ndarray]] = [[] for _ in range(1 if self.letters is None else 2)]
+        lengths: list[list[np.ndarray]] = [[] for _ in columns]
         for (ids,) in batches:
-            places, new = (t.cpu().numpy() for t in self.ngrams(trim(ids)))
-            found.append(places[new])
-            ends.extend((ends[-1] + new.sum(axis=1).cumsum()).tolist())
-        used, column, count = np.unique(np.concatenate(found), return_inverse=True, return_counts=True)
-        rarity = np.full(self.ngrams.places, 1 + np.log(1 + len(y)), np.float32)
+            for kind, (places, new) in enumerate(self.found(ids)):
+                columns[kind].append(places[new].cpu().numpy())
+                lengths[kind].append(new.sum(dim=1).cpu().numpy())
+        used, count = np.unique(np.concatenate([c for kind in columns for c in kind]), return_counts=True)
+        rarity = np.full(len(self.rarity), 1 + np.log(1 + len(y)), np.float32)
         rarity[used] -= np.log(1 + count)
-        x: Any = csr_matrix((rarity[used][column], column, ends), shape=(len(y), len(used)))
-        length = np.sqrt(x.multiply(x).sum(axis=1))
-        x = csr_matrix(x.multiply(1 / np.maximum(length, 1e-6)), dtype=np.float32)
+        x: Any = csr_matrix((len(y), len(used)), dtype=np.float32)
+        for kind, length in zip(columns, lengths, strict=True):
+            place = np.concatenate(kind)
+            ends = np.concatenate([[0], *length]).cumsum()
+            one: Any = csr_matrix((rarity[place], np.searchsorted(used, place), ends), shape=x.shape)
+            size = np.sqrt(one.multiply(one).sum(axis=1) * len(columns))
+            x = x + csr_matrix(one.multiply(1 / np.maximum(size, 1e-6)), dtype=np.float32)
         weight, bias = sparse_head(x, y.cpu().numpy(), self.classes, weighting=self.weighting)
         self.rarity.copy_(torch.from_numpy(rarity))
         self.table.weight[torch.from_numpy(used)] = torch.from_numpy(weight).to(self.table.weight)
         self.bias.copy_(torch.from_numpy(bias))
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(rows, length) -> (rows, num_outputs)."""
-        places, new = self.ngrams(trim(ids) if self.training else ids)
-        value = self.rarity[places] * new
-        value = value / value.square().sum(dim=1, keepdim=True).sqrt().clamp(min=1e-6)
-        return (self.dropout(value)[:, None] @ self.table(places))[:, 0] + self.bias
+        """(rows, tokens + letters) -> (rows, num_outputs). The tokens, and the groups of letters, have length 1 each,
+        before both together have it: a text has far more groups than tokens.
+        """
+        found = self.found(ids)
+        values = []
+        for places, new in found:
+            value = self.rarity[places] * new
+            values.append(value / (value.square().sum(dim=1, keepdim=True) * len(found)).sqrt().clamp(min=1e-6))
+        value, place = torch.cat(values, dim=1), torch.cat([places for places, _ in found], dim=1)
+        return (self.dropout(value)[:, None] @ self.table(place))[:, 0] + self.bias
+
+
+def first_of_row(places: Tensor) -> tuple[Tensor, Tensor]:
+    """The places of each row sorted, and where one stands for the first time; place 0 is padding and never does."""
+    places = places.sort(dim=1).values
+    before = torch.cat([torch.zeros_like(places[:, :1]), places[:, :-1]], dim=1)
+    return places, places != before
 
 
 class Ngrams(nn.Module):
-    """(rows, length) ids -> the place of each word and n-gram of up to ``longest`` tokens, sorted, (rows, all of them),
-    and where a place stands for the first time in its row. Words keep their ids as places; n-grams of several share
-    ``buckets`` more by a hash. Place 0 is padding and never new.
+    """(rows, length) ids -> the place of each word and n-gram of up to ``longest`` tokens, as ``first_of_row``. Words
+    keep their ids as places; n-grams of several share ``buckets`` more by a hash.
     """
 
     def __init__(self, vocabulary: int, longest: int, buckets: int) -> None:
@@ -104,6 +132,16 @@ class Ngrams(nn.Module):
             code = (code[:, :-1] * 1_000_003 + ids[:, n:] * 7_919) % HASH  # two primes: order matters
             there = there[:, :-1] & (ids[:, n:] != 0)
             found.append(torch.where(there, self.vocabulary + code % self.buckets, 0))
-        places = torch.cat(found, dim=1).sort(dim=1).values
-        before = torch.cat([torch.zeros_like(places[:, :1]), places[:, :-1]], dim=1)
-        return places, places != before
+        return first_of_row(torch.cat(found, dim=1))
+
+
+class Hashed(nn.Module):
+    """(rows, length) hashes, 0 for none -> their places, ``buckets`` from ``start`` on, as ``first_of_row``."""
+
+    def __init__(self, start: int, buckets: int) -> None:
+        super().__init__()
+        self.start, self.buckets = start, buckets
+        self.places = start + buckets
+
+    def forward(self, hashes: Tensor) -> tuple[Tensor, Tensor]:
+        return first_of_row(torch.where(hashes != 0, self.start + hashes % self.buckets, 0))

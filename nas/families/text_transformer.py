@@ -39,7 +39,7 @@ class TextTransformerSpace(FamilySpace):
         dropout = self.shared("dropout", 0.0)
 
         self.words = Words(of, width, dropout)
-        self.positions = Positions(of.shape[0], width)
+        self.positions = Positions(of.tokens, width)
         self.blocks = nn.ModuleList(TransformerBlock(width, ratio, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.pool = TokenPool(pool, width)

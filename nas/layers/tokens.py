@@ -73,7 +73,7 @@ class Tokens(nn.Module):
             self.grid = (body.cut.tokens,)
         elif of.modality == "text":
             body = Words(of, width, cut=cut)
-            self.grid = of.shape
+            self.grid = (of.tokens,)
         elif of.shape[0] <= MOST_COLUMNS:
             body = ColumnTokens(of, width, numeric)
             self.grid = (body.tokens,)

@@ -39,7 +39,7 @@ AUDIO = Input("audio", "audio", (1, 20, 33))
 SERIES = Input("series", "series", (1, 60))
 SHORT = Input("short", "series", (2, 7))
 UNEQUAL = Input("unequal", "series", (3, 40), masked=True)
-TEXT = Input("text", "text", (14,), vocabulary=50)
+TEXT = Input("text", "text", (14,), vocabulary=50, letters=5)
 
 TASKS = {
     t.name: t
@@ -69,9 +69,11 @@ def rows(of: Task, count: int, seed: int = 0) -> tuple[Tensor, ...]:
 
 def _rows(of: Input, count: int, generator: torch.Generator) -> Tensor:
     if of.modality == "text":
-        ids = torch.randint(1, of.vocabulary, (count, *of.shape), generator=generator)
-        lengths = torch.randint(1, of.shape[0] + 1, (count, 1), generator=generator)
-        return ids * (torch.arange(of.shape[0]) < lengths)
+        parts = []
+        for places, most in ((of.tokens, of.vocabulary), (of.letters, 2**32)):
+            ids = torch.randint(1, most, (count, places), generator=generator)
+            parts.append(ids * (torch.arange(places) < torch.randint(1, places + 2, (count, 1), generator=generator)))
+        return torch.cat(parts, dim=1)
     x = torch.randn((count, *of.shape), generator=generator)
     for i, cardinality in enumerate(of.cardinalities):
         if cardinality:

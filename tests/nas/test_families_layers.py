@@ -97,6 +97,8 @@ class TestPadding:
         vectors, mask = words.train()(ids)
         assert vectors.shape == (2, 2, 4) and mask.tolist() == [[True, True], [True, False]]
         assert words.eval()(ids)[0].shape == (2, 6, 4)
+        few = Words(Input("t", "text", (6,), vocabulary=9, letters=5), 4)
+        assert few.eval()(ids + torch.tensor([0, 99, 99, 99, 99, 99]))[0].shape == (2, 1, 4), "letters are no tokens"
         assert trim(torch.zeros(2, 6, dtype=torch.long)).shape == (2, 1)
 
 

@@ -116,6 +116,35 @@ class TestBegin:
                 right = (net.eval()(ids[400:]).argmax(1) == y[400:]).double().mean()
             assert least <= right <= most, "words alone cannot tell the order"
 
+    def test_words_never_seen_are_told_by_their_letters(self):
+        """Every row has words of its own; a group of letters at one of the last places tells its class."""
+        rng = np.random.default_rng(0)
+        task = dataclasses.replace(TASK, inputs=(Input("text", "text", (12,), vocabulary=4000, letters=8),))
+        y = torch.from_numpy(rng.integers(0, 3, 500))
+        ids = torch.from_numpy(rng.integers(2, 4000, (500, 12)))
+        ids[:, 4:] = torch.from_numpy(rng.integers(1, 2**32, (500, 8)))
+        ids[:, 11] = 2**31 + 7 * y
+        right = {}
+        for letters in (False, True):
+            net = network(task, letters=letters)
+            with torch.no_grad():
+                net.begin(zip(ids[:400].split(150)), y[:400])
+                right[letters] = (net.eval()(ids[400:]).argmax(1) == y[400:]).double().mean()
+        assert right[True] > 0.95 and right[False] < 0.5
+
+    def test_words_and_letters_are_tf_idf_rows_of_the_same_length(self):
+        task = dataclasses.replace(TASK, inputs=(Input("text", "text", (12,), vocabulary=40, letters=8),))
+        net = network(task, letters=True)
+        ids, y = texts(200)
+        with torch.no_grad():
+            net.begin(zip(ids.split(64)), y)
+        expected = net.bias.detach().numpy()
+        for part, start in ((ids[:, :4], 0), (ids[:, 4:], 40)):  # no place is for n-grams, so letters begin at 40
+            there = np.array([[int(w in row) for w in range(1, 40)] for row in part.tolist()])
+            table = net.table.weight.detach().numpy()[start + 1 : start + 40]
+            expected = expected + TfidfTransformer().fit_transform(there) @ table / np.sqrt(2)
+        np.testing.assert_allclose(net.eval()(ids).detach().numpy(), expected, rtol=1e-4, atol=1e-4)
+
     def test_features_are_tf_idf_rows_of_length_one(self):
         ids, y = texts(200)
         net = network()

@@ -20,6 +20,9 @@ from automl.types import Input
 PAD, UNKNOWN, FIRST = 0, 1, 2
 MAX_VOCABULARY = 20_000
 MAX_LENGTH = 512
+MAX_LETTERS = 1024  # places of a row; texts of more words than fill them say enough by their words
+LETTERS_ROWS = 50_000  # with more rows most words are known, and the places cost memory
+GROUPS = (3, 4, 5)  # letters of a group
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 _MAX_CHARACTERS = 20_000  # per text: more says nothing more, and one row must not take the memory
 
@@ -29,6 +32,10 @@ class TextEncoder:
     """Lower-case words and marks; tokens seen twice have their own id, the others share ``buckets`` by a stable hash.
 
     Very short texts (names, codes) are read as characters, pairs and triples of characters instead (``characters``).
+    Behind the tokens of all other texts stand their words' groups of three to five letters, each once, as hashes
+    (Bojanowski et al. 2017, arXiv:1607.04606, section 3.2): ``letters`` places, none where words or rows are many. They
+    are what a rare word has in common with others.
+
     A text longer than ``length`` keeps its first three quarters and its last quarter, where the gist stands (Sun et al.
     2019, arXiv:1905.05583, section 5.3.1). An empty text is one unknown token.
     """
@@ -38,6 +45,7 @@ class TextEncoder:
     length: int
     buckets: int
     vocabulary: list[str]
+    letters: int = 0
 
     @classmethod
     def fit(cls, name: str, column: pd.Series) -> TextEncoder:
@@ -57,7 +65,8 @@ class TextEncoder:
         overflow = len(counts) - len(kept)
         buckets = int(2 ** np.clip(np.ceil(np.log2(max(overflow, 1) / 2 + 1)), 4, 13))
         length = int(np.clip(np.quantile(lengths, 0.99) if len(lengths) else 1, 4, MAX_LENGTH))
-        return cls(name, characters, length, buckets, kept)
+        letters = 0 if characters or len(texts) > LETTERS_ROWS else _places(texts[:500])
+        return cls(name, characters, length, buckets, kept, letters)
 
     @functools.cached_property
     def _index(self) -> dict[str, int]:
@@ -69,24 +78,30 @@ class TextEncoder:
         return (
             f"{self.name}: text as {unit}, {len(self.vocabulary):,} in the vocabulary, the rest hashed to "
             f"{self.buckets:,}, {self.length} tokens per row"
+            + (f"; {self.letters:,} groups of letters" if self.letters else "")
         )
 
     @property
     def input(self) -> Input:
-        return Input(self.name, "text", (self.length,), vocabulary=FIRST + len(self.vocabulary) + self.buckets)
+        vocabulary = FIRST + len(self.vocabulary) + self.buckets
+        return Input(self.name, "text", (self.length + self.letters,), vocabulary=vocabulary, letters=self.letters)
 
     @property
     def fields(self) -> tuple[dict[str, Any], ...]:
         return ({"name": self.name, "kind": "text", "missing": True},)
 
     def transform(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-        """int64 (rows, length)."""
+        """int64 (rows, length + letters)."""
         index = self._index
+        groups = functools.cache(letter_groups)  # of a word; most words come again
         start = FIRST + len(self.vocabulary)
-        out = np.zeros((len(rows), self.length), dtype=np.int64)
+        out = np.zeros((len(rows), self.length + self.letters), dtype=np.int64)
         head = self.length - self.length // 4
         for i, text in enumerate(_texts(dataset.table[self.name].iloc[rows])):
             tokens = tokenise(text, self.characters)
+            if self.letters:
+                found = sorted({g for t in tokens for g in groups(t)})[: self.letters]
+                out[i, self.length : self.length + len(found)] = found
             if len(tokens) > self.length:
                 tokens = tokens[:head] + tokens[len(tokens) - (self.length - head) :]
             ids = [
@@ -112,6 +127,23 @@ def tokenise(text: str, characters: bool) -> list[str]:
         return _WORD.findall(text)
     text = f"^{' '.join(text.split())}$" if text.strip() else ""
     return [*text, *(text[i : i + 2] for i in range(len(text) - 1)), *(text[i : i + 3] for i in range(len(text) - 2))]
+
+
+def letter_groups(word: str) -> tuple[int, ...]:
+    """Hashes, 1 and above, of the groups of letters of one word with ^ and $ at its ends; none of a mark."""
+    if not (word[0].isalnum() or word[0] == "_"):
+        return ()
+    word = f"^{word}$"
+    parts = (word[i : i + n] for n in GROUPS for i in range(len(word) - n + 1))
+    return tuple(1 + zlib.crc32(part.encode("utf-8", "surrogatepass")) for part in parts)
+
+
+def _places(texts: list[str]) -> int:
+    """How many distinct groups of letters nearly every text has at most; 0 where that is more than MAX_LETTERS."""
+    groups = functools.cache(letter_groups)
+    counts = [len({g for t in tokenise(text, False) for g in groups(t)}) for text in texts]
+    most = int(np.quantile(counts, 0.99)) if counts else 0
+    return most if most <= MAX_LETTERS else 0
 
 
 def _texts(column: pd.Series) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,6 +52,7 @@ class Sample:
     def draw(cls, task: Task, train: Part, dataset: Dataset | None, *, seed: int, max_rows: int) -> Sample:
         if len(train) == 0:
             raise ValueError("a profile needs at least one training row")
+        task, train = _without_letters(task, train)
         inputs = combine([hash_array(np.asarray(a)) for a in train.inputs])
         hashes = combine([inputs, hash_array(np.asarray(train.y))])
         few = np.argpartition(hashes, max_rows)[:max_rows] if len(hashes) > max_rows else np.arange(len(hashes))
@@ -123,3 +124,12 @@ class Sample:
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.arange(len(order))
         return place % 3
+
+
+def _without_letters(task: Task, train: Part) -> tuple[Task, Part]:
+    """Groups of letters say nothing about a text that its tokens do not."""
+    if not any(of.letters for of in task.inputs):
+        return task, train
+    inputs = tuple(replace(of, shape=(of.tokens,), letters=0) if of.letters else of for of in task.inputs)
+    arrays = (a[:, : of.tokens] if of.letters else a for of, a in zip(task.inputs, train.inputs, strict=True))
+    return replace(task, inputs=inputs), replace(train, inputs=tuple(map(np.ascontiguousarray, arrays)))

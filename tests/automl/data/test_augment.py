@@ -17,6 +17,7 @@ INPUTS = {
     "masked": Input("masked", "series", (3, 40), masked=True),
     "tabular": Input("tabular", "tabular", (4,), cardinalities=(0, 3, 0, 5)),
     "text": Input("text", "text", (25,), vocabulary=50),
+    "letters": Input("letters", "text", (25,), vocabulary=50, letters=10),
 }
 
 

@@ -75,7 +75,10 @@ class Input:
 
 @dataclass(frozen=True)
 class Limits:
-    """Hard limits that a deployed model must keep; None leaves it free. Latency is for one row."""
+    """Hard limits that a deployed model must keep; None leaves it free. Latency is for one row.
+
+    ``parameters``: all numbers it holds, those that are not trained (trees, fixed convolutions) included.
+    """
 
     latency_ms: float | None = None
     parameters: int | None = None

@@ -16,6 +16,7 @@ from safetensors.torch import save
 from automl.data.dataset import Part
 from automl.data.folds import Folds
 from automl.training.folds import cross_validate
+from automl.training.predictor import network_size
 from automl.training.state import TrainingState
 from automl.training.train import find_device, train
 from automl.types import Axes, Candidate, Family, Status, Task
@@ -91,7 +92,7 @@ def evaluate(job: Job, order: Order) -> Outcome:
         network = build(
             job.families[candidate.family], job.task, candidate, job.axes[candidate.family], seed=order.seed
         )
-        parameters = sum(p.numel() for p in network.parameters())
+        parameters = network_size(network)
         too_big = over_limit(job.task, parameters)
         if not too_big and (job.latency or job.task.limits.latency_ms is not None):
             latency = latency_ms(network, job.task, job.train)

@@ -59,6 +59,7 @@ def export(
     does not answer what the predictor answers.
     """
     from automl.deploy.onnx import write_onnx  # torch: only whoever exports needs it
+    from automl.training.predictor import network_size
 
     folder = Path(folder)
     _check_names(extra or {})
@@ -68,7 +69,9 @@ def export(
     try:
         agreement = write_onnx(draft / MODEL, predictor, [i.name for i in task.inputs], inputs)
         encoding.save(draft)
-        write_meta(draft, task, {"agreement": asdict(agreement), "parameters": _size(predictor), **(extra or {})})
+        write_meta(
+            draft, task, {"agreement": asdict(agreement), "parameters": network_size(predictor), **(extra or {})}
+        )
         draft.chmod(0o755)  # mkdtemp makes it the owner's alone
         _replace(draft, folder)
     finally:
@@ -173,10 +176,6 @@ def _check_names(more: Mapping[str, Any]) -> None:
     taken = sorted(OURS & more.keys())
     if taken:
         raise ValueError(f"meta.json holds {', '.join(taken)} already")
-
-
-def _size(predictor: nn.Module) -> int:
-    return sum(p.numel() for p in predictor.parameters())
 
 
 def _checksum(path: Path) -> str:

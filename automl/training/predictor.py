@@ -27,6 +27,11 @@ def target_scale(task: Task, train: Part) -> tuple[float, float]:
     return mean, std if std > 0 else 1.0
 
 
+def network_size(network: nn.Module) -> int:
+    """Numbers that a network holds: trained weights, and what is saved with them (trees, fixed kernels, statistics)."""
+    return sum(t.numel() for t in network.state_dict().values())
+
+
 class Prepare(nn.Module):
     """Encoded inputs -> what networks see: uint8 images become float32, standardised per channel."""
 

@@ -26,7 +26,7 @@ from automl.data.dataset import Part
 from automl.training.memory import give_back
 from automl.training.module import Diverged, OutOfTime, Training
 from automl.training.options import Options
-from automl.training.predictor import Predictor, target_scale
+from automl.training.predictor import Predictor, network_size, target_scale
 from automl.training.state import TrainingState
 from automl.types import Choices, Status, Task
 
@@ -102,7 +102,7 @@ def train(
     began = time.monotonic()
     run: Training | None = None
     mean, std = target_scale(task, train)
-    parameters = sum(p.numel() for p in network.parameters())
+    parameters = network_size(network)
     try:
         where = find_device(device)
         with _quiet(), torch.random.fork_rng([where.index or 0] if where.type == "cuda" else []):

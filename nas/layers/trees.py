@@ -1,0 +1,113 @@
+"""Decision trees as tensors: fitted by scikit-learn's gradient boosting, read by any runtime."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits
+from torch import Tensor, nn
+
+
+def deepest(leaves: int) -> int:
+    """Levels of a tree with so many leaves, at most: more than a balanced one has, and far fewer than a chain."""
+    return min(leaves - 1, 2 * (leaves - 1).bit_length() - 1)
+
+
+class Trees(nn.Module):
+    """(rows, columns) -> (rows, ``count``): the value of the leaf in which each tree puts the row.
+
+    A row that is less than or equal to a node's threshold goes left. All rows walk down all trees at once, one level a
+    step; a leaf leads to itself. Empty (one leaf of value 0 each) until ``fill``.
+    """
+
+    def __init__(self, count: int, leaves: int) -> None:
+        super().__init__()
+        self.count, self.size, self.levels = count, 2 * leaves - 1, deepest(leaves)
+        nodes = count * self.size
+        for name in ("column", "left", "right"):  # the children as steps from the node
+            self.register_buffer(name, torch.zeros(nodes, dtype=torch.int32))
+        self.register_buffer("number", torch.zeros(nodes))  # a node's threshold, a leaf's value
+
+    column: Tensor
+    left: Tensor
+    right: Tensor
+    number: Tensor
+
+    def fill(self, trees: list[np.ndarray]) -> None:
+        """``trees``: nodes as scikit-learn's ``TreePredictor`` holds them; the rest stays empty."""
+        for i, nodes in enumerate(trees):
+            leaf, own = nodes["is_leaf"].astype(bool), np.arange(len(nodes))
+            here = slice(i * self.size, i * self.size + len(nodes))
+            self.column[here] = torch.from_numpy(np.where(leaf, 0, nodes["feature_idx"]).astype(np.int32))
+            for steps, side in ((self.left, "left"), (self.right, "right")):
+                steps[here] = torch.from_numpy(np.where(leaf, 0, nodes[side].astype(np.int64) - own).astype(np.int32))
+            self.number[here] = torch.from_numpy(
+                np.where(leaf, nodes["value"].astype(np.float32), not_above(nodes["num_threshold"]))
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        at = (torch.arange(self.count, device=x.device) * self.size).expand(x.shape[0], self.count)
+        for _ in range(self.levels):
+            goes_left = x.gather(1, self.column[at].long()) <= self.number[at]
+            at = at + torch.where(goes_left, self.left[at], self.right[at])
+        return self.number[at]
+
+
+def not_above(values: np.ndarray) -> np.ndarray:
+    """The largest float32 that is no larger, so that a float32 is on the same side of it as of the float64."""
+    with np.errstate(over="ignore"):
+        near = values.astype(np.float32)
+    return np.where(near > values, np.nextafter(near, np.float32(-np.inf)), near)
+
+
+def boosted(
+    x: np.ndarray, y: np.ndarray, classes: int, *, rounds: int, leaves: int, threads: int, **options: Any
+) -> tuple[list[list[np.ndarray]], np.ndarray]:
+    """Trees by round and output, and the score (outputs,) that they add to: log-odds of class 1 for two classes, one
+    score per class for more, or the value where ``classes`` is 0.
+
+    x: float32 (rows, columns); y: class numbers, all below ``classes``, or values. A class without rows gets no tree
+    and the score of one row in all. Gradient boosting over binned columns (Ke et al. 2017, "LightGBM").
+    """
+    kind: Any = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
+    model = kind(max_iter=rounds, max_leaf_nodes=leaves, max_depth=deepest(leaves), early_stopping=False, **options)
+    seen = np.unique(y) if classes else np.zeros(1)
+    outputs = classes if classes > 2 else 1
+    if classes and len(seen) == 1:
+        alone = np.full(max(outputs, 2), -np.log(1 + len(y)))
+        alone[seen[0]] = 0.0
+        return [], alone if outputs > 1 else alone[1:] - alone[:1]
+    with threadpool_limits(threads):
+        model.fit(x, y)
+    # scikit-learn offers no public way to the trees of its histogram boosting; the tests compare with its predictions
+    found = [[tree.nodes for tree in one] for one in model._predictors]
+    start = np.ravel(model._baseline_prediction)
+    if outputs == 1 or len(seen) == outputs:
+        return found, start
+    return spread(found, start, seen, classes, rows=len(y))
+
+
+def spread(
+    found: list[list[np.ndarray]], start: np.ndarray, seen: np.ndarray, classes: int, *, rows: int
+) -> tuple[list[list[np.ndarray]], np.ndarray]:
+    """The same for all classes, where only some of them were ``seen``."""
+    nothing = np.zeros(1, found[0][0].dtype)
+    nothing["is_leaf"] = 1
+    trees = []
+    if len(seen) == 2:  # log-odds of the second: half to each side
+        trees = [[halves(one[0], -0.5), halves(one[0], 0.5)] for one in found]
+        start = start * np.array([-0.5, 0.5])
+    whole = np.full(classes, start.min() - np.log(1 + rows))
+    whole[seen] = start
+    place = {int(k): i for i, k in enumerate(seen)}
+    return [[one[place[k]] if k in place else nothing for k in range(classes)] for one in trees or found], whole
+
+
+def halves(nodes: np.ndarray, factor: float) -> np.ndarray:
+    """The same tree with its values multiplied."""
+    nodes = nodes.copy()
+    nodes["value"] *= factor
+    return nodes

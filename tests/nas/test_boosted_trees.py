@@ -1,0 +1,156 @@
+"""Boosted trees in a network: the trees are scikit-learn's, and a network knows the table before its first step."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+from automl.types import Candidate, Input, Task
+from nas.families.boosted_trees import BoostedTrees, category_order
+from nas.layers.trees import Trees, boosted, deepest, not_above
+from nas.space import build, search_axes
+from tests.nas.family_tasks import TASKS, rows
+from tests.nas.test_families import export_agrees
+
+INPUT = Input("table", "tabular", (4,), cardinalities=(0, 7, 0, 30))
+TASK = Task("table", "multiclass", (INPUT,), 3, "accuracy")
+FAMILY = BoostedTrees((20, 60), most=200)
+CHOICES = {"leaves": 8, "shrinkage": 0.2, "smallest_leaf": 5, "columns": 1.0, "penalty": 0.0, "rounds": 60}
+RNG = np.random.default_rng(0)
+
+
+def network(task: Task = TASK, **choices: Any) -> Any:
+    axes = search_axes({FAMILY.name: FAMILY}, task, ())[FAMILY.name]
+    return build(FAMILY, task, Candidate(FAMILY.name, CHOICES | choices), axes, seed=0)
+
+
+def table(count: int) -> tuple[torch.Tensor, np.ndarray]:
+    """Three classes: by the category's remainder where the first number is positive, else by the second number."""
+    x = np.stack(
+        [RNG.normal(size=count), RNG.integers(1, 7, count), RNG.normal(size=count), RNG.integers(1, 30, count)], 1
+    )
+    y = np.where(x[:, 0] > 0, x[:, 3] % 3, np.digitize(x[:, 2], [-0.5, 0.5])).astype(np.int64)
+    return torch.from_numpy(x.astype(np.float32)), y
+
+
+def sums(x: np.ndarray, y: np.ndarray, classes: int, **options: Any) -> np.ndarray:
+    """Scores (rows, outputs) by the tensors."""
+    found, base = boosted(x, y, classes, rounds=15, leaves=16, threads=1, **options)
+    trees = Trees(15 * len(base), 16)
+    trees.fill([nodes for one in found for nodes in one])
+    return trees(torch.from_numpy(x)).unflatten(1, (15, len(base))).sum(dim=1).numpy() + base
+
+
+class TestTrees:
+    @pytest.mark.parametrize("classes", [0, 2, 3])
+    def test_they_answer_as_scikit_learn_does(self, classes):
+        x, y = RNG.normal(size=(700, 5)).astype(np.float32), RNG.normal(size=700)
+        y = np.digitize(y + x[:, 0] * x[:, 1], np.linspace(-1, 1, classes + 1)[1:-1]) if classes else y + x[:, 0]
+        kind = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
+        model = kind(max_iter=15, max_leaf_nodes=16, max_depth=deepest(16), early_stopping=False, learning_rate=0.3)
+        model.fit(x, y)
+        new = RNG.normal(size=(300, 5)).astype(np.float32) * 2
+        found, base = boosted(x, y, classes, rounds=15, leaves=16, threads=1, learning_rate=0.3)
+        trees = Trees(15 * len(base), 16)
+        trees.fill([nodes for one in found for nodes in one])
+        told = trees(torch.from_numpy(new)).unflatten(1, (15, len(base))).sum(dim=1).numpy() + base
+        expected = model.decision_function(new) if classes else model.predict(new)  # type: ignore[attr-defined]
+        np.testing.assert_allclose(told, expected.reshape(300, -1), rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("classes", [2, 3, 4])
+    def test_classes_without_rows_are_unlikely(self, classes):
+        x = RNG.normal(size=(200, 3)).astype(np.float32)
+        y = (x[:, 0] > 0).astype(np.int64) * (classes - 1)  # the first and the last
+        told = sums(x, y, classes)
+        if classes > 2:
+            assert (told.argmax(axis=1) == y).mean() > 0.95
+            both = sums(x, y // (classes - 1), 2)[:, 0]
+            np.testing.assert_allclose(told[:, -1] - told[:, 0], both, rtol=1e-4, atol=1e-4)
+            assert (told[:, 1:-1] < told[:, [0, -1]].max(axis=1, keepdims=True)).all()
+        alone = sums(x, np.full(200, classes - 1), classes)
+        if classes == 2:
+            alone = np.concatenate([-alone, alone], axis=1)
+        assert (alone.argmax(axis=1) == classes - 1).all() and np.isfinite(alone).all()
+
+    def test_three_of_four_classes(self):
+        x = RNG.normal(size=(300, 3)).astype(np.float32)
+        y = np.array([0, 1, 3])[np.digitize(x[:, 1], [-0.5, 0.5])]
+        assert (sums(x, y, 4).argmax(axis=1) == y).mean() > 0.95
+
+    @given(st.floats(width=64, allow_nan=False), st.floats(width=32, allow_nan=False))
+    def test_a_threshold_parts_float32_as_the_float64_does(self, threshold, value):
+        (found,) = not_above(np.array([threshold]))
+        assert found.dtype == np.float32
+        assert (np.float32(value) <= found) == (float(value) <= threshold)
+
+
+class TestCategories:
+    def test_alike_ones_are_near(self):
+        codes = RNG.integers(1, 9, 4000)
+        y = np.where(RNG.random(4000) < 0.9, codes % 2, 1 - codes % 2)
+        order = category_order(codes, np.eye(2)[y], 12)
+        even, odd = order[2:9:2], order[1:9:2]
+        assert max(even) < min(odd) or max(odd) < min(even)
+        assert (order[[0, 9, 10, 11]] == 0).all(), "what never stood there is like the mean of all"
+
+    def test_few_rows_are_drawn_to_the_mean(self):
+        codes, y = np.array([1] * 50 + [2] * 50 + [3]), np.array([0.0] * 50 + [1.0] * 50 + [9.0])
+        order = category_order(codes, y[:, None], 4)
+        assert order[1] < 0 < order[2] and order[3] < 9 - y.mean()
+
+
+class TestBegin:
+    def test_it_knows_the_classes_before_its_first_step(self):
+        x, y = table(3000)
+        net = network()
+        with torch.no_grad():
+            net.begin(((part,) for part in x[:2000].split(300)), torch.from_numpy(y[:2000]))
+            right = (net.eval()(x[2000:]).argmax(1).numpy() == y[2000:]).mean()
+        assert right > 0.9
+
+    def test_two_classes_and_values(self):
+        x, y = table(3000)
+        for kind, outputs, target in (("binary", 2, y > 0), ("regression", 1, (y - y.mean()) / y.std())):
+            net = network(dataclasses.replace(TASK, kind=kind, num_outputs=outputs))
+            target = torch.from_numpy(target).float() if outputs == 1 else torch.from_numpy(target).long()
+            with torch.no_grad():
+                net.begin([(x[:2000],)], target[:2000])
+                told = net.eval()(x[2000:])
+            assert told.shape == (1000, outputs)
+            if outputs == 1:
+                assert (told[:, 0] - target[2000:]).square().mean() < 0.3
+            else:
+                assert (told.argmax(1) == target[2000:]).double().mean() > 0.9
+
+    def test_the_exported_graph_holds_the_trees(self):
+        task = TASKS["mixed"]
+        net = network(task)
+        (x,) = rows(task, 300)
+        with torch.no_grad():
+            net.begin([(x,)], (x[:, 0] > 0).long() + (x[:, 1] > 3).long())
+            assert len(net.eval()(x).unique(dim=0)) > 10
+        export_agrees(net, task)
+
+    def test_few_rows(self):
+        for count in (1, 2, 5):
+            x, y = table(count)
+            net = network()
+            with torch.no_grad():
+                net.begin([(x,)], torch.from_numpy(y))
+                assert net.eval()(x).isfinite().all()
+
+
+def test_many_classes_leave_out_forests_that_are_too_large():
+    def of(outputs: int) -> tuple:
+        task = dataclasses.replace(TASK, num_outputs=outputs)
+        axes = search_axes({FAMILY.name: BoostedTrees()}, task, ())[FAMILY.name]
+        return next(a.options for a in axes if a.name == "rounds")
+
+    assert of(2) == (30, 100, 300) and of(30) == (30, 100) and of(5000) == (30,)

@@ -21,6 +21,8 @@ from nas.space import FamilySpace
 
 STEP = 0.03  # of a tree's weight per unit of its parameter: trees are right as they come, so weights move little
 PRIOR_ROWS = 10.0  # that a category begins with
+FEWEST, MOST = 1_000, 50_000  # rows that the trees are grown on
+WORK = 4e8  # rows x columns x trees: about 10 s of one core
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,6 @@ def outputs(task: Task) -> int:
 
 
 class BoostedTreesSpace(FamilySpace):
-    begin_rows = 50_000
     patience = 2
 
     def __init__(self, task: Task, rounds: tuple[int, ...]) -> None:
@@ -66,7 +67,9 @@ class BoostedTreesSpace(FamilySpace):
         self.register_buffer("starts", torch.from_numpy(starts[:-1].copy()), persistent=False)
         self.register_buffer("order", torch.zeros(int(starts[-1]) + 1))  # the last is no category
         self.register_buffer("base", torch.zeros(self.outputs))
-        self.trees = Remember(Trees(self.rounds * self.outputs, self.leaves))
+        count = self.rounds * self.outputs
+        self.begin_rows = int(np.clip(WORK / (of.shape[0] * count), FEWEST, MOST))
+        self.trees = Remember(Trees(count, self.leaves))
         self.dropout = nn.Dropout(dropout)
         self.change = nn.Parameter(torch.zeros(self.rounds, self.outputs))
         self.bias = nn.Parameter(torch.zeros(self.outputs))

@@ -147,6 +147,12 @@ class TestBegin:
                 assert net.eval()(x).isfinite().all()
 
 
+def test_wide_tables_and_many_trees_are_grown_on_fewer_rows():
+    wide = dataclasses.replace(TASK, inputs=(Input("table", "tabular", (500,), cardinalities=(0,) * 500),))
+    rows = [network(of, rounds=20).begin_rows for of in (TASK, wide, dataclasses.replace(wide, num_outputs=90))]
+    assert rows[0] == 50_000 > rows[1] > rows[2] == 1_000
+
+
 def test_many_classes_leave_out_forests_that_are_too_large():
     def of(outputs: int) -> tuple:
         task = dataclasses.replace(TASK, num_outputs=outputs)

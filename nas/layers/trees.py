@@ -37,7 +37,9 @@ class Trees(nn.Module):
     number: Tensor
 
     def fill(self, trees: list[np.ndarray]) -> None:
-        """``trees``: nodes as scikit-learn's ``TreePredictor`` holds them; the rest stays empty."""
+        """``trees``: nodes as scikit-learn's ``TreePredictor`` holds them; the rest becomes empty."""
+        for held in self.buffers():
+            held.zero_()
         for i, nodes in enumerate(trees):
             leaf, own = nodes["is_leaf"].astype(bool), np.arange(len(nodes))
             here = slice(i * self.size, i * self.size + len(nodes))

@@ -84,6 +84,15 @@ class TestTrees:
         y = np.array([0, 1, 3])[np.digitize(x[:, 1], [-0.5, 0.5])]
         assert (sums(x, y, 4).argmax(axis=1) == y).mean() > 0.95
 
+    def test_what_was_there_is_forgotten(self):
+        x = RNG.normal(size=(100, 3)).astype(np.float32)
+        found, _ = boosted(x, x[:, 0], 0, rounds=3, leaves=8, threads=1)
+        trees = Trees(3, 8)
+        trees.fill([nodes for one in found for nodes in one])
+        trees.fill(found[1])
+        told = trees(torch.from_numpy(x))
+        assert told[:, 0].any() and not told[:, 1:].any()
+
     @given(st.floats(width=64, allow_nan=False), st.floats(width=32, allow_nan=False))
     def test_a_threshold_parts_float32_as_the_float64_does(self, threshold, value):
         (found,) = not_above(np.array([threshold]))

@@ -16,9 +16,9 @@ def task_digest(task: Task) -> str:
     """16 hex digits of what makes two tasks comparable: trials of the same digest may be ranked together.
 
     Name, group, kind, metric, outputs, and each input's name, modality and shape. Not what depends on the
-    seed's split (means, vocabularies), nor what was asked of the deployed model.
+    seed's split (means, vocabularies, groups of letters), nor what was asked of the deployed model.
     """
-    inputs = [[i.name, i.modality, list(i.shape)] for i in task.inputs]
+    inputs = [[i.name, i.modality, [i.tokens] if i.letters else list(i.shape)] for i in task.inputs]
     parts = [task.name, task.group, task.kind, task.metric, task.num_outputs, inputs]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 

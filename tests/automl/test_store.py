@@ -167,7 +167,10 @@ class StoreContract:
         begin(store)
         moved = replace(TASK, inputs=(replace(TASK.inputs[0], mean=(0.1,), std=(0.2,)),), why=("new",))
         assert begin(store, task=moved, resume=True).resumed
-        assert len(store.tasks()) == 1
+        for k, letters in enumerate((0, 40, 41)):
+            text = Input("text", "text", (9 + letters,), vocabulary=50 + k, letters=letters)
+            begin(store, key="text", task=replace(TASK, name="texts", inputs=(text,)), resume=k > 0)
+        assert len(store.tasks()) == 2
 
     def test_a_finished_search_keeps_its_result(self, store):
         search = begin(store, "k")

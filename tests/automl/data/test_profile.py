@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -291,6 +292,11 @@ def test_texts() -> None:
     assert made["text_unknown_share"] == pytest.approx(1 / 9)
     assert made["text_repeat_share"] == pytest.approx(1 / 9)
     assert made["text_log10_vocabulary"] == pytest.approx(1)
+
+    letters = np.concatenate([tokens, np.arange(1, 55).reshape(18, 3) * 10**8], axis=1)
+    more = replace(task, inputs=(replace(task.inputs[0], shape=(7,), letters=3),))
+    again = profile(more, Part((letters,), np.arange(18) % 2, np.arange(18))).as_dict()
+    np.testing.assert_equal(again, made)
 
 
 @pytest.mark.parametrize(("kind", "modalities"), CASES)

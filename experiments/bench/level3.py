@@ -137,11 +137,16 @@ def one(said: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
 def line(row: dict[str, Any]) -> str:
     if "error" in row:
         return f"{row['set']}: {row['error']}"
-    sign = ">=" if row["score"] >= row["baseline"] else "< "
+    sign = ">=" if reached(row) else "< "
     return (
         f"{row['set']} {row['metric']}: {row['score']:.4f} {sign} {row['baseline']:.4f} {row['model']}"
         f" ({row['family']}, {row['trials']} trials, {row['seconds']['total']:.0f} s)"
     )
+
+
+def reached(row: dict[str, Any]) -> bool:
+    """Whether the score is at or above the baseline, which the json gives with four digits."""
+    return round(row.get("score", -np.inf), 4) >= row["baseline"]
 
 
 def show(rows: Sequence[dict[str, Any]]) -> bool:
@@ -154,17 +159,17 @@ def show(rows: Sequence[dict[str, Any]]) -> bool:
             table.add_row(row["set"], row["metric"], f"{row['baseline']:.3f}", "-", row["error"], "", "crash")
             continue
         cells = [f"{row['baseline']:.3f} {row['model']}", f"{row['score']:.3f}", row["family"], str(row["trials"])]
-        table.add_row(row["set"], row["metric"], *cells, "yes" if row["score"] >= row["baseline"] else "no")
+        table.add_row(row["set"], row["metric"], *cells, "yes" if reached(row) else "no")
     Console(width=120).print(table)
     fine = True
     for modality in sorted({row["modality"] for row in rows}):
         of = [row for row in rows if row["modality"] == modality]
-        reached = sum(row.get("score", -np.inf) >= row["baseline"] for row in of)
+        count = sum(reached(row) for row in of)
         crashed = sum("error" in row for row in of)
         target = TARGETS.get(modality, TARGET)
-        fine &= reached >= target * len(of) and not crashed
-        shares = f"{reached / len(of):.0%}, target {target:.0%}"
-        print(f"{modality}: {reached} of {len(of)} reach it ({shares}), {crashed} crash")
+        fine &= count >= target * len(of) and not crashed
+        shares = f"{count / len(of):.0%}, target {target:.0%}"
+        print(f"{modality}: {count} of {len(of)} reach it ({shares}), {crashed} crash")
     if lost := [overhead(row) for row in rows if "error" not in row]:
         print(
             f"search overhead: {np.mean(lost):.1%} of wall time on average, target {OVERHEAD:.0%}; most {max(lost):.1%}"

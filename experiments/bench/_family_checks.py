@@ -85,9 +85,14 @@ def checks() -> Iterator[Check]:
         transformer = {"width": 64, "depth": 3, "feed": "reglu", "dropout": 0.1, **TABLES, "learning_rate": 0.001}
         transformer["numeric"] = "linear"  # as in the paper
         yield Check("ft_transformer", data, transformer, 30, against="hgb", slack=0.01)
+        trees = {"rounds": 100, "leaves": 32, "shrinkage": 0.1, "smallest_leaf": 20, "columns": 1.0, "penalty": 0.0}
+        yield Check("boosted_trees", data, {**trees, "learning_rate": 0.003, "batch_size": 128}, 3, against="hgb", slack=0.01)
 
     words = {"width": 128, "filters": 128, "windows": "3-4-5", "dropout": 0.3, "learning_rate": 0.001}
     yield Check("text_cnn", "mr_polarity", {**words, "batch_size": 64, "weight_decay": 0.1}, 8, 0.74)
+
+    ngrams = {"grams": 2, "buckets": 131072, "letters": True, "weighting": "tfidf", "learning_rate": 0.001}
+    yield Check("ngram_linear", "mr_polarity", {**ngrams, "batch_size": 64, "weight_decay": 0.01}, 3, 0.77)
 
     residual = {"block": "residual", "stages": 3, "depth": 2, "width": 16, "resolution": "high"}
     yield Check("convnet", "mnist", {**residual, **IMAGES, "augment": "light"}, 5, 0.99)

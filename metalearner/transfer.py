@@ -28,6 +28,7 @@ from metalearner.settings import SHAPES, Setting, kernel_block, learned
 from metalearner.surfaces import inside, normal_scores, regrets
 
 COLD_NOISE = 0.1
+VARIED = 3  # families among the first candidates
 MOST_MEANS = 200  # past surfaces that stand as prior means of their own, those that count most
 
 
@@ -84,7 +85,8 @@ class Transfer(Learner):
         candidates, session, why = self._resumed(profile, axes)
         if not len(self.history.tasks) and not self._trials:
             return self._base(profile, axes)
-        ranked = [candidates[i] for i in session.ranking(self.portfolio)]
+        tried = [t.candidate.family for t in self._trials.values() if fits(t.candidate, axes)]
+        ranked = varied([candidates[i] for i in session.ranking(self.portfolio)], tried)
         chance = chance_of_best(*session.expected(), np.random.default_rng(self.seed))
         marginals = prior_from_list(axes, candidates, chance, why)
         return Prior(marginals.families, axes, marginals.weights, tuple(ranked), why)
@@ -193,6 +195,22 @@ def chance_of_best(mean: np.ndarray, sd: np.ndarray, rng: np.random.Generator, d
     """
     best = (mean + sd * rng.standard_normal((draws, len(mean)))).argmax(axis=1)
     return np.bincount(best, minlength=len(mean)) / draws
+
+
+def varied(ranked: Sequence[Candidate], tried: Sequence[str]) -> list[Candidate]:
+    """The list with the best of each family that was not ``tried`` moved to its front, until VARIED are.
+
+    An ensemble of unlike networks errs less than its members (Krogh and Vedelsby 1995), and a family that past tasks
+    put a little behind may be ahead on this one: both are lost when all of a short search goes to one family.
+    """
+    seen, front = set(tried), []
+    for candidate in ranked:  # the first one stays the first
+        if len(seen) >= VARIED:
+            break
+        if candidate.family not in seen:
+            front.append(candidate)
+            seen.add(candidate.family)
+    return [*front, *(c for c in ranked if c not in front)]
 
 
 def least_regret(known: Sequence[Candidate], regret: np.ndarray, candidates: Sequence[Candidate]) -> np.ndarray | None:

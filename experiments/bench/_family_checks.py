@@ -86,7 +86,9 @@ def checks() -> Iterator[Check]:
         transformer["numeric"] = "linear"  # as in the paper
         yield Check("ft_transformer", data, transformer, 30, against="hgb", slack=0.01)
         trees = {"rounds": 100, "leaves": 32, "shrinkage": 0.1, "smallest_leaf": 20, "columns": 1.0, "penalty": 0.0}
-        yield Check("boosted_trees", data, {**trees, "learning_rate": 0.003, "batch_size": 128}, 3, against="hgb", slack=0.01)
+        yield Check(
+            "boosted_trees", data, {**trees, "learning_rate": 0.003, "batch_size": 128}, 3, against="hgb", slack=0.01
+        )
 
     words = {"width": 128, "filters": 128, "windows": "3-4-5", "dropout": 0.3, "learning_rate": 0.001}
     yield Check("text_cnn", "mr_polarity", {**words, "batch_size": 64, "weight_decay": 0.1}, 8, 0.74)

@@ -10,7 +10,7 @@ import pytest
 from automl.types import Candidate, Profile, Runs
 from metalearner.axis_kernel import AxisKernel, AxisShape
 from metalearner.session import Session
-from metalearner.transfer import Transfer, cold_belief, full_length
+from metalearner.transfer import Transfer, cold_belief, full_length, varied
 from tests.metalearner.made import AXES, CANDIDATES, runs, trial
 
 PROFILE = Profile((), ())
@@ -86,3 +86,14 @@ def test_the_first_candidate_is_the_one_that_loses_least_not_the_one_most_often_
     )
     prior = Transfer(fresh=0).fit(past).predict(PROFILE, {"g": AXES["g"]})
     assert prior.portfolio[0] == three[1]
+
+
+def test_the_first_candidates_are_of_three_families():
+    a, b, c, d = ([Candidate(f, {"x": i}) for i in range(3)] for f in "abcd")
+    ranked = [*a, b[0], b[1], c[0], d[0], b[2]]
+    assert varied(ranked, []) == [a[0], b[0], c[0], a[1], a[2], b[1], d[0], b[2]]
+    assert varied(ranked, ["a", "a"]) == [b[0], c[0], *a, b[1], d[0], b[2]]
+    assert varied(ranked, ["a", "b", "c"]) == ranked, "then they come as they promise"
+    assert varied(a, []) == a and varied([], ["a"]) == []
+    prior = Transfer().fit(runs()).predict(PROFILE, AXES)
+    assert len({c.family for c in prior.portfolio[:3]}) == min(3, len(AXES))

@@ -83,4 +83,4 @@ def test_merging_halves_the_grid_and_keeps_what_is_seen(grid):
 
 def test_several_inputs_are_one_row_of_tokens():
     _, net = named("vit", "several")
-    assert isinstance(net, ComposedSpace) and net.positions.table.shape[1] == 4 + 16 + 14
+    assert isinstance(net, ComposedSpace) and net.positions.table.shape[1] == 4 + 16 + 9

@@ -16,7 +16,7 @@ from torch import nn
 from automl import metrics
 from automl.data.dataset import Part
 from automl.training.optim import Schedule
-from automl.training.predictor import Predictor, predict
+from automl.training.predictor import Predictor, network_size, predict
 from automl.training.refit import joined, refit
 from automl.training.rows import EPOCH_ROWS, Stretches
 from automl.training.state import TrainingState
@@ -43,7 +43,7 @@ def test_it_learns_and_the_fit_holds_together():
     assert fit.score == max(fit.curve)
     assert fit.curve[fit.best_epoch - 1] == fit.score
     assert fit.epochs == len(fit.curve) == 12
-    assert fit.parameters == sum(p.numel() for p in network.parameters())
+    assert fit.parameters == network_size(network)
     assert fit.predictions is not None and fit.state is not None
     assert metrics.score("accuracy", "multiclass", valid.y, fit.predictions) == fit.score
     # The network was left with the weights of the best epoch.

@@ -65,7 +65,7 @@ class TextEncoder:
         overflow = len(counts) - len(kept)
         buckets = int(2 ** np.clip(np.ceil(np.log2(max(overflow, 1) / 2 + 1)), 4, 13))
         length = int(np.clip(np.quantile(lengths, 0.99) if len(lengths) else 1, 4, MAX_LENGTH))
-        letters = 0 if characters or len(texts) > LETTERS_ROWS else _places(texts[:500])
+        letters = 0 if characters or len(texts) > LETTERS_ROWS else _places(texts[:: len(texts) // 500 or 1])
         return cls(name, characters, length, buckets, kept, letters)
 
     @functools.cached_property

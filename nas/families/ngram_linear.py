@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
 from automl.types import Task
+from nas.layers.common import choose
 from nas.layers.sparse_head import Weighting, sparse_head
 from nas.layers.text import trim
 from nas.space import FamilySpace
@@ -50,7 +51,7 @@ class NgramLinearSpace(FamilySpace):
         (of,) = task.inputs
         longest = self.choose("grams", (1, 2, 3))
         shared = self.choose("buckets", buckets, parent="grams", when=(2, 3))
-        letters = self.choose("letters", (False, True) if of.letters else (False,))
+        letters = choose(self, "letters", (False, True) if of.letters else (False,))
         self.weighting: Weighting = self.choose("weighting", get_args(Weighting))
         dropout = self.shared("dropout", 0.0)
 

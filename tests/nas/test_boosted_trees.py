@@ -16,14 +16,12 @@ from automl.types import Candidate, Input, Task
 from nas.families.boosted_trees import BoostedTrees, category_order
 from nas.layers.trees import Trees, boosted, deepest, not_above
 from nas.space import build, search_axes
-from tests.nas.family_tasks import TASKS, rows
-from tests.nas.test_families import export_agrees
+from tests.nas.family_tasks import TASKS, export_agrees, options_of, rows
 
 INPUT = Input("table", "tabular", (4,), cardinalities=(0, 7, 0, 30))
 TASK = Task("table", "multiclass", (INPUT,), 3, "accuracy")
 FAMILY = BoostedTrees((20, 60), most=200)
 CHOICES = {"leaves": 8, "shrinkage": 0.2, "smallest_leaf": 5, "columns": 1.0, "penalty": 0.0, "rounds": 60}
-RNG = np.random.default_rng(0)
 
 
 def network(task: Task = TASK, **choices: Any) -> Any:
@@ -33,59 +31,61 @@ def network(task: Task = TASK, **choices: Any) -> Any:
 
 def table(count: int) -> tuple[torch.Tensor, np.ndarray]:
     """Three classes: by the category's remainder where the first number is positive, else by the second number."""
+    rng = np.random.default_rng(0)
     x = np.stack(
-        [RNG.normal(size=count), RNG.integers(1, 7, count), RNG.normal(size=count), RNG.integers(1, 30, count)], 1
+        [rng.normal(size=count), rng.integers(1, 7, count), rng.normal(size=count), rng.integers(1, 30, count)], 1
     )
     y = np.where(x[:, 0] > 0, x[:, 3] % 3, np.digitize(x[:, 2], [-0.5, 0.5])).astype(np.int64)
     return torch.from_numpy(x.astype(np.float32)), y
 
 
-def sums(x: np.ndarray, y: np.ndarray, classes: int, **options: Any) -> np.ndarray:
-    """Scores (rows, outputs) by the tensors."""
-    found, base = boosted(x, y, classes, rounds=15, leaves=16, threads=1, **options)
+def sums(x: np.ndarray, y: np.ndarray, classes: int, new: np.ndarray) -> np.ndarray:
+    """Scores (rows, outputs) of new rows, by the tensors."""
+    found, base = boosted(x, y, classes, rounds=15, leaves=16, threads=1, learning_rate=0.3)
     trees = Trees(15 * len(base), 16)
     trees.fill([nodes for one in found for nodes in one])
-    return trees(torch.from_numpy(x)).unflatten(1, (15, len(base))).sum(dim=1).numpy() + base
+    return trees(torch.from_numpy(new)).unflatten(1, (15, len(base))).sum(dim=1).numpy() + base
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
 
 
 class TestTrees:
     @pytest.mark.parametrize("classes", [0, 2, 3])
-    def test_they_answer_as_scikit_learn_does(self, classes):
-        x, y = RNG.normal(size=(700, 5)).astype(np.float32), RNG.normal(size=700)
+    def test_they_answer_as_scikit_learn_does(self, rng, classes):
+        x, y = rng.normal(size=(700, 5)).astype(np.float32), rng.normal(size=700)
         y = np.digitize(y + x[:, 0] * x[:, 1], np.linspace(-1, 1, classes + 1)[1:-1]) if classes else y + x[:, 0]
         kind = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
         model = kind(max_iter=15, max_leaf_nodes=16, max_depth=deepest(16), early_stopping=False, learning_rate=0.3)
         model.fit(x, y)
-        new = RNG.normal(size=(300, 5)).astype(np.float32) * 2
-        found, base = boosted(x, y, classes, rounds=15, leaves=16, threads=1, learning_rate=0.3)
-        trees = Trees(15 * len(base), 16)
-        trees.fill([nodes for one in found for nodes in one])
-        told = trees(torch.from_numpy(new)).unflatten(1, (15, len(base))).sum(dim=1).numpy() + base
+        new = rng.normal(size=(300, 5)).astype(np.float32) * 2
         expected = model.decision_function(new) if classes else model.predict(new)  # type: ignore[attr-defined]
-        np.testing.assert_allclose(told, expected.reshape(300, -1), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(sums(x, y, classes, new), expected.reshape(300, -1), rtol=1e-4, atol=1e-5)
 
     @pytest.mark.parametrize("classes", [2, 3, 4])
-    def test_classes_without_rows_are_unlikely(self, classes):
-        x = RNG.normal(size=(200, 3)).astype(np.float32)
+    def test_classes_without_rows_are_unlikely(self, rng, classes):
+        x = rng.normal(size=(200, 3)).astype(np.float32)
         y = (x[:, 0] > 0).astype(np.int64) * (classes - 1)  # the first and the last
-        told = sums(x, y, classes)
+        told = sums(x, y, classes, x)
         if classes > 2:
             assert (told.argmax(axis=1) == y).mean() > 0.95
-            both = sums(x, y // (classes - 1), 2)[:, 0]
+            both = sums(x, y // (classes - 1), 2, x)[:, 0]
             np.testing.assert_allclose(told[:, -1] - told[:, 0], both, rtol=1e-4, atol=1e-4)
             assert (told[:, 1:-1] < told[:, [0, -1]].max(axis=1, keepdims=True)).all()
-        alone = sums(x, np.full(200, classes - 1), classes)
+        alone = sums(x, np.full(200, classes - 1), classes, x)
         if classes == 2:
             alone = np.concatenate([-alone, alone], axis=1)
         assert (alone.argmax(axis=1) == classes - 1).all() and np.isfinite(alone).all()
 
-    def test_three_of_four_classes(self):
-        x = RNG.normal(size=(300, 3)).astype(np.float32)
+    def test_three_of_four_classes(self, rng):
+        x = rng.normal(size=(300, 3)).astype(np.float32)
         y = np.array([0, 1, 3])[np.digitize(x[:, 1], [-0.5, 0.5])]
-        assert (sums(x, y, 4).argmax(axis=1) == y).mean() > 0.95
+        assert (sums(x, y, 4, x).argmax(axis=1) == y).mean() > 0.95
 
-    def test_what_was_there_is_forgotten(self):
-        x = RNG.normal(size=(100, 3)).astype(np.float32)
+    def test_what_was_there_is_forgotten(self, rng):
+        x = rng.normal(size=(100, 3)).astype(np.float32)
         found, _ = boosted(x, x[:, 0], 0, rounds=3, leaves=8, threads=1)
         trees = Trees(3, 8)
         trees.fill([nodes for one in found for nodes in one])
@@ -101,9 +101,9 @@ class TestTrees:
 
 
 class TestCategories:
-    def test_alike_ones_are_near(self):
-        codes = RNG.integers(1, 9, 4000)
-        y = np.where(RNG.random(4000) < 0.9, codes % 2, 1 - codes % 2)
+    def test_alike_ones_are_near(self, rng):
+        codes = rng.integers(1, 9, 4000)
+        y = np.where(rng.random(4000) < 0.9, codes % 2, 1 - codes % 2)
         order = category_order(codes, np.eye(2)[y], 12)
         even, odd = order[2:9:2], order[1:9:2]
         assert max(even) < min(odd) or max(odd) < min(even)
@@ -163,9 +163,5 @@ def test_wide_tables_and_many_trees_are_grown_on_fewer_rows():
 
 
 def test_many_classes_leave_out_forests_that_are_too_large():
-    def of(outputs: int) -> tuple:
-        task = dataclasses.replace(TASK, num_outputs=outputs)
-        axes = search_axes({FAMILY.name: BoostedTrees()}, task, ())[FAMILY.name]
-        return next(a.options for a in axes if a.name == "rounds")
-
-    assert of(2) == (30, 100, 300) and of(30) == (30, 100) and of(5000) == (30,)
+    kept = [options_of(BoostedTrees(), dataclasses.replace(TASK, num_outputs=n), "rounds") for n in (2, 30, 5000)]
+    assert kept == [(30, 100, 300), (30, 100), (30,)]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 
-import numpy as np
-import onnxruntime
 import pytest
 import torch
 from torch import nn
@@ -14,7 +12,7 @@ from automl.training.options import Options
 from automl.types import Axis, Family, Task
 from nas.recipe import training_axes
 from nas.space import build
-from tests.nas.family_tasks import FAMILIES, TASKS, axes_of, candidate_at, random_candidates, rows
+from tests.nas.family_tasks import FAMILIES, TASKS, axes_of, candidate_at, export_agrees, random_candidates, rows
 
 SUPPORTED = {name: [t for t in TASKS.values() if family.supports(t)] for name, family in FAMILIES.items()}
 PAIRS = [(name, of.name) for name, tasks in SUPPORTED.items() for of in tasks]
@@ -23,10 +21,10 @@ SMALLEST_PARAMETERS = 200_000
 
 TABULAR = {"numbers", "mixed", "codes"}
 MAPS = {"image", "colour", "tiny", "audio"}
-WORDS = {"text"}
+WORDS = {"text", "names"}
 SEQUENCES = {"series", "short", "unequal"}
 EXPECTED = {
-    "mlp": set(TASKS) - {"text", "several"},
+    "mlp": set(TASKS) - {"text", "names", "several"},
     **dict.fromkeys(("resnet_mlp", "ft_transformer", "tabm", "boosted_trees"), TABULAR),
     **dict.fromkeys(("convnet", "convnet_shared", "mobilenet", "convnext", "vit", "pretrained"), MAPS),
     **dict.fromkeys(("fcn_resnet1d", "inception_time", "tcn", "rnn", "rocket", "patch_transformer"), SEQUENCES),
@@ -146,30 +144,3 @@ class TestFamilyContract:
         net = network(family, task, axes_of(family, task), 0)
         net(*rows(task, 16))  # one training step's worth of batch statistics
         export_agrees(net, task)
-
-
-class Positional(nn.Module):
-    """The same number of positional inputs for every network, so that the exporter names them all alike."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        return self.net(*inputs)
-
-
-def export_agrees(net: nn.Module, of: Task) -> None:
-    """Export with a free number of rows; 1 and 5 rows give what torch gives, within 1e-4."""
-    net = net.eval()
-    example = rows(of, 3)
-    free = (tuple({0: torch.export.Dim.DYNAMIC} for _ in example),)
-    program = torch.onnx.export(Positional(net), example, dynamo=True, dynamic_shapes=free, verbose=False)
-    assert program is not None
-    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
-    for count in (1, 5):
-        batch = rows(of, count, seed=count)
-        feed = {i.name: x.numpy() for i, x in zip(session.get_inputs(), batch, strict=True)}
-        with torch.no_grad():
-            expected = net(*batch).numpy()
-        np.testing.assert_allclose(np.asarray(session.run(None, feed)[0]), expected, rtol=1e-4, atol=1e-4)

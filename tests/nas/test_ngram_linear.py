@@ -17,6 +17,7 @@ from automl.types import Candidate, Input, Task
 from nas.families.ngram_linear import NgramLinear, Ngrams
 from nas.layers.sparse_head import BIAS, log_count_ratio, sparse_head, weights, with_constant
 from nas.space import build, search_axes
+from tests.nas.family_tasks import options_of
 
 TASK = Task("texts", "multiclass", (Input("text", "text", (12,), vocabulary=40),), 3, "accuracy")
 FAMILY = NgramLinear((64, 4096))
@@ -97,12 +98,8 @@ class TestSparseHead:
 
 
 def test_many_classes_leave_out_tables_that_are_too_large():
-    def of(outputs: int) -> tuple:
-        task = dataclasses.replace(TASK, num_outputs=outputs)
-        axes = search_axes({FAMILY.name: NgramLinear()}, task, ())[FAMILY.name]
-        return next(a.options for a in axes if a.name == "buckets")
-
-    assert of(3) == (4096, 32768, 131072) and of(77) == (4096, 32768) and of(5000) == (4096,)
+    kept = [options_of(NgramLinear(), dataclasses.replace(TASK, num_outputs=n), "buckets") for n in (3, 77, 5000)]
+    assert kept == [(4096, 32768, 131072), (4096, 32768), (4096,)]
 
 
 class TestBegin:

@@ -102,6 +102,7 @@ class Training(pl.LightningModule):
         self.ema = Ema(network, self.loader.steps * horizon) if options.ema else None
         self.weights = [p for p in network.parameters() if p.requires_grad]
         self.last_step = self.loader.steps * epochs
+        self.began = time.monotonic()
         self.first: tuple[int, float] | None = None  # step and time at which this call began to train
         self.hurry: tuple[int, float] | None = None  # step and time from which the clock sets the schedule
         self.epoch = self.step = self.seen = 0  # seen: step of the last validation
@@ -130,6 +131,7 @@ class Training(pl.LightningModule):
                 yield self.predictor.prepare(*self.rows.take(some)[0])
 
         network.begin(batches(), y)
+        self.seen = -1  # there is something to judge already
         if self.ema is not None:
             self.ema.restart()
 
@@ -262,15 +264,16 @@ class Training(pl.LightningModule):
     def end_early(self) -> None:
         """The time limit came in mid-epoch: what was learned since the last validation counts as one more epoch.
 
-        Raises OutOfTime when there is nothing to judge, or when judging takes longer than half the training did.
+        What a network learned before its first step counts too. Raises OutOfTime when there is nothing to judge, or when
+        judging takes longer than half the training did.
         """
         self.cut = True
-        if self.valid is None or self.step == self.seen or self.first is None:
+        if self.valid is None or self.step == self.seen:
             if not self.curve:
                 raise OutOfTime("the time limit came before the end of the first epoch")
             return
         self.predictor.to(self.where)  # Lightning has moved it to the CPU
-        self.deadline = time.monotonic() + max(1.0, 0.5 * (time.monotonic() - self.first[1]))
+        self.deadline = time.monotonic() + max(1.0, 0.5 * (time.monotonic() - self.began))
         try:
             with self.averaged():
                 self.validate(self.epoch + 1)

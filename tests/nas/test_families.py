@@ -26,6 +26,7 @@ SEQUENCES = {"series", "short", "unequal"}
 EXPECTED = {
     "mlp": set(TASKS) - {"text", "names", "several"},
     **dict.fromkeys(("resnet_mlp", "ft_transformer", "tabm", "boosted_trees"), TABULAR),
+    "linear": TABULAR | SEQUENCES,
     **dict.fromkeys(("convnet", "convnet_shared", "mobilenet", "convnext", "vit", "pretrained"), MAPS),
     **dict.fromkeys(("fcn_resnet1d", "inception_time", "tcn", "rnn", "rocket", "patch_transformer"), SEQUENCES),
     **dict.fromkeys(("bag_of_embeddings", "ngram_linear", "text_cnn", "text_rnn", "text_transformer"), WORDS),

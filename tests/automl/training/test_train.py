@@ -104,7 +104,7 @@ class Begun(nn.Module):
             p.fill_(0.5)
 
     def forward(self, x):
-        return self.body(x)
+        return self.body(x) + torch.arange(10.0)  # all its weights are equal: the last class wins
 
 
 @pytest.mark.parametrize("ema", [False, True])
@@ -272,6 +272,20 @@ def test_out_of_time_in_the_first_epoch_is_judged_as_it_is():
     assert time.monotonic() - began < 3
     _, valid = digits()
     np.testing.assert_allclose(predict(Predictor(network, DIGITS), valid.inputs), fit.predictions, atol=1e-6)  # type: ignore[arg-type]
+
+
+class SlowToBegin(Begun):
+    def begin(self, batches, y):
+        super().begin(batches, y)
+        time.sleep(1.0)
+
+
+def test_what_a_network_learned_before_its_first_step_is_judged():
+    network = SlowToBegin([])
+    fit = run(network, epochs=1000, seconds=0.9)
+    assert (fit.status, fit.epochs, fit.resume) == ("ok", 1, None), fit.error
+    assert fit.predictions is not None and fit.score is not None
+    assert all((p == 0.5).all() for p in network.parameters()), "no step was made"
 
 
 def test_a_training_that_will_be_cut_brings_its_rates_down(monkeypatch: pytest.MonkeyPatch):

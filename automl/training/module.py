@@ -264,8 +264,8 @@ class Training(pl.LightningModule):
     def end_early(self) -> None:
         """The time limit came in mid-epoch: what was learned since the last validation counts as one more epoch.
 
-        What a network learned before its first step counts too. Raises OutOfTime when there is nothing to judge, or when
-        judging takes longer than half the training did.
+        What a network learned before its first step counts too. Raises OutOfTime when there is nothing to judge, or
+        when judging takes longer than half the training did.
         """
         self.cut = True
         if self.valid is None or self.step == self.seen:

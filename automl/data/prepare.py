@@ -14,6 +14,7 @@ from automl.data.folds import Folds
 from automl.data.quality import Quality
 from automl.data.quality import check as check_quality
 from automl.data.split import split
+from automl.data.windows import in_order
 from automl.task import check_kind, formulate, infer_kind, numeric_target
 from automl.types import Kind, Limits, Task
 
@@ -82,6 +83,7 @@ def prepare(
         given = np.asarray(quality.kept, dtype=np.int64)
     given = given[dataset.target.notna().to_numpy()]
     dataset, dropped = drop_unlabelled(dataset, dropped, why)
+    dataset = in_order(dataset, kind, why)
     rows = split(
         dataset, kind, seed=seed, test_share=test_share, valid_share=valid_share, fold_count=folds, drop=dropped
     )

@@ -62,6 +62,14 @@ ROCKET = {
     "ts_SyntheticControl": 0.9997,
 }
 
+# The linear or ridge regressions of the sets' json files, and what their columns or steps become here.
+LINES = {
+    "texture": (0.9936, {"bend": "hinges"}),
+    "pollen": (0.7872, {"bend": "hinges"}),
+    "tsr_MelbourneMinTemp": (0.6903, {}),
+    "tsr_Sunspots": (0.7980, {}),
+}
+
 SERIES = {"learning_rate": 0.003, "batch_size": 16, "weight_decay": 0.01}
 IMAGES = {"learning_rate": 0.003, "batch_size": 128, "weight_decay": 0.01, "schedule": "onecycle"}
 TABLES = {"learning_rate": 0.003, "batch_size": 128, "weight_decay": 0.01, "numeric": "piecewise"}
@@ -89,6 +97,10 @@ def checks() -> Iterator[Check]:
         yield Check(
             "boosted_trees", data, {**trees, "learning_rate": 0.003, "batch_size": 128}, 3, against="hgb", slack=0.01
         )
+
+    for data, (simple, features) in LINES.items():
+        gently = {**features, "learning_rate": 0.0003, "batch_size": 64, "weight_decay": 0.01}
+        yield Check("linear", data, gently, 3, 0.99 * simple)
 
     words = {"width": 128, "filters": 128, "windows": "3-4-5", "dropout": 0.3, "learning_rate": 0.001}
     yield Check("text_cnn", "mr_polarity", {**words, "batch_size": 64, "weight_decay": 0.1}, 8, 0.74)

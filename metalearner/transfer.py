@@ -28,7 +28,7 @@ from metalearner.settings import SHAPES, Setting, kernel_block, learned
 from metalearner.surfaces import inside, normal_scores, regrets
 
 COLD_NOISE = 0.1
-VARIED = 3  # families among the first candidates
+VARIED = 4  # families among the first candidates
 MOST_MEANS = 200  # past surfaces that stand as prior means of their own, those that count most
 
 

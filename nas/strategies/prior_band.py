@@ -46,7 +46,7 @@ class PriorBand(Stepwise):
         mutation: float = 0.25,
         brackets: bool = True,
         trust: float = 3.0,
-        sure: int = 3,
+        sure: int = 4,
         elite: int = 4,
         zero_cost: ZeroCost | None = None,
         draws: int = 3,

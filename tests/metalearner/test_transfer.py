@@ -88,12 +88,12 @@ def test_the_first_candidate_is_the_one_that_loses_least_not_the_one_most_often_
     assert prior.portfolio[0] == three[1]
 
 
-def test_the_first_candidates_are_of_three_families():
-    a, b, c, d = ([Candidate(f, {"x": i}) for i in range(3)] for f in "abcd")
-    ranked = [*a, b[0], b[1], c[0], d[0], b[2]]
-    assert varied(ranked, []) == [a[0], b[0], c[0], a[1], a[2], b[1], d[0], b[2]]
-    assert varied(ranked, ["a", "a"]) == [b[0], c[0], *a, b[1], d[0], b[2]]
-    assert varied(ranked, ["a", "b", "c"]) == ranked, "then they come as they promise"
+def test_the_first_candidates_are_of_four_families():
+    a, b, c, d, e = ([Candidate(f, {"x": i}) for i in range(3)] for f in "abcde")
+    ranked = [*a, b[0], b[1], c[0], d[0], e[0], b[2]]
+    assert varied(ranked, []) == [a[0], b[0], c[0], d[0], a[1], a[2], b[1], e[0], b[2]]
+    assert varied(ranked, ["a", "a"]) == [b[0], c[0], d[0], *a, b[1], e[0], b[2]]
+    assert varied(ranked, ["a", "b", "c", "d"]) == ranked, "then they come as they promise"
     assert varied(a, []) == a and varied([], ["a"]) == []
     prior = Transfer().fit(runs()).predict(PROFILE, AXES)
-    assert len({c.family for c in prior.portfolio[:3]}) == min(3, len(AXES))
+    assert len({c.family for c in prior.portfolio[:4]}) == min(4, len(AXES))

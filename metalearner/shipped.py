@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from automl.types import Runs, Task
+from metalearner.kinds import carried
 from metalearner.knowledge_file import read_tasks_and_runs
 
 FILE = Path(__file__).parent / "knowledge" / "knowledge.parquet"
@@ -23,22 +24,24 @@ def with_shipped(
     """The user's own runs, then the shipped ones, but those of the groups named.
 
     ``like``: of the shipped tasks only those with inputs of the same modalities. A family that takes any
-    input would else look good on pictures because nothing made for pictures was ever run.
+    input would else look good on pictures because nothing made for pictures was ever run. Where few runs are on tasks
+    of its kind, all are told as such (``metalearner.kinds.carried``).
     A shipped task that the store holds too, by name and group, counts once: the user's own. Without a
     shipped file the runs are the user's alone.
     """
-    if not file.is_file():
-        return own
-    tasks, runs = _read(file)
-    known = set(zip(own.tasks, own.groups, strict=True))
-    wanted = [
-        i
-        for i, task in enumerate(tasks)
-        if (task.name, task.group) not in known
-        and task.group not in without_groups
-        and (like is None or modalities(task) == modalities(like))
-    ]
-    return joined(own, only(runs, wanted))
+    runs = own
+    if file.is_file():
+        tasks, shipped = _read(file)
+        known = set(zip(own.tasks, own.groups, strict=True))
+        wanted = [
+            i
+            for i, task in enumerate(tasks)
+            if (task.name, task.group) not in known
+            and task.group not in without_groups
+            and (like is None or modalities(task) == modalities(like))
+        ]
+        runs = joined(own, only(shipped, wanted))
+    return runs if like is None else carried(runs, like.kind)
 
 
 @functools.lru_cache(maxsize=2)

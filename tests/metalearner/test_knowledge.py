@@ -155,6 +155,15 @@ def test_groups_that_are_left_out_leave_nothing(file):
     assert rows(with_shipped(empty(), file=file, without_groups=["digits", "letters"])) == []
 
 
+def test_runs_on_classes_are_told_to_a_task_of_values(tmp_path):
+    plain = Candidate("mlp", {"loss": "cross_entropy", "label_smoothing": 0.0})
+    write_knowledge(tmp_path / "k.parquet", [(TASK, None, [dataclasses.replace(trial(0), candidate=plain)])])
+    values = dataclasses.replace(TASK, name="angles", kind="regression", num_outputs=1)
+    told = with_shipped(empty(), like=values, file=tmp_path / "k.parquet")
+    assert told.candidates == (Candidate("mlp", {"loss": "mse"}),)
+    assert with_shipped(empty(), like=TASK, file=tmp_path / "k.parquet").candidates == (plain,)
+
+
 def test_only_tasks_of_the_same_modality_count(tmp_path):
     series = dataclasses.replace(TASK, name="waves", group="waves", inputs=(Input("x", "series", (1, 30)),))
     trials = [trial(0, task="waves")]

@@ -1,4 +1,4 @@
-"""Rows that are windows sliding along one series, in order: what a forecast learns from.
+"""Rows that follow one another in time: windows sliding along one series, or columns that hold what came before.
 
 Neighbours share nearly all they hold. A random split would put one of two such rows on either side, so that what
 remembers wins and every score is too good (a leak from one split to another; Kapoor and Narayanan 2023).
@@ -9,16 +9,19 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pandas as pd
 
+from automl.data.columns import as_number
 from automl.data.dataset import Dataset
 from automl.types import Kind
 
 SHARE = 0.9  # of the neighbours that must continue one another; the rest are where one series ends and another begins
 FEWEST = 20  # neighbours that can tell
+MOST_COLUMNS = 500  # that are compared, each with each
 
 
 def in_order(dataset: Dataset, kind: Kind, why: list[str]) -> Dataset:
-    """The data with the rows' positions as their time, where these rows are values to foretell from sliding windows.
+    """The data with the rows' positions as their time, where they foretell a value and follow one another.
 
     Nothing is changed where a time or a group says how to split, and for classes: those often come one after another.
     """
@@ -32,6 +35,9 @@ def in_order(dataset: Dataset, kind: Kind, why: list[str]) -> Dataset:
                 f"the rows of {name} are windows of one series, each {steps} after the one before: split by time"
             )
             return dataclasses.replace(dataset, time=np.arange(len(dataset)))
+    if names := lagged(dataset.table, dataset.target):
+        why.append(f"{names[1]} holds what {names[0]} held one row before: split by time")
+        return dataclasses.replace(dataset, time=np.arange(len(dataset)))
     return dataset
 
 
@@ -58,3 +64,27 @@ def continues(windows: np.ndarray, pairs: np.ndarray, step: int) -> float:
     """Share of the ``pairs`` (positions i of rows i, i + 1) where the second row is the first, ``step`` steps on."""
     before, after = windows[pairs][..., step:], windows[pairs + 1][..., :-step]
     return float(np.isclose(before, after, rtol=1e-4, atol=1e-6, equal_nan=True).all(axis=(1, 2)).mean())
+
+
+def lagged(table: pd.DataFrame, target: pd.Series) -> tuple[str, str] | None:
+    """A column of numbers, or the target, and another that holds what the first held one row before; None if none does.
+
+    Rows where the first stays as it was can't tell, nor can columns of few values.
+    """
+    table = table.select_dtypes("number")
+    table = table.loc[:, [column.nunique() > FEWEST for _, column in table.items()]]
+    if not 1 <= table.shape[1] <= MOST_COLUMNS:
+        return None
+    after = table.to_numpy(np.float64)
+    held = np.column_stack([as_number(target), after])
+    before, moves = held[:-1], held[:-1] != held[1:]
+    after = after[1:]
+    at = np.linspace(0, len(before) - 1, 15).astype(np.int64)
+    may = (before[at][:, :, None] == after[at][:, None, :]).mean(axis=0) > SHARE / 2
+    for first, second in zip(*np.nonzero(may), strict=True):
+        if first == second + 1:  # the same column
+            continue
+        tells = moves[:, first] & ~np.isnan(after[:, second])
+        if tells.sum() >= FEWEST and (before[:, first] == after[:, second])[tells].mean() >= SHARE:
+            return str([target.name, *table.columns][first]), str(table.columns[second])
+    return None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from automl.data.dataset import Dataset
 from automl.data.prepare import prepare
-from automl.data.windows import sliding_step
+from automl.data.windows import lagged, sliding_step
 
 
 def series(length: int, channels: int = 1, seed: int = 0) -> np.ndarray:
@@ -50,6 +50,35 @@ def test_gaps_and_several_series_one_after_another():
 )
 def test_other_rows_are_left(rows):
     assert sliding_step(rows) == 0
+
+
+class TestLagged:
+    """Rounded values that stay now and then, as measurements do."""
+
+    level = pd.Series(np.random.default_rng(0).normal(size=300).cumsum().round(1), name="level")
+
+    def test_a_column_and_the_target_one_row_before(self):
+        other = pd.Series(np.random.default_rng(1).normal(size=300))
+        table = pd.DataFrame({"colour": ["a", "b"] * 150, "other": other, "before": self.level.shift(1)})
+        assert lagged(table, self.level) == ("level", "before")
+        assert lagged(pd.DataFrame({"other": other, "other 1": other.shift(1)}), self.level) == ("other", "other 1")
+        two = pd.DataFrame({"lag 1": self.level.shift(1), "lag 2": self.level.shift(2)})
+        assert lagged(two, pd.Series(np.zeros(300), name="y")) == ("lag 1", "lag 2")
+
+    def test_other_tables(self):
+        rng = np.random.default_rng(0)
+        same = pd.DataFrame({"a": self.level, "a again": self.level, "whole": np.arange(300) % 12})
+        for table in (same, pd.DataFrame(index=range(300)), pd.DataFrame(rng.integers(0, 3, (300, 4))), same[:5]):
+            assert lagged(table, self.level[: len(table)]) is None
+        before = pd.DataFrame({"before": self.level.shift(1)})
+        order = rng.permutation(300)
+        assert lagged(before.iloc[order], self.level.iloc[order]) is None
+
+    def test_it_is_judged_by_what_comes_later(self):
+        table = pd.DataFrame({f"lag {k}": self.level.shift(k) for k in (1, 2, 3)})
+        found = prepare(Dataset("levels", table, self.level), check=False)
+        assert found.parts.train.rows.max() < found.parts.valid.rows.min()
+        assert "lag 1 holds what level held one row before: split by time" in found.task.why
 
 
 class TestPrepare:

@@ -26,6 +26,7 @@ from nas.space import FamilySpace
 KNOTS = [NormalDist().inv_cdf((i + 0.5) / 8) for i in range(8)]  # numbers arrive nearly standard normal
 WORK = 1e7  # rows x features x outputs of the start: some 5 s of one core
 FEWEST, MOST = 1_000, 50_000  # rows that the start reads
+WEIGHTS = 20_000  # with more, the start would take too long on the fewest rows
 STEP = 0.1  # of a prediction per unit of a weight's change, over all features: the start is near what is best
 
 
@@ -39,10 +40,14 @@ class Linear:
     def supports(self, task: Task) -> bool:
         if len(task.inputs) != 1 or task.inputs[0].modality not in ("tabular", "series"):
             return False
-        return feature_count(task.inputs[0], "none") <= self.most
+        return feature_count(task.inputs[0], "none") <= self.bound(task)
 
     def space(self, task: Task) -> nn.Module:
-        return LinearSpace(task, self.most)
+        return LinearSpace(task, self.bound(task))
+
+    def bound(self, task: Task) -> int:
+        """The most features for this task."""
+        return min(self.most, WEIGHTS // task.num_outputs)
 
 
 class LinearSpace(FamilySpace):

@@ -98,6 +98,13 @@ class TestFeatures:
         for form in ("none", "hinges", "products", "both"):
             assert ColumnFeatures(of, form)(torch.zeros(2, *of.shape)).shape == (2, feature_count(of, form))
 
+    def test_many_classes_leave_fewer_features(self):
+        table = Input("table", "tabular", (40,))
+        of = {n: Task("t", "multiclass", (table,), n, "accuracy") for n in (3, 30, 300, 600)}
+        bends = [options_of(FAMILY, of[n], "bend") for n in (3, 30)]
+        assert bends == [("none", "hinges", "products", "both"), ("none", "hinges")]
+        assert FAMILY.supports(of[300]) and not FAMILY.supports(of[600])
+
     def test_wide_tables_are_not_multiplied(self):
         wide = dataclasses.replace(NUMBERS, inputs=(Input("table", "tabular", (200,)),))
         assert options_of(FAMILY, wide, "bend") == ("none", "hinges")

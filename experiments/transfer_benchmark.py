@@ -178,7 +178,8 @@ class Duel:
 
         def finished(trial: Trial, outcome: Outcome | None) -> None:
             at = time.monotonic() - began
-            events.append(Event(at, trial.candidate.family, trial.candidate.id, trial.fidelity, trial.score))
+            of = trial.candidate
+            events.append(Event(at, of.family, of.id, trial.fidelity, trial.score, trial.number))
 
         search(
             job,

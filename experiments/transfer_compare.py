@@ -15,13 +15,17 @@ TENTH = 10
 
 @dataclass(frozen=True)
 class Event:
-    """A training that ended ``at`` seconds after the search began; ``score`` None unless it went well."""
+    """A training that ended ``at`` seconds after the search began; ``score`` None unless it went well.
+
+    ``number``: its place in the order in which trainings began.
+    """
 
     at: float
     family: str
     candidate: str
     fidelity: int
     score: float | None
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,12 @@ class Anytime:
         return min((e.at for e in self.events if e.score is not None and e.score >= score), default=math.inf)
 
     def candidates(self) -> list[float]:
-        """The best score of each candidate, in the order in which they first ended; -inf where all failed."""
+        """The best score of each candidate, in the order in which they began; -inf where all failed.
+
+        Not in the order in which they ended: of two workers the cheaper candidate is done first.
+        """
         best: dict[str, float] = {}
-        for e in self.events:
+        for e in sorted(self.events, key=lambda e: e.number):
             best[e.candidate] = max(best.get(e.candidate, -math.inf), -math.inf if e.score is None else e.score)
         return list(best.values())
 

@@ -36,6 +36,11 @@ def test_a_candidate_counts_once_with_its_best():
     assert Anytime(events).candidates() == [0.6, -math.inf]
 
 
+def test_the_first_candidate_is_the_one_that_began_first():
+    events = (Event(1, "f", "cheap", 1, 0.2, 1), Event(2, "f", "dear", 1, 0.5, 0), Event(3, "f", "cheap", 3, 0.3, 2))
+    assert Anytime(events).candidates() == [0.5, 0.3]
+
+
 def test_the_comparison_on_a_case_done_by_hand():
     slow = search(*[0.1] * 9, 0.5)  # its tenth is its best, at 10 s
     pairs = [

@@ -14,7 +14,7 @@ import numpy as np
 from automl.training.losses import CLASSES, VALUES
 from automl.types import Candidate, Kind, Runs
 
-ENOUGH = 5  # tasks of the kind asked for: with so many the others add nothing (docs/benchmarks.md)
+ENOUGH = 5  # tasks of the kind asked for: beside ten tables of values, those of classes added nothing
 PLAIN = {True: "mse", False: "cross_entropy"}  # for values; for classes
 
 

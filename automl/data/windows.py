@@ -71,11 +71,11 @@ def lagged(table: pd.DataFrame, target: pd.Series) -> tuple[str, str] | None:
 
     Rows where the first stays as it was can't tell, nor can columns of few values.
     """
-    table = table.select_dtypes("number")
+    table = table.select_dtypes("number", exclude="timedelta")
     table = table.loc[:, [column.nunique() > FEWEST for _, column in table.items()]]
     if not 1 <= table.shape[1] <= MOST_COLUMNS:
         return None
-    after = table.to_numpy(np.float64)
+    after = table.to_numpy(np.float64, na_value=np.nan)
     held = np.column_stack([as_number(target), after])
     before, moves = held[:-1], held[:-1] != held[1:]
     after = after[1:]

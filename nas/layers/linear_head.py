@@ -27,7 +27,8 @@ def linear_head(x: np.ndarray, y: np.ndarray, classes: int, *, threads: int) -> 
     """
     x = x.astype(np.float64)
     unit = len(x) * max(float(x.var(axis=0).mean()), 1e-12)
-    with threadpool_limits(threads):
+    with threadpool_limits(threads), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # training goes on from there
         if classes:
             return logistic(x, y, classes, unit)
         found: Any = RidgeCV(STRENGTHS * unit).fit(x, y)
@@ -58,9 +59,7 @@ def best_strength(x: np.ndarray, y: np.ndarray, unit: float) -> float:
     folds = list(KFold(FOLDS, shuffle=True, random_state=0).split(x))
     if x.size * len(np.unique(y)) > FEW:
         folds = folds[:1]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        losses = [held_out(x, y, unit * len(rest) / len(y), rest, held) for rest, held in folds]
+    losses = [held_out(x, y, unit * len(rest) / len(y), rest, held) for rest, held in folds]
     return float(CLASS_STRENGTHS[np.sum(losses, axis=0).argmin()])
 
 

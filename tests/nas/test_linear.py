@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,13 @@ class TestHead:
         weight, bias = linear_head(x, y, 4, threads=1)
         told = x @ weight + bias
         assert np.isfinite(told).all() and (told.argmax(axis=1) == y).mean() > 0.9
+
+    def test_a_solver_that_was_stopped_says_nothing(self, rng):
+        x, y = rng.normal(size=(300, 60)), rng.integers(0, 12, 300)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for spread in (1.0, 1e4 ** rng.random(60)):
+                linear_head(x * spread, y, 12, threads=1)
 
     def test_rows_that_are_all_alike(self):
         for classes in (0, 2):

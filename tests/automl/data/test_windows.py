@@ -62,6 +62,8 @@ class TestLagged:
         table = pd.DataFrame({"colour": ["a", "b"] * 150, "other": other, "before": self.level.shift(1)})
         assert lagged(table, self.level) == ("level", "before")
         assert lagged(pd.DataFrame({"other": other, "other 1": other.shift(1)}), self.level) == ("other", "other 1")
+        gaps = pd.DataFrame({"before": (self.level * 10).shift(1).round().astype("Int64")})
+        assert lagged(gaps, (self.level * 10).round()) == ("level", "before")
         two = pd.DataFrame({"lag 1": self.level.shift(1), "lag 2": self.level.shift(2)})
         assert lagged(two, pd.Series(np.zeros(300), name="y")) == ("lag 1", "lag 2")
 

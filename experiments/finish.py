@@ -75,7 +75,8 @@ def finish(
     with timed(clock, "refit"):
         predictions = [artifacts.predictions(t) for t in best]
         allowed = within_limits(task, best)
-        weights = select(predictions, judged.y, task, size=ensemble, allowed=allowed)
+        families_of = [t.candidate.family for t in best]
+        weights = select(predictions, judged.y, task, families=families_of, size=ensemble, allowed=allowed)
         members = [(t, w) for t, w in zip(best, weights, strict=True) if w > 0]
         members.sort(key=lambda pair: -pair[1])
         shares = [float(w) for _, w in members]

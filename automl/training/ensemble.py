@@ -1,8 +1,11 @@
-"""Which trained networks to average: greedy ensemble selection."""
+"""Which trained networks to average: greedy selection, kept from choosing by luck where few rows judge."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +16,13 @@ ROUNDS = 40
 PATIENCE = 10
 POOL = 50
 """At most so many rounds, so many without a better ensemble, and so many of the best networks to choose from."""
+ERRORS = 2.0
+RESAMPLES = 50
+ASKED = 3
+"""Scores no more than so many standard errors apart are level; so many bootstrap samples tell the error; and so
+many times the ensemble's size of the best networks are asked."""
+
+Allowed = Callable[[tuple[int, ...]], bool]
 
 
 def select(
@@ -20,31 +30,52 @@ def select(
     y: np.ndarray,
     task: Task,
     *,
+    families: Sequence[Hashable] | None = None,
     size: int = 5,
-    allowed: Callable[[tuple[int, ...]], bool] | None = None,
+    allowed: Allowed | None = None,
 ) -> list[float]:
-    """Weights (summing to 1) of the ensemble that scores best on validation rows; most are 0.
+    """Weights (summing to 1) of the networks to average, as the validation rows advise; most are 0.
 
-    Greedy selection with replacement (Caruana et al. 2004, "Ensemble Selection from Libraries of Models"): in each
-    round the network that helps the average most joins, again if need be, so a network's weight is how often it
-    joined. The best round counts, not the last; the first round is the best single network, so the ensemble is
-    never worse than any of them on these rows. Equal scores are told apart by log-loss or squared error.
+    Greedy ensemble selection (see ``greedy``) finds the average that scores best on these rows. Where they are few, it
+    is the luckiest: many networks score the same, and what tells them apart is how sure they are of themselves. So it
+    has to beat, by more than ``ERRORS`` standard errors, an average of up to ``size`` networks that are level with
+    the best (see ``level``), of many families where scores are equal; else that average is taken.
 
-    ``predictions``: one per network, probabilities (rows, classes) or values (rows,). ``size``: largest number of
-    different networks. ``allowed``: whether networks (indices, ascending) may be deployed together (hard limits);
-    asked before a network joins, a single network included. Raises ValueError for no predictions, or when not one
-    network is allowed.
+    ``predictions``: one per network, probabilities (rows, classes) or values (rows,). ``families``: what kind each
+    network is; None: each is its own. ``size``: largest number of different networks. ``allowed``: whether networks
+    (indices, ascending) may be deployed together (hard limits); asked before a network joins, a single network
+    included. Raises ValueError for no predictions, or when not one network is allowed.
     """
     if not predictions or size < 1:
         raise ValueError(f"an ensemble needs networks and a size, got {len(predictions)} and {size}")
     allowed = allowed or (lambda members: True)
-    singles = [(_key(task, y, p), -i) for i, p in enumerate(predictions) if allowed((i,))]
-    if not singles:
+    keys = {i: _key(task, y, p) for i, p in enumerate(predictions) if allowed((i,))}
+    if not keys:
         raise ValueError("no network is allowed in the ensemble")
-    pool = [-i for _, i in sorted(singles, reverse=True)[:POOL]]
+    ranked = sorted(keys, key=lambda i: (keys[i], -i), reverse=True)
+    chosen = greedy(predictions, y, task, ranked[:POOL], size=size, allowed=allowed)
+    if size > 1:
+        kinds = list(families) if families is not None else list(range(len(predictions)))
+        pool = _in_turns(ranked, {i: key[0] for i, key in keys.items()}, kinds)[: ASKED * size]
+        base = level(predictions, y, task, pool, size=size, allowed=allowed)
+        found, plain = (blend(predictions, weights) for weights in (chosen, base))
+        if _errors_behind(task, y, found, plain) <= ERRORS:
+            return base
+    return chosen
+
+
+def greedy(
+    predictions: Sequence[np.ndarray], y: np.ndarray, task: Task, pool: Sequence[int], *, size: int, allowed: Allowed
+) -> list[float]:
+    """Selection with replacement (Caruana et al. 2004, "Ensemble Selection from Libraries of Models").
+
+    In each round the network of ``pool`` (best first) that helps the average most joins, again if need be, so a
+    network's weight is how often it joined. The best round counts, not the last; the first is the best single network,
+    so no network is better on these rows. Equal scores are told apart by log-loss or squared error.
+    """
     order = [pool[0]]
     total = np.asarray(predictions[pool[0]], dtype=np.float64)
-    best, best_length = max(singles)[0], 1
+    best, best_length = _key(task, y, predictions[pool[0]]), 1
     for _ in range(ROUNDS - 1):
         trial = [
             (_key(task, y, (total + predictions[i]) / (len(order) + 1)), -i)
@@ -62,10 +93,54 @@ def select(
     return (counts / best_length).tolist()
 
 
+def level(
+    predictions: Sequence[np.ndarray], y: np.ndarray, task: Task, pool: Sequence[int], *, size: int, allowed: Allowed
+) -> list[float]:
+    """Weights for the first ``size`` networks of ``pool`` that the rows cannot tell from its first, the best.
+
+    Who is z standard errors behind weighs exp(-z² / 2): how likely it is to be as good.
+    """
+    weights = np.zeros(len(predictions))
+    weights[pool[0]] = 1.0
+    for i in pool[1:]:
+        members = np.flatnonzero(weights).tolist()
+        if len(members) == size:
+            break
+        if allowed(tuple(sorted({*members, i}))):
+            behind = _errors_behind(task, y, predictions[pool[0]], predictions[i])
+            weights[i] = math.exp(-(behind**2) / 2) if behind <= ERRORS else 0.0
+    return (weights / weights.sum()).tolist()
+
+
 def blend(predictions: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
     """Weighted mean of predictions; the weights need not sum to 1."""
     total = sum(w * np.asarray(p, dtype=np.float64) for p, w in zip(predictions, weights, strict=True) if w > 0)
     return np.asarray(total) / sum(weights)
+
+
+def _in_turns(ranked: Sequence[int], scores: Mapping[int, float], kinds: Sequence[Hashable]) -> list[int]:
+    """By score; of equal scores the best of each kind, then the second best of each, and so on."""
+    seen: Counter[Hashable] = Counter()
+    turn = {}
+    for i in ranked:
+        turn[i] = seen[kinds[i]]
+        seen[kinds[i]] += 1
+    return sorted(ranked, key=lambda i: (-scores[i], turn[i]))
+
+
+def _errors_behind(task: Task, y: np.ndarray, better: np.ndarray, other: np.ndarray) -> float:
+    """How many standard errors the score of ``other`` is below that of ``better``; 0 when it is not.
+
+    Both are scored on the same bootstrap samples of the rows, so that what is hard for both does not count as error.
+    """
+    score = partial(metrics.score, task.metric, task.kind)
+    gap = score(y, better) - score(y, other)
+    if gap <= 0:
+        return 0.0
+    rng = np.random.default_rng(0)
+    samples = (rng.integers(0, len(y), len(y)) for _ in range(RESAMPLES))
+    error = float(np.std([score(y[rows], better[rows]) - score(y[rows], other[rows]) for rows in samples]))
+    return gap / error if error > 0 else math.inf
 
 
 def _key(task: Task, y: np.ndarray, prediction: np.ndarray) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Greedy selection: never worse than its best member on the rows that it saw."""
+"""Which networks are averaged: the best on the rows that judge, unless these are too few to tell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl import metrics
-from automl.training.ensemble import blend, select
+from automl.training.ensemble import blend, greedy, select
 
 from .toys import DIABETES, DIGITS
 
@@ -29,18 +29,42 @@ def _networks(count: int, seed: int, rows: int = 60, worst: float = 0.0):
     return out, y
 
 
-@given(st.integers(1, 8), st.integers(1, 4), st.integers(0, 1000), st.sampled_from(metrics.metric_names("multiclass")))
+MANY = given(
+    st.integers(1, 8), st.integers(1, 4), st.integers(0, 1000), st.sampled_from(metrics.metric_names("multiclass"))
+)
+
+
+@MANY
 @settings(max_examples=40, deadline=None)
-def test_never_worse_than_the_best_member(count, size, seed, metric):
+def test_greedy_selection_is_never_worse_than_the_best_member(count, size, seed, metric):
     predictions, y = _networks(count, seed)
+    scores = [metrics.score(metric, "multiclass", y, p) for p in predictions]
+    ranked = sorted(range(count), key=lambda i: -scores[i])
     task = dataclasses.replace(THREE, metric=metric)
-    weights = select(predictions, y, task, size=size)
+    weights = greedy(predictions, y, task, ranked, size=size, allowed=lambda members: True)
+    # (A weight is a ratio of counts: the average may differ from the one selected in the last digit.)
+    assert metrics.score(metric, "multiclass", y, blend(predictions, weights)) >= max(scores) - 1e-9
+
+
+@MANY
+@settings(max_examples=40, deadline=None)
+def test_weights_sum_to_one_and_keep_the_size(count, size, seed, metric):
+    predictions, y = _networks(count, seed)
+    weights = select(predictions, y, dataclasses.replace(THREE, metric=metric), size=size)
     assert len(weights) == count
     assert sum(weights) == pytest.approx(1)
     assert 1 <= sum(w > 0 for w in weights) <= size
-    single = max(metrics.score(metric, "multiclass", y, p) for p in predictions)
-    # (A weight is a ratio of counts: the average may differ from the one selected in the last digit.)
-    assert metrics.score(metric, "multiclass", y, blend(predictions, weights)) >= single - 1e-9
+
+
+@given(st.integers(2, 8), st.integers(0, 1000), st.sampled_from([20, 200, 2000]))
+@settings(max_examples=40, deadline=None)
+def test_no_network_is_clearly_better_than_the_ensemble(count, seed, rows):
+    predictions, y = _networks(count, seed, rows=rows)
+    found = blend(predictions, select(predictions, y, dataclasses.replace(THREE, metric="accuracy")))
+    right = found.argmax(1) == y
+    for p in predictions:
+        ahead = (p.argmax(1) == y).astype(float) - right
+        assert ahead.mean() <= 3 * ahead.std() / rows**0.5 + 1e-9
 
 
 def test_networks_that_err_differently_are_joined():
@@ -62,7 +86,29 @@ def test_equal_scores_go_to_the_better_probabilities():
     y = np.array([0, 1])
     sure, unsure = np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([[0.6, 0.4], [0.4, 0.6]])
     task = dataclasses.replace(DIGITS, kind="binary", num_outputs=2)
-    assert select([unsure, sure], y, task) == [0.0, 1.0]
+    assert select([unsure, sure], y, task, size=1) == [0.0, 1.0]
+
+
+def test_few_rows_choose_what_is_level_with_the_best_and_of_many_families():
+    y = np.array([0, 1, 0, 1, 0, 1])
+    task = dataclasses.replace(DIGITS, kind="binary", num_outputs=2)
+    a, b, wrong = (np.where(np.eye(2)[y] == 1, right, 1 - right) for right in (0.99, 0.7, 0.01))
+    # All right: a is surest of itself. Six rows cannot tell it from b; from the one that errs in every row they can.
+    assert select([a, a, b, wrong], y, task, families=["a", "a", "b", "c"], size=2) == [0.5, 0.0, 0.5, 0.0]
+    assert select([a, a, b, wrong], y, task, families=["a", "a", "b", "c"], size=5) == pytest.approx([1 / 3] * 3 + [0])
+
+
+def test_many_rows_choose_the_best():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 4000)
+    task = dataclasses.replace(DIGITS, kind="binary", num_outputs=2)
+
+    def network(share: float) -> np.ndarray:
+        said = np.where(rng.random(len(y)) < share, y, 1 - y)
+        return np.stack([1.0 - said, said], 1)
+
+    weights = select([network(0.7), network(0.95), network(0.7)], y, task, families=["a", "b", "c"])
+    assert np.argmax(weights) == 1 and weights[1] > 0.5
 
 
 def test_limits_are_kept():

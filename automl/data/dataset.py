@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from automl.data.step import Step
 from automl.types import Modality
 
 TRAIN, VALID, TEST = "train", "valid", "test"
@@ -23,6 +24,7 @@ class Dataset:
     ``group``, ``time``: per row, when rows belong together or have an order; never features.
     ``modalities``: what the source knows of its inputs (array name or table column -> modality).
     ``origin``: for people: the path or name it came from. ``notes``: what the source did, a line each.
+    ``steps``: what loading did to the cells of ``table``, in order; a model repeats it on raw rows (``quality.clean``).
     """
 
     name: str
@@ -35,6 +37,7 @@ class Dataset:
     modalities: Mapping[str, Modality] = field(default_factory=dict)
     origin: str = ""
     notes: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
 
     def __len__(self) -> int:
         return len(self.target)

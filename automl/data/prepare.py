@@ -75,11 +75,11 @@ def prepare(
         kind, reason = infer_kind(dataset)
     else:
         check_kind(dataset, kind)
-    quality, dropped, steps = None, np.zeros(0, dtype=np.int64), ()
+    quality, dropped, steps = None, np.zeros(0, dtype=np.int64), dataset.steps
     given = np.arange(len(dataset))
     if check:
         dataset, quality = check_quality(dataset, repairs=repairs, kind=kind, seed=seed)
-        dropped, steps = np.asarray(quality.drop_if_train, dtype=np.int64), quality.steps
+        dropped, steps = np.asarray(quality.drop_if_train, dtype=np.int64), (*dataset.steps, *quality.steps)
         given = np.asarray(quality.kept, dtype=np.int64)
     given = given[dataset.target.notna().to_numpy()]
     dataset, dropped = drop_unlabelled(dataset, dropped, why)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from automl.data.step import Step
+
 Severity = Literal["info", "warning", "error"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
@@ -62,15 +64,6 @@ class Finding:
 
 MAX_ROWS = 1000
 MAX_EXAMPLES = 5
-
-
-@dataclass(frozen=True)
-class Step:
-    """One repair of one column that new data must undergo too: see ``automl.data.quality.clean``."""
-
-    do: str
-    column: str
-    values: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,177 @@
+"""Two versions of the program on the same data sets: is the newer one better, and no slower?
+
+    git worktree add ../before COMMIT
+    python -m experiments.bench versions --root FOLDER --code before=../before after=.
+
+FOLDER is that of the benchmark ``level3``. Each set is solved by each checkout's own ``run.py +experiment=level4``
+with two workers, the same seed and the same seconds, its group left out of the past runs. A finished one is kept in
+``--out`` and not run again, so that the versions can be measured apart: one ``--code``, then the other. Nothing else
+may run meanwhile. Score is accuracy or r2 on the test split, ``own`` the share of the workers' time that went to
+trainings of families that are in the deployed ensemble, ``wall`` the time of the whole command.
+
+Printed: each set, then by modality and in all the mean difference of scores with a 95 % bootstrap interval over sets.
+Exit status 1 when a modality is worse on average, a command took longer by more than 5 % + 2 s, or one crashed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from automl.errors import UserError
+from experiments.bench.level3 import chosen, kind_of
+from experiments.solve import quoted
+
+SLOWER = (1.05, 2.0)  # factor and seconds: what two runs of one version differ by on a machine with two noisy cores
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m experiments.bench versions", description=__doc__)
+    parser.add_argument("--root", type=Path, required=True, help="folder of the sets")
+    parser.add_argument("--code", nargs="+", default=[], metavar="LABEL=CHECKOUT", help="run these versions, in turns")
+    parser.add_argument("--compare", nargs=2, default=("before", "after"), metavar="LABEL")
+    parser.add_argument("--seconds", type=float, default=60, help="of search, per set")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--each", type=int, default=6, help="so many sets of each modality, evenly spread")
+    parser.add_argument("--sets", nargs="*", default=[], help="these only")
+    parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "level4-versions.jsonl")
+    options = parser.parse_args(argv)
+    versions = dict(each.split("=", 1) for each in options.code)
+    for label, folder in versions.items():
+        if not (Path(folder) / "run.py").is_file():
+            raise UserError(f"--code {label}={folder}: no run.py there; give the folder of a checkout")
+    wanted = chosen(options.root, options.sets, options.each)
+    rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    of = {(r["label"], r["set"]): r for r in rows if (r["seconds"], r["seed"]) == (options.seconds, options.seed)}
+    for said in wanted:
+        for label, folder in versions.items():
+            if (label, said["name"]) in of:
+                continue
+            row = {"label": label, "set": said["name"], "seconds": options.seconds, "seed": options.seed}
+            row |= {"modality": kind_of(said), "commit": commit(Path(folder)), **one(said, Path(folder), options)}
+            of[label, said["name"]] = row
+            with options.out.open("a") as out:
+                out.write(json.dumps(row) + "\n")
+            print(said["name"], label, row.get("error") or f"{row['score']:.4f} {row['wall']:.0f} s", flush=True)
+    before, after = options.compare
+    both = [
+        (of[before, s["name"]], of[after, s["name"]])
+        for s in wanted
+        if {(before, s["name"]), (after, s["name"])} <= of.keys()
+    ]
+    return 0 if not both or show(both, before, after) else 1
+
+
+def commit(folder: Path) -> str:
+    said = subprocess.run(["git", "-C", folder, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    return said.stdout.strip()
+
+
+def one(said: dict[str, Any], code: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """One run of one version, from the command's start to its end, and what came of it."""
+    metric = said["baseline_best"]["metric"]
+    with tempfile.TemporaryDirectory(prefix="versions-") as scratch:
+        folder = Path(scratch)
+        command = [
+            sys.executable,
+            "run.py",
+            "+experiment=level4",
+            "data=file",
+            f"data.path={quoted(str(options.root.resolve() / said['file']))}",
+            f"task.metric={metric}",
+            f"task.group={quoted(said.get('group', said['name']))}",
+            f"seed={options.seed}",
+            f"budget.seconds={options.seconds}",
+            "budget.trials=null",
+            "engine.workers=2",
+            "tracker=none",
+            "progress=false",
+            f"artifacts={folder / 'searches'}",
+            f"store.url=sqlite:///{folder / 'store.db'}",
+            f"hydra.run.dir={folder / 'run'}",
+        ]
+        began = time.monotonic()
+        try:
+            done = subprocess.run(command, cwd=code, capture_output=True, text=True, timeout=10 * options.seconds + 600)
+        except subprocess.TimeoutExpired:
+            return {"error": "did not end"}
+        wall = time.monotonic() - began
+        if done.returncode:
+            said_last = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[-1]
+            return {"error": said_last[:300], "wall": wall}
+        result = json.loads((folder / "run" / "result.json").read_text())
+        trained = by_family(folder / "store.db")
+    families = {member["family"] for member in result["ensemble"]}
+    return {
+        "metric": metric,
+        "score": result["test"][metric],
+        "family": result["chosen"]["family"],
+        "own": sum(s for f, s in trained.items() if f in families) / max(sum(trained.values()), 1e-9),
+        "trials": sum(result["trials"].values()),
+        "stages": result["seconds"],
+        "wall": wall,
+    }
+
+
+def by_family(store: Path) -> dict[str, float]:
+    """Family -> seconds of training; by SQL, as the versions may differ in all but these columns."""
+    asked = "select family, sum(seconds) from trials join candidates on candidates.id = candidate_id group by family"
+    with sqlite3.connect(store) as connection:
+        return dict(connection.execute(asked))
+
+
+def show(both: Sequence[tuple[dict[str, Any], dict[str, Any]]], before: str, after: str) -> bool:
+    table = Table(title=f"{before} and {after}: {both[0][0]['commit']} and {both[0][1]['commit']}")
+    for name in ("set", before, after, "family", "own, %", "wall, s"):
+        table.add_column(name, justify="left" if name in ("set", "family") else "right")
+    gains: dict[str, list[float]] = defaultdict(list)
+    fine = True
+    for old, new in sorted(both, key=lambda pair: (pair[0]["modality"], pair[0]["set"])):
+        if "error" in new:
+            fine = False
+            table.add_row(old["set"], f"{old.get('score', np.nan):.4f}", "crash", new["error"], "", "")
+            continue
+        if "error" in old:
+            table.add_row(old["set"], "crash", f"{new['score']:.4f}", old["error"], "", "")
+            continue
+        slower = new["wall"] > SLOWER[0] * old["wall"] + SLOWER[1]
+        fine &= not slower
+        gains[old["modality"]].append(new["score"] - old["score"])
+        table.add_row(
+            old["set"],
+            f"{old['score']:.4f}",
+            f"{new['score']:.4f}",
+            f"{old['family']} -> {new['family']}" if old["family"] != new["family"] else new["family"],
+            f"{100 * old['own']:.0f} {100 * new['own']:.0f}",
+            f"{old['wall']:.0f} {new['wall']:.0f}{' slower' if slower else ''}",
+        )
+    Console(width=120).print(table)
+    ended = [(old, new) for old, new in both if "error" not in old and "error" not in new]
+    rng = np.random.default_rng(0)
+    for modality, differences in [*sorted(gains.items()), ("all", [d for g in gains.values() for d in g])]:
+        drawn = rng.choice(differences, (10_000, len(differences))).mean(1)
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        better, worse = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+        fine &= np.mean(differences) >= 0
+        print(
+            f"{modality}: {np.mean(differences):+.4f} [{low:+.4f}, {high:+.4f}] over {len(differences)} sets,"
+            f" {better} better, {worse} worse"
+        )
+    if ended:
+        for name in ("own", "wall"):
+            old, new = (np.mean([pair[i][name] for pair in ended]) for i in (0, 1))
+            print(f"{name}: {old:.3g} -> {new:.3g} on average")
+    return bool(fine)

@@ -25,6 +25,7 @@ class Dataset:
     ``modalities``: what the source knows of its inputs (array name or table column -> modality).
     ``origin``: for people: the path or name it came from. ``notes``: what the source did, a line each.
     ``steps``: what loading did to the cells of ``table``, in order; a model repeats it on raw rows (``quality.clean``).
+    ``decimal``: the sign that begins decimals in the file, empty when it is not known.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Dataset:
     origin: str = ""
     notes: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
+    decimal: str = ""
 
     def __len__(self) -> int:
         return len(self.target)

@@ -10,8 +10,8 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from automl.data.cells.words import text_of
 from automl.data.columns import as_words
-from automl.data.quality.parse import text_of
 
 MAX_CATEGORIES = 512
 FEW_ROWS = 64

@@ -107,7 +107,7 @@ class Encoding:
                 f"{dataset.origin or dataset.name} has no usable feature: every input is empty or constant in its "
                 f"{len(rows):,} training rows; add inputs that vary"
             )
-        target = TargetEncoder.fit(dataset.target, kind, classes)
+        target = TargetEncoder.fit(dataset.target, kind, classes, rows)
         return cls(tuple(encoders), target, tuple(steps), tuple(w for w in why if w))
 
     @property

@@ -1,4 +1,4 @@
-"""The words that say which split a row, a file or an array belongs to."""
+"""Names that mean something: of the column to predict, and of the split a row, a file or an array belongs to."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import pandas as pd
 from automl.data.dataset import TEST, TRAIN, VALID
 from automl.data.read.files import short
 from automl.errors import UserError
+
+TARGET_NAMES = ("target", "label", "class", "y")
+"""Columns that are taken for the target when none is named: the first that is there."""
 
 SPLITS = {
     **dict.fromkeys(("train", "training", "tr"), TRAIN),

@@ -24,6 +24,8 @@ _LIST = re.compile(r"\d+(,\d+)+")
 _OPEN = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
 _COMMON = ("%", "$", "€")  # units that a number may bear though its column does not
 _NAN = float("nan")
+LARGEST = 2**53
+"""Whole numbers beyond it are not told apart as floats."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Found:
 
     ``numbers``: bool per value, whether it is one, in whatever unit. ``readable``: those in the notation's unit, or
     bare. ``units``: those found, the most frequent first. ``example``: a cell with two readings, where no cell of the
-    column decides between them, else empty. ``codes``: values are codes and no quantities: padded with zeros, or lists
-    of numbers.
+    column decides between them, else empty. ``codes``: values are codes and no quantities: padded with zeros, lists of
+    numbers, or so long that floats do not tell them apart.
     """
 
     notation: Notation
@@ -85,7 +87,7 @@ def find_notation(values: Sequence[object], weights: np.ndarray, hint: str = "")
     cells = [_match(v) if isinstance(v, str) else None for v in values]
     units: dict[str, float] = {}
     votes = {".": 0.0, ",": 0.0}
-    example, codes = "", False
+    example, codes, long = "", False, 0.0
     for value, cell, weight in zip(values, cells, weights, strict=True):
         if cell is None:
             continue
@@ -97,6 +99,7 @@ def find_notation(values: Sequence[object], weights: np.ndarray, hint: str = "")
         if unit := _unit(cell):
             units[unit] = units.get(unit, 0.0) + weight
         decimal, group = signs
+        long += weight * (digits.isdecimal() and float(digits) >= LARGEST)
         if _OPEN.fullmatch(digits):
             example = example or text
         elif decimal:
@@ -110,7 +113,9 @@ def find_notation(values: Sequence[object], weights: np.ndarray, hint: str = "")
     shaped = [not np.isnan(number_of(v, Notation(notation.decimal, u))) for v, u in zip(values, own, strict=True)]
     numbers = np.array(shaped, dtype=bool)
     readable = numbers & np.array([u in ("", notation.unit) for u in own], dtype=bool)
-    return Found(notation, numbers, readable, tuple(by_rows), "" if sure or hint else example, codes)
+    return Found(
+        notation, numbers, readable, tuple(by_rows), "" if sure or hint else example, codes or 2 * long > weights.sum()
+    )
 
 
 def decimal_sign(cells: Sequence[str]) -> str:

@@ -8,14 +8,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from automl.data.cells.numbers import LARGEST
 from automl.data.cells.reading import READERS
 from automl.data.cells.words import text_of
 from automl.data.quality.parse import column_of, floats
 from automl.data.step import Step
 from automl.errors import UserError
-
-LARGEST = 2**53
-"""Whole numbers beyond it are not told apart as floats."""
 
 _NESTED = (list, dict, set, tuple, bytes, np.ndarray, pd.Series)
 

@@ -160,7 +160,7 @@ def _decode(path: Path, head: bytes, asked: str | None) -> tuple[str, str, list[
     """(encoding, the text of the head, notes)."""
     if asked:
         try:
-            b"".decode(asked)  # refuses what is no encoding of text
+            "a".encode(asked)  # refuses what is no encoding of text
             name = codecs.lookup(asked).name
             return name, codecs.getincrementaldecoder(name)("strict").decode(head), []
         except LookupError as error:

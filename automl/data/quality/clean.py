@@ -28,7 +28,7 @@ def clean(table: pd.DataFrame, steps: Iterable[Step]) -> pd.DataFrame:
         elif step.column in columns:
             columns[step.column] = _STEPS[step.do](columns[step.column], *step.values)
     out = pd.DataFrame(columns, index=table.index, copy=False)
-    return out.set_axis(pd.Index(list(columns), dtype=object), axis=1)
+    return out.set_axis(table.columns[[str(name) in columns for name in table.columns]], axis=1)
 
 
 def clean_arrays(arrays: Mapping[str, np.ndarray], steps: Iterable[Step]) -> dict[str, np.ndarray]:

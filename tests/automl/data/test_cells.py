@@ -1,0 +1,152 @@
+"""A raw column of texts: the notation that is decided for it, and the values it then holds."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automl.data.cells.moments import dates_of, day_first, is_date, seconds_of
+from automl.data.cells.numbers import Notation, decimal_sign, find_notation, number_of
+from automl.data.cells.reading import READERS, read_as, reading_of, to_bool, to_number
+
+NAN = float("nan")
+
+# name -> (cells, sign that begins decimals in the file, decided sign and unit, values)
+NUMBERS: dict[str, tuple[list[str], str, tuple[str, str], list[float]]] = {
+    "one cell decides": (["0,5", "1,25", "0,125", "2,750"], "", (",", ""), [0.5, 1.25, 0.125, 2.75]),
+    "the file decides": (["17.027", "915"], ",", (",", ""), [17027, 915]),
+    "nothing decides, point": (["17.027", "915"], "", (".", ""), [17.027, 915]),
+    "nothing decides, comma": (["1,234", "5"], "", (".", ""), [1234, 5]),
+    "the column beats the file": (["1,234.5", "2,750"], ",", (".", ""), [1234.5, 2750]),
+    "both signs": (["64.058,57", "1.000"], "", (",", ""), [64058.57, 1000]),
+    "groups only": (["1.234.567", "2.345"], "", (",", ""), [1234567, 2345]),
+    "spaces": (["1 234,5", "12", "1\u00a0000"], "", (",", ""), [1234.5, 12, 1000]),
+    "apostrophes": (["1'234.5", "3"], "", (".", ""), [1234.5, 3]),
+    "India": (["1,00,000.50", "12,34,567"], "", (".", ""), [100000.5, 1234567]),
+    "euros": (["98.385,61 €", "-1,00 €"], "", (",", "€"), [98385.61, -1]),
+    "dollars before and after the sign": (["$1,234.50", "-$5", "$-3"], "", (".", "$"), [1234.5, -5, -3]),
+    "percent": (["12 %", "3.5%"], "", (".", "%"), [12, 3.5]),
+    "a unit": (["59.61kg", "1 200 kg", "7"], "", (".", "kg"), [59.61, 1200, 7]),
+    "speed and area": (["12 km/h", "3 km/h"], "", (".", "km/h"), [12, 3]),
+    "another unit": (["59kg", "60kg", "5lb"], "", (".", "kg"), [59, 60, NAN]),
+    "minus sign of print": (["\u22125", "5"], "", (".", ""), [-5, 5]),
+    "exponents": (["1.5e3", "2E-3", "1,5e3"], "", (".", ""), [1500, 0.002, 1500]),
+    "bare signs": (["1.", ".5", ",5"], "", (".", ""), [1, 0.5, 0.5]),
+    "no numbers": (["1.2.3.4", "192.168.1.1", "1/2", "16:9", "1-2", "--3", "1,23,4"], "", (".", ""), [NAN] * 7),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_column_has_one_notation(name: str) -> None:
+    cells, hint, decided, values = NUMBERS[name]
+    found = find_notation(cells, np.ones(len(cells)), hint)
+    assert found.notation == Notation(*decided)
+    np.testing.assert_array_equal([number_of(c, found.notation) for c in cells], values)
+    assert found.readable.tolist() == [not np.isnan(v) for v in values]
+
+
+def test_an_open_notation_is_known() -> None:
+    assert find_notation(["1,234", "5"], np.ones(2)).example == "1,234"
+    assert find_notation(["1,234", "0.5"], np.ones(2)).example == ""
+    assert find_notation(["1,234", "5"], np.ones(2), ",").example == ""
+    assert decimal_sign(["64.058,57", "x"]) == "," and decimal_sign(["0.5"]) == "." and decimal_sign(["1.234"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("cells", "what"),
+    [
+        ([f"{i * 1.5}" for i in range(30)], "number"),
+        ([f"{i * 1.5}" for i in range(30)] + ["-"], "number"),  # one word among many numbers says "no value"
+        (["3", "4", "5+", "unknown"], "words"),
+        (["01234", "12345", "20000"], "words"),
+        (["1,3", "2,3,4", "2"], "words"),
+        ([str(2**60 + i) for i in range(9)], "words"),
+        ([f"{i}{'kg' if i % 2 else 'lb'}" for i in range(30)], "units"),
+        (["1st", "2nd", "3rd", "4th"], "words"),
+        (["18:44:54", "07:05:00"], "seconds"),
+        (["6:30 pm", "12:05 am"], "seconds"),
+        (["1 days 02:03:04", "0 days 00:00:01"], "seconds"),
+        (["31/01/2020", "01/02/2020"], "date"),
+        (["2020Q1", "2020Q2"], "date"),
+        (["Mon, 3 Feb 2020", "Tue, 4 Feb 2020"], "date"),
+        (["now", "today"], "words"),
+        ([1, "a", 2.5], "text"),
+        ([], "words"),
+    ],
+)
+def test_what_a_column_holds(cells: list, what: str) -> None:
+    assert read_as(cells, np.ones(len(cells))).what == what
+
+
+def test_day_or_month_first_is_found_once_for_all() -> None:
+    assert day_first(["01/02/2020", "31/01/2020"]) and not day_first(["01/02/2020", "01/31/2020"])
+    assert day_first(["01.02.2020"]) and not day_first(["01/02/2020"]) and not day_first(["2020-01-31"])
+    column = pd.Series(["05/01/2020", "31/01/2020"])
+    reading = reading_of(column)
+    read = READERS[reading.what](column, *reading.values)
+    assert read.tolist() == [pd.Timestamp("2020-01-05"), pd.Timestamp("2020-01-31")]
+
+
+def test_words_that_pandas_takes_for_the_current_time_are_no_dates() -> None:
+    assert np.isnat(dates_of(["now", "today", "12:30", "5", None], False)).all()
+    assert is_date("2020-01-01T10:00+02:00") and not is_date("10:00")
+
+
+@pytest.mark.parametrize(
+    ("cell", "seconds"),
+    [
+        ("18:44:54", 67494),
+        ("7:05", 25500),
+        ("00:00:00.25", 0.25),
+        ("6:30 pm", 66600),
+        ("12:05AM", 300),
+        ("1 days 02:03:04", 93784),
+        ("3 days", 259200),
+        ("-00:01:00", -60),
+        ("26:00:00", 93600),
+        (datetime.time(1, 2, 3), 3723),
+        (datetime.timedelta(hours=1), 3600),
+        (pd.Timedelta("1h"), 3600),
+        (12.5, 12.5),
+        ("12:99", NAN),
+        ("x", NAN),
+    ],
+)
+def test_seconds(cell: object, seconds: float) -> None:
+    np.testing.assert_equal(seconds_of(cell), seconds)
+
+
+def test_true_and_false_in_any_form() -> None:
+    column = pd.Series(["true", "FALSE", True, False, 1, 0.0, "1", "?", None, "maybe", 2], dtype=object)
+    np.testing.assert_array_equal(to_bool(column), [1, 0, 1, 0, 1, 0, 1, NAN, NAN, NAN, NAN])
+
+
+def written(value: float, decimal: str, group: str) -> str:
+    return f"{value:,.3f}".replace(",", "g").replace(".", decimal).replace("g", group)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=20),
+    st.sampled_from([(",", "."), (".", ","), (",", " "), (".", "'"), (",", "")]),
+    st.sampled_from(["", " €", "$", " %", " kg"]),
+)
+def test_numbers_survive_each_way_of_writing(values: list[float], signs: tuple[str, str], unit: str) -> None:
+    column = pd.Series([written(v, *signs) + unit for v in [*values, 0.5]])
+    reading = reading_of(column)
+    assert reading.what == "number" and not reading.bad
+    np.testing.assert_allclose(to_number(column, *reading.values)[:-1], values, atol=0.0005, rtol=1e-9)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.text(max_size=12) | st.floats() | st.booleans() | st.none() | st.integers(), max_size=8))
+def test_any_cells_are_read_without_an_error(cells: list) -> None:
+    column = pd.Series(cells, dtype=object)
+    reading = reading_of(column)
+    for name, read in READERS.items():
+        assert len(read(column, *(reading.values if name == reading.what else ()))) == len(cells)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from automl.data.dataset import Dataset
-from automl.data.read.audio import FLOOR, LOUDEST, MELS
 from automl.types import Input
 
 SAMPLE = 2_000
@@ -20,7 +19,7 @@ SAMPLE = 2_000
 class AudioEncoder:
     """Log-mel spectrograms, standardised by one mean and deviation over the training rows; short ones are padded.
 
-    ``ours``: they look as ``automl.data.read.audio`` makes them, so that a sound itself can be sent to the model.
+    ``ours``: made by ``automl.data.read.audio``, so that a sound itself can be sent to the model.
     """
 
     name: str
@@ -31,14 +30,12 @@ class AudioEncoder:
     ours: bool = False
 
     @classmethod
-    def fit(cls, name: str, array: np.ndarray, rows: np.ndarray) -> AudioEncoder:
+    def fit(cls, name: str, array: np.ndarray, rows: np.ndarray, ours: bool = False) -> AudioEncoder:
         """``array``: (rows, mels, frames), NaN after the end of a short one."""
         some = rows if len(rows) <= SAMPLE else rows[np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64)]
         train = array[some].astype(np.float64)
         mean, std = float(np.nanmean(train)), float(np.nanstd(train))
-        loudest = np.nanmax(train.reshape(len(train), -1), axis=1, initial=FLOOR)
-        ours = array.shape[1] == MELS and bool(np.isin(loudest, (LOUDEST, FLOOR)).all()) and np.nanmin(train) >= FLOOR
-        return cls(name, array.shape[1], array.shape[2], mean, max(std, 1e-6), bool(ours))
+        return cls(name, array.shape[1], array.shape[2], mean, max(std, 1e-6), ours)
 
     @property
     def why(self) -> str:

@@ -99,7 +99,9 @@ class Encoding:
             if _is_constant(array, rows):
                 why.append(f"{name}: the same in every training row, left out")
                 continue
-            encoder = _ENCODERS[dataset.modalities[name]].fit(name, array, rows)
+            modality = dataset.modalities[name]
+            known = {"ours": name in dataset.decoded} if modality == "audio" else {}
+            encoder = _ENCODERS[modality].fit(name, array, rows, **known)
             encoders.append(encoder)
             why.append(encoder.why)
         if not encoders:

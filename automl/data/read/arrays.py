@@ -2,63 +2,86 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 import numpy as np
 
+from automl.data.read.files import check_unpacked, short
 from automl.errors import UserError
 from automl.types import Modality
 
-# Header lies are cheap: an npy header may claim any shape. 64 GiB is past every data set that fits in memory here.
-MAX_BYTES = 64 << 30
+_ENDING = ".npy"  # of the members of an npz
 _X = ("x", "data", "images", "features", "inputs", "series")
 _Y = ("y", "target", "targets", "label", "labels")
 _PARTS = {"train": ("train", "tr"), "valid": ("valid", "val", "validation", "dev"), "test": ("test", "te")}
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an npz file. Raises UserError for a broken file and for object arrays (they need pickle)."""
+    """All arrays of an npz file.
+
+    Raises UserError for a broken file, for object arrays (they need pickle), and for more than is believed
+    (``check_unpacked``), before anything is unpacked.
+    """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: _member(path, archive, name) for name in archive.files}
+        with path.open("rb") as file:
+            if file.read(1) == b"\x80":
+                raise UserError(
+                    f"{path} is no plain npz (it needs pickle, which can run code); save it with numpy.savez"
+                )
+        with zipfile.ZipFile(path) as archive:
+            members = [m for m in archive.infolist() if m.filename.endswith(_ENDING)]
+            check_unpacked(path, sum(m.file_size for m in members))
+            arrays = {m.filename.removesuffix(_ENDING): _member(path, archive, m) for m in members}
     except UserError:
         raise
-    except (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, AttributeError) as error:
-        if "pickle" in str(error):
-            raise UserError(
-                f"{path} is no plain npz (it needs pickle, which can run code); save it with numpy.savez"
-            ) from error
-        raise UserError(f"{path} is not a readable npz: {error}; save it again with numpy.savez") from error
+    except Exception as error:  # a decoder raises whatever it stumbles over
+        raise UserError(f"{path} is not a readable npz: {short(str(error))}; save it again with numpy.savez") from error
     if not arrays:
         raise UserError(f"{path} holds no arrays; save X_train, y_train, X_test, y_test in it with numpy.savez")
     return arrays
 
 
-def _member(path: Path, archive, name: str) -> np.ndarray:
-    try:
-        return archive[name]
-    except ValueError as error:
-        if "pickle" in str(error) or "Object arrays" in str(error):
-            raise UserError(
-                f"array {name!r} in {path} holds Python objects, which need pickle and are refused; "
-                "save numbers, or pad unequal rows with NaN to one array"
-            ) from error
-        raise UserError(f"array {name!r} in {path} is broken: {error}; save it again with numpy.savez") from error
-    except MemoryError as error:
-        raise UserError(f"array {name!r} in {path} does not fit in memory; save fewer rows, or smaller ones") from error
+def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(member) as file:
+        return _array(file, member.file_size, f"array {member.filename.removesuffix(_ENDING)!r} in {path}")
 
 
 def read_npy(path: Path) -> np.ndarray:
     """One array of an npy file; same errors as ``read_npz``."""
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        reason = "holds Python objects, which need pickle and are refused" if "pickle" in str(error) else str(error)
-        raise UserError(f"{path} {reason}; save it again with numpy.save as numbers") from error
+        size = path.stat().st_size
+        check_unpacked(path, size)
+        with path.open("rb") as file:
+            return _array(file, size, str(path))
+    except OSError as error:
+        raise UserError(f"{path} cannot be opened: {error.strerror}; mend its rights, or copy it") from error
+
+
+def _array(file: IO[bytes], size: int, place: str) -> np.ndarray:
+    """The array of an npy file of ``size`` bytes, whose header is compared with its size before memory is taken."""
+    try:
+        version = np.lib.format.read_magic(file)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(file)
+        if dtype.hasobject:
+            raise UserError(
+                f"{place} holds Python objects, which need pickle and are refused; "
+                "save numbers, or pad unequal rows with NaN to one array"
+            )
+        if min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize > size - file.tell():
+            raise UserError(f"{place} claims the shape {short(str(shape))}, but ends before; save it again with numpy")
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False)
+    except UserError:
+        raise
+    except MemoryError as error:
+        raise UserError(f"{place} does not fit in memory; save fewer rows, or smaller ones") from error
+    except Exception as error:  # a decoder raises whatever it stumbles over
+        raise UserError(f"{place} is broken: {short(str(error))}; save it again with numpy") from error
 
 
 def x_y_split(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

@@ -36,7 +36,7 @@ def from_table(
     steps: Sequence[Step] = (),
     decimal: str | None = None,
 ) -> Dataset:
-    """Split a table into features, target and the columns that say how to split.
+    """Split a table into features, target and the columns that say how to split. ``arrays``: decoded from files.
 
     ``target`` None: the column named target, label, class or y, else the last one. ``group`` and ``time`` name
     columns that are no features. ``steps``: what reading did to the cells; ``decimal``: when all cells are texts, the
@@ -80,6 +80,7 @@ def from_table(
         group=column_of(table, group).to_numpy() if group else None,
         time=_times(column_of(table, time), origin, decimal or "") if time else None,
         modalities=dict(modalities or {}),
+        decoded=frozenset(arrays or ()),
         origin=origin,
         notes=tuple(notes),
         steps=tuple(s for s in (*steps, *done) if s.column in features.columns),

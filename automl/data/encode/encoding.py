@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from automl.data.encode.target import TargetEncoder
 from automl.data.encode.text import TextEncoder
 from automl.data.quality.findings import Step, steps_from_json, steps_to_json
 from automl.errors import UserError
+from automl.files import write_atomically
 from automl.types import Input, Kind
 
 VERSION = 1
@@ -55,14 +55,16 @@ _ENCODERS: dict[str, Any] = {
 class Encoding:
     """Everything between raw rows and tensors.
 
-    ``steps``: the repairs that the quality check made to columns; new rows undergo them too (``dataset``).
-    ``why``: one line for each choice made while fitting.
+    ``steps``: what loading and the quality check did to columns; new rows undergo it too (``dataset``).
+    ``why``: one line for each choice made while fitting. ``columns``: those of the raw table in their order, also those
+    that are not used, so that an array without names can be read; none in encodings from before it.
     """
 
     encoders: tuple[Encoder, ...]
     target: TargetEncoder
     steps: tuple[Step, ...] = ()
     why: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     @classmethod
     def fit(
@@ -73,9 +75,11 @@ class Encoding:
         kind: Kind,
         classes: Sequence[str] | None = None,
         steps: Sequence[Step] = (),
+        columns: Sequence[str] | None = None,
     ) -> Encoding:
         """Learn the encoding from the given rows (positions) of the data set: the training rows and no others.
 
+        ``columns``: of the table before repairs; None: as it is now.
         Class names come from all known targets, so that a class without training rows is still counted as wrong.
         Raises UserError when no input is left.
         """
@@ -108,7 +112,8 @@ class Encoding:
                 f"{len(rows):,} training rows; add inputs that vary"
             )
         target = TargetEncoder.fit(dataset.target, kind, classes)
-        return cls(tuple(encoders), target, tuple(steps), tuple(w for w in why if w))
+        columns = tuple(map(str, dataset.table.columns if columns is None else columns))
+        return cls(tuple(encoders), target, tuple(steps), tuple(w for w in why if w), columns)
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -133,9 +138,9 @@ class Encoding:
         """Class indices to class names, or values as they are, shape (rows,)."""
         return self.target.decode(outputs)
 
-    def dataset(self, rows: pd.DataFrame | Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Dataset:
+    def dataset(self, rows: Any) -> Dataset:
         """Raw rows from a client as a Dataset that ``transform`` takes; see ``automl.data.encode.rows``."""
-        return rows_to_dataset(self.fields, rows, self.steps)
+        return rows_to_dataset(self.fields, rows, self.steps, self.columns)
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain JSON values; exact, as Python writes floats so that they come back the same."""
@@ -145,6 +150,7 @@ class Encoding:
             "target": self.target.to_json(),
             "steps": steps_to_json(self.steps),
             "why": list(self.why),
+            "columns": list(self.columns),
         }
 
     @classmethod
@@ -157,7 +163,7 @@ class Encoding:
             fields = dict(one)
             encoders.append(_ENCODERS[fields.pop("modality")].from_json(fields))
         target, steps = TargetEncoder.from_json(state["target"]), steps_from_json(state["steps"])
-        return cls(tuple(encoders), target, steps, tuple(state["why"]))
+        return cls(tuple(encoders), target, steps, tuple(state["why"]), tuple(state.get("columns", ())))
 
     def save(self, folder: Path | str) -> None:
         """Write encoding.json and encoding.safetensors (the long number lists), each in one step."""
@@ -167,8 +173,8 @@ class Encoding:
         state = _pack(self.to_json(), arrays)
         # safetensors refuses an empty file, so one tiny array is always there.
         arrays["version"] = np.asarray([VERSION], dtype=np.int64)
-        _write(folder / ARRAYS_NAME, safetensors.numpy.save(arrays))
-        _write(folder / JSON_NAME, json.dumps(state, indent=1, ensure_ascii=False).encode())
+        write_atomically(folder / ARRAYS_NAME, safetensors.numpy.save(arrays))
+        write_atomically(folder / JSON_NAME, json.dumps(state, indent=1, ensure_ascii=False).encode())
 
     @classmethod
     def load(cls, folder: Path | str) -> Encoding:
@@ -210,9 +216,3 @@ def _unpack(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if isinstance(value, list):
         return [_unpack(v, arrays) for v in value]
     return value
-
-
-def _write(path: Path, content: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-    Path(file.name).replace(path)

@@ -16,7 +16,7 @@ from automl.data.columns import column_kinds
 from automl.data.dataset import Dataset
 from automl.data.encode.audio import AudioEncoder
 from automl.data.encode.image import ImageEncoder
-from automl.data.encode.rows import rows_to_dataset
+from automl.data.encode.rows import extreme, rows_to_dataset
 from automl.data.encode.series import SeriesEncoder
 from automl.data.encode.table import TableEncoder
 from automl.data.encode.target import TargetEncoder
@@ -141,6 +141,10 @@ class Encoding:
     def dataset(self, rows: Any) -> Dataset:
         """Raw rows from a client as a Dataset that ``transform`` takes; see ``automl.data.encode.rows``."""
         return rows_to_dataset(self.fields, rows, self.steps, self.columns)
+
+    def extremes(self) -> tuple[np.ndarray, ...]:
+        """Encoded rows, one array per input, of what data seldom hold: nothing at all, and both ends of everything."""
+        return self.transform(self.dataset([{f["name"]: extreme(f, at) for f in self.fields} for at in (0, -1, 1)]))
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain JSON values; exact, as Python writes floats so that they come back the same."""

@@ -89,6 +89,19 @@ def rows_to_dataset(
     )
 
 
+def extreme(field: Mapping[str, Any], at: int) -> Any:
+    """A raw value that hardly any row has: 0 nothing, -1 and 1 the ends, or what training did not see."""
+    kind = field["kind"]
+    if kind in _ARRAYS:
+        ends = {"audio": (audio.FLOOR, audio.LOUDEST), "series": (-1e30, 1e30)}.get(kind, (0.0, 255.0))
+        values = np.full(field["shape"], ends[at > 0] if at else np.nan)
+        return from_bytes(values, field["low"], field["gain"]) if kind == "image" else values
+    if at == 0:
+        return None
+    ends = {"numeric": (-1e300, 1e300), "datetime": ("1700-01-01", "2250-01-01")}
+    return ends.get(kind, ("\0unseen", "unseen " * 1_000))[at > 0]
+
+
 def _columns(rows: Any, fields: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
     """Name -> column (a Series, array or list with one value per row), whatever form the rows have."""
     if isinstance(rows, pd.Series):

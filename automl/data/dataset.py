@@ -23,6 +23,7 @@ class Dataset:
     ``target``: one value per row. ``split``: "train" / "valid" / "test" per row when the origin gives one, else None.
     ``group``, ``time``: per row, when rows belong together or have an order; never features.
     ``modalities``: what the source knows of its inputs (array name or table column -> modality).
+    ``decoded``: the arrays that were read from picture or sound files, so that a model can be sent such a file.
     ``origin``: for people: the path or name it came from. ``notes``: what the source did, a line each.
     ``steps``: what loading did to the cells of ``table``, in order; a model repeats it on raw rows (``quality.clean``).
     """
@@ -35,6 +36,7 @@ class Dataset:
     group: np.ndarray | None = None
     time: np.ndarray | None = None
     modalities: Mapping[str, Modality] = field(default_factory=dict)
+    decoded: frozenset[str] = frozenset()
     origin: str = ""
     notes: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()

@@ -11,7 +11,6 @@ import numpy as np
 
 from automl.data.dataset import Dataset
 from automl.data.encode.scale import LIMIT, meaningful
-from automl.data.read.audio import FLOOR, LOUDEST, MELS
 from automl.errors import UserError
 from automl.types import Input
 
@@ -22,7 +21,7 @@ SAMPLE = 2_000
 class AudioEncoder:
     """Log-mel spectrograms, standardised by one mean and deviation over the training rows; short ones are padded.
 
-    ``ours``: they look as ``automl.data.read.audio`` makes them, so that a sound itself can be sent to the model.
+    ``ours``: made by ``automl.data.read.audio``, so that a sound itself can be sent to the model.
     """
 
     name: str
@@ -33,18 +32,15 @@ class AudioEncoder:
     ours: bool = False
 
     @classmethod
-    def fit(cls, name: str, array: np.ndarray, rows: np.ndarray) -> AudioEncoder:
-        """``array``: (rows, mels, frames), NaN after the end of a short one."""
+    def fit(cls, name: str, array: np.ndarray, rows: np.ndarray, decoded: bool = False) -> AudioEncoder:
+        """``array``: (rows, mels, frames), NaN after the end of a short one. ``decoded``: from sound files."""
         some = rows if len(rows) <= SAMPLE else rows[np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64)]
         train = _finite(array[some].astype(np.float64))
         if np.isnan(train).all():
             raise UserError(f"spectrograms {name!r} hold no number in the training rows; give at least one")
         mean, std = float(np.nanmean(train)), float(np.nanstd(train))
-        loudest = np.nanmax(train.reshape(len(train), -1), axis=1, initial=FLOOR)
-        ours = array.shape[1] == MELS and bool(np.isin(loudest, (LOUDEST, FLOOR)).all()) and np.nanmin(train) >= FLOOR
-        return cls(
-            name, array.shape[1], array.shape[2], mean, float(meaningful(np.float64(std), np.float64(mean))), bool(ours)
-        )
+        std = float(meaningful(np.float64(std), np.float64(mean)))
+        return cls(name, array.shape[1], array.shape[2], mean, std, decoded)
 
     @property
     def why(self) -> str:

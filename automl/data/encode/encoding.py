@@ -103,7 +103,9 @@ class Encoding:
             if _is_constant(array, rows):
                 why.append(f"{name}: the same in every training row, left out")
                 continue
-            encoder = _ENCODERS[dataset.modalities[name]].fit(name, array, rows)
+            modality = dataset.modalities[name]
+            known = {} if modality == "series" else {"decoded": name in dataset.decoded}
+            encoder = _ENCODERS[modality].fit(name, array, rows, **known)
             encoders.append(encoder)
             why.append(encoder.why)
         if not encoders:

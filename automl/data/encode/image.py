@@ -25,6 +25,7 @@ class ImageEncoder:
     """``low`` is taken off raw values and ``gain`` multiplies them, to fill 0..255 (0 and 1 for bytes).
 
     ``mean`` and ``std`` per channel are in units of [0, 1]; the network applies them, so the exported graph holds them.
+    ``files``: the raw values were those of picture files; those of a file that is sent are 0..255 otherwise.
     """
 
     name: str
@@ -35,16 +36,17 @@ class ImageEncoder:
     gain: float
     mean: list[float]
     std: list[float]
+    files: bool = False
 
     @classmethod
-    def fit(cls, name: str, array: np.ndarray, rows: np.ndarray) -> ImageEncoder:
-        """``array``: (rows, h, w), (rows, h, w, colours) or (rows, colours, h, w)."""
+    def fit(cls, name: str, array: np.ndarray, rows: np.ndarray, decoded: bool = False) -> ImageEncoder:
+        """``array``: (rows, h, w), (rows, h, w, colours) or (rows, colours, h, w). ``decoded``: from picture files."""
         some = rows if len(rows) <= SAMPLE else rows[np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64)]
         raw = channels_first(array[some])
         low, gain = _range(raw)
         mean, std = _moments(to_bytes(raw, low, gain))
         channels, height, width = raw.shape[1:]
-        return cls(name, channels, height, width, low, gain, mean.tolist(), std.tolist())
+        return cls(name, channels, height, width, low, gain, mean.tolist(), std.tolist(), decoded)
 
     @property
     def why(self) -> str:
@@ -61,7 +63,8 @@ class ImageEncoder:
     @property
     def fields(self) -> tuple[dict[str, Any], ...]:
         shape = [self.channels, self.height, self.width]
-        return ({"name": self.name, "kind": "image", "shape": shape, "low": self.low, "gain": self.gain},)
+        raw = {"low": self.low, "gain": self.gain, "files": self.files}
+        return ({"name": self.name, "kind": "image", "shape": shape, **raw},)
 
     def transform(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
         """uint8 (rows, channels, height, width); other sizes are resized, other colours converted."""
@@ -93,10 +96,10 @@ def _moments(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _range(raw: np.ndarray) -> tuple[float, float]:
     """(low, gain) that bring raw values to 0..255: bytes stay, [0, 1] is stretched, anything else by its own ends."""
-    known = raw[np.isfinite(raw)].clip(-HUGE, HUGE) if raw.dtype.kind == "f" else raw
+    known = raw[np.isfinite(raw)] if raw.dtype.kind == "f" else raw
     if not known.size:
         return 0.0, 1.0
-    low, top = float(known.min()), float(known.max())
+    low, top = max(float(known.min()), -HUGE), min(float(known.max()), HUGE)
     whole = raw.dtype.kind != "f" or bool((known == np.rint(known)).all())
     if whole and low >= 0 and 0 < top <= FEW:
         return 0.0, 255.0 / top  # a few grey levels or a mask: bytes as others know them

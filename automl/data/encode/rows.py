@@ -27,7 +27,7 @@ from automl.data.quality.clean import clean, clean_arrays
 from automl.data.quality.parse import column_of, is_placeholder
 from automl.data.read import audio
 from automl.data.read.files import short
-from automl.data.read.image import decode_image, resize_one
+from automl.data.read.image import channels_first, decode_image, resize, resize_one
 from automl.data.sources.build import _plain_cells, _plain_names
 from automl.data.step import Step
 from automl.errors import UserError
@@ -35,7 +35,7 @@ from automl.errors import UserError
 _ARRAYS = ("image", "series", "audio")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of a decoded picture, by the model's colours
 _CELLS = (
-    *(str, bytes, numbers.Real, decimal.Decimal, np.generic, type(None), type(pd.NA), type(pd.NaT)),
+    *(str, numbers.Real, decimal.Decimal, np.generic, type(None), type(pd.NA), type(pd.NaT)),
     *(datetime.date, datetime.time, datetime.timedelta, pd.Period),
 )
 # By kind: how a cell is read, the types that always can be, and what it is then.
@@ -125,7 +125,7 @@ def _columns(rows: Any, fields: Sequence[Mapping[str, Any]], names: Sequence[str
         if len(set(lengths.values())) > 1:
             raise UserError(f"columns differ in length: {lengths}; give one value per row in each")
         return {str(k): v for k, v in rows.items()}
-    if _is_cell(rows):
+    if isinstance(rows, (str, bytes)) or not hasattr(rows, "__iter__"):
         raise UserError(f"rows are a {type(rows).__name__}; send a DataFrame or [{{name: value, ...}}, ...]")
     made = []
     for i, row in enumerate(rows):
@@ -140,7 +140,7 @@ def _columns(rows: Any, fields: Sequence[Mapping[str, Any]], names: Sequence[str
 
 def _is_cell(value: Any) -> bool:
     """Whether it is one value, and no column of them."""
-    return isinstance(value, (str, bytes)) or not hasattr(value, "__len__") or np.ndim(value) == 0
+    return isinstance(value, (str, bytes)) or not hasattr(value, "__len__") or getattr(value, "shape", None) == ()
 
 
 def _check_names(row: Mapping[Any, Any]) -> None:
@@ -213,10 +213,10 @@ def _array(field: Mapping[str, Any], values: Any) -> np.ndarray:
     if len({d.shape for d in decoded}) > 1:
         height, width = field["shape"][1:]
         low, gain = field["low"], field["gain"]
-        sized = [resize_one(to_bytes(_last_axis(d)[None], low, gain)[0], height, width) for d in decoded]
+        sized = [resize(channels_first(to_bytes(d[None], low, gain)), height, width) for d in decoded]
         if len({d.shape for d in sized}) > 1:
             raise UserError(f"images in column {field['name']!r} differ in colours; send all grey or all in colour")
-        return from_bytes(np.stack(sized), low, gain)
+        return from_bytes(np.concatenate(sized), low, gain)
     return _checked(field, np.stack(decoded))
 
 
@@ -233,6 +233,8 @@ def _checked(field: Mapping[str, Any], array: np.ndarray) -> np.ndarray:
         )
     if kind != "image" and array.ndim == 3 and array.shape[1] != shape[0]:
         raise UserError(f"{name!r} has shape {array.shape}; the model takes (rows, {shape[0]}, any length)")
+    if array.ndim == 4 and not {1, 3, 4} & {array.shape[1], array.shape[3]}:
+        raise UserError(f"{name!r} has shape {array.shape}, no axis of 1, 3 or 4 colours; the model takes {shape[0]}")
     if 0 in array.shape[1:]:
         raise UserError(f"{name!r} has shape {array.shape}: rows without a value; send at least one in each")
     return array
@@ -247,8 +249,10 @@ def _one(field: Mapping[str, Any], value: Any, row: int) -> np.ndarray:
             pixels = np.zeros((height, width) if channels == 1 else (height, width, channels), dtype=np.uint8)
         else:
             content = _content(value, place, "png or jpeg")
-            pixels = resize_one(decode_image(content, place=place, mode=_MODES.get(channels, "RGB")), height, width)
-        # A file holds 0..255, whatever the values were that the model learned from.
+            pixels = decode_image(content, place=place, mode=_MODES.get(channels, "RGB"))
+        if field["files"]:
+            return resize_one(pixels, height, width)  # as those of training were, before anything else
+        # A file holds 0..255, whatever the values were in the arrays that the model learned from.
         return from_bytes(pixels, field["low"], field["gain"])
     if field["kind"] == "audio" and field.get("sounds") and (empty or isinstance(value, (str, bytes))):
         sound = (
@@ -277,13 +281,6 @@ def _content(value: str | bytes, place: str, what: str) -> bytes:
         return base64.b64decode(value.split(",")[-1], validate=True)
     except (binascii.Error, ValueError) as error:
         raise UserError(f"{place} is no base64 text of a {what} file; encode the file's bytes") from error
-
-
-def _last_axis(image: np.ndarray) -> np.ndarray:
-    """(colours, h, w) to (h, w, colours), (h, w, 1) to (h, w): as PIL takes it."""
-    if image.ndim == 3 and image.shape[0] in (1, 3, 4) and image.shape[-1] not in (1, 3, 4):
-        image = np.moveaxis(image, 0, -1)
-    return np.ascontiguousarray(image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image)
 
 
 def _padded(field: Mapping[str, Any], rows: list[np.ndarray]) -> np.ndarray:

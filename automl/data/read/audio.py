@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import io
-import struct
 import warnings
 from collections.abc import Callable
-from math import gcd
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,34 +20,69 @@ RATE = 16_000  # samples per second that every sound is brought to
 WINDOW = 512  # samples: 32 ms
 HOP = 256  # samples: 16 ms
 MELS = 64
+_NOTHING = 1e-10  # power below which there is no sound
 LOUDEST, FLOOR = 0.0, -80.0  # dB relative to the loudest point of the clip
 MAX_SECONDS = 600.0
+# Loggers write from 1 kHz up, the fastest converters end at 768 kHz; other rates are broken headers.
+RATES = (1_000, 768_000)
+MAX_BYTES = 1 << 29  # ten minutes of 96 kHz, two channels, 32 bits: 460 MB
+MAX_VALUES = 1 << 27  # samples times channels; half a GiB as float32
+# Of the fraction that stands for RATE / rate: exact for all usual rates, within 0.1 % for others, as its filter,
+# which grows with it, must stay small.
+MAX_DENOMINATOR = 1_000
 
 
 def decode_wav(content: bytes | Path, *, place: str) -> np.ndarray:
-    """Mono float32 samples at ``RATE``, in [-1, 1]. Raises UserError for what is no wav, empty, or over 10 minutes."""
+    """Mono float32 samples at ``RATE``, in [-1, 1].
+
+    Raises UserError for what is no wav, is empty, is over 10 minutes, ``MAX_BYTES`` or ``MAX_VALUES``, or has a rate
+    beyond ``RATES``.
+    """
     try:
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        if size > MAX_BYTES:
+            raise UserError(f"{place} has {size:,} bytes, more than {MAX_BYTES:,}; cut it, or save it at {RATE} Hz")
         rate, samples = _reader()(io.BytesIO(content) if isinstance(content, bytes) else content)
-    except (ValueError, OSError, EOFError, struct.error, TypeError, IndexError, ZeroDivisionError) as error:
-        raise UserError(f"{place} is no readable wav: {short(str(error))}; save it as PCM wav or remove it") from error
-    if samples.size == 0 or rate <= 0:
+    except UserError:
+        raise
+    except Exception as error:  # a decoder raises whatever it stumbles over
+        reason = short(str(error) or type(error).__name__)
+        raise UserError(f"{place} is no readable wav: {reason}; save it as PCM wav or remove it") from error
+    if samples.size == 0:
         raise UserError(f"{place} holds no sound; remove it")
+    if not RATES[0] <= rate <= RATES[1]:
+        raise UserError(
+            f"{place} claims {rate:,} samples a second, not {RATES[0]:,} to {RATES[1]:,}; save it at {RATE} Hz"
+        )
     if len(samples) / rate > MAX_SECONDS:
         raise UserError(f"{place} lasts {len(samples) / rate:.0f} s, more than {MAX_SECONDS:.0f}; cut it")
-    if samples.dtype == np.uint8:
-        sound = (samples.astype(np.float32) - 128) / 128
-    elif samples.dtype.kind == "i":
-        sound = samples.astype(np.float32) / float(np.iinfo(samples.dtype).max)
-    else:
-        sound = np.nan_to_num(samples.astype(np.float32))
-    if sound.ndim > 1:
-        sound = sound.mean(axis=1)
-    if rate != RATE:
-        from scipy.signal import resample_poly  # takes a second, and most data hold no sounds
+    if samples.size > MAX_VALUES:
+        raise UserError(f"{place} has {samples.size:,} values, more than {MAX_VALUES:,}; save it as mono at {RATE} Hz")
+    return _at_rate(_mono(samples), int(rate))
 
-        common = gcd(int(rate), RATE)
-        sound = resample_poly(sound, RATE // common, int(rate) // common)
-    return np.asarray(sound, dtype=np.float32)
+
+def _mono(samples: np.ndarray) -> np.ndarray:
+    """float32 (samples,) in [-1, 1]; louder floats, of any unit, by their loudest."""
+    if samples.dtype.kind == "f":
+        samples = np.nan_to_num(samples, posinf=0.0, neginf=0.0)
+        top = float(np.abs(samples).max())
+        samples = samples / top if top > 1 else samples
+    mono = samples if samples.ndim == 1 else samples.mean(axis=1, dtype=np.float32)
+    if samples.dtype == np.uint8:
+        return (mono.astype(np.float32) - 128) / 128
+    if samples.dtype.kind == "i":
+        return mono.astype(np.float32) / float(np.iinfo(samples.dtype).max)
+    return mono.astype(np.float32)
+
+
+def _at_rate(sound: np.ndarray, rate: int) -> np.ndarray:
+    """float32 (samples,) at ``RATE``."""
+    if rate == RATE:
+        return sound
+    from scipy.signal import resample_poly  # takes a second, and most data hold no sounds
+
+    ratio = Fraction(RATE, rate).limit_denominator(MAX_DENOMINATOR)
+    return np.asarray(resample_poly(sound, ratio.numerator, ratio.denominator), dtype=np.float32)
 
 
 @functools.cache
@@ -62,12 +96,17 @@ def _reader() -> Callable[..., Any]:
 
 
 def log_mel(sound: np.ndarray) -> np.ndarray:
-    """Log-mel spectrogram in dB below the clip's loudest point, float32 (MELS, frames); frames are ``HOP`` apart."""
+    """Log-mel spectrogram in dB below the clip's loudest point, float32 (MELS, frames); frames are ``HOP`` apart.
+
+    Of silence every point is ``FLOOR``.
+    """
     sound = np.pad(sound, (WINDOW // 2, WINDOW // 2 + HOP))
     frames = np.lib.stride_tricks.sliding_window_view(sound, WINDOW)[::HOP]
     power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW).astype(np.float32), axis=1)) ** 2
     mel = power @ _filters().T
-    decibel = 10 * np.log10(np.maximum(mel, 1e-10))
+    if mel.max() <= _NOTHING:
+        return np.full(mel.T.shape, FLOOR, dtype=np.float32)
+    decibel = 10 * np.log10(np.maximum(mel, _NOTHING))
     return (decibel - decibel.max()).clip(FLOOR, LOUDEST).T.astype(np.float32)
 
 

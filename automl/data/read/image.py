@@ -12,34 +12,84 @@ from PIL import Image, ImageOps
 from automl.data.read.files import short
 from automl.errors import UserError
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+ENDINGS = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+# PIL's others run programs (EPS) or are rarely used and tested; the ending of a stranger's file says nothing.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 # A 100-megapixel picture is 300 MB in memory; a small file that claims more is a bomb.
 MAX_PIXELS = 100_000_000
-# PIL warns of large pictures; here they are refused in words. Set once, as filters cannot change safely in threads.
+# PIL warns of large pictures, here refused in words, and of odd tags. Set once, as filters are not safe in threads.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+_ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)  # the EXIF tag and its values that swap height and width
+
+
+def open_picture(content: bytes | Path) -> Image.Image:
+    """A picture whose header alone was read, of one of ``FORMATS``. Raises whatever PIL raises."""
+    return Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS)
 
 
 def decode_image(content: bytes | Path, *, place: str, mode: str = "RGB") -> np.ndarray:
     """uint8 (height, width, 3), or (height, width) when ``mode`` is "L". ``place`` names it in errors.
 
-    Turned as its EXIF says. Raises UserError for what is no picture, is cut off, or claims more than 100 megapixels.
+    The first frame, turned as its EXIF says; what shows through is white, unless ``mode`` is "RGBA".
+    Raises UserError for what is no picture, is cut off, or claims more than 100 megapixels.
     """
     try:
-        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
+        with open_picture(content) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(
                     f"{place} claims {image.width:,} x {image.height:,} pixels, more than {MAX_PIXELS:,}; "
                     "shrink it or remove it"
                 )
             image.draft("RGB", (2048, 2048))  # a large jpeg is read at a half or a quarter: much faster
-            turned = ImageOps.exif_transpose(image)
-            if turned.mode.startswith("I;16"):  # PIL would cut 16 bits off instead of scaling them
-                turned = Image.fromarray((np.asarray(turned) / 257).astype(np.uint8))
-            return np.asarray(turned.convert(mode))
+            turned = _bytes(ImageOps.exif_transpose(image), image.format == "PPM", place)
+            return np.asarray((turned if mode == "RGBA" else _on_white(turned)).convert(mode))
     except UserError:
         raise
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
-        raise UserError(f"{place} is no readable picture: {short(str(error))}; mend it or remove it") from error
+    except Exception as error:  # a decoder raises whatever it stumbles over
+        reason = short(str(error) or type(error).__name__)
+        raise UserError(f"{place} is no readable picture: {reason}; mend it or remove it") from error
+
+
+def measure(path: Path) -> tuple[int, int, str] | None:
+    """(height, width, PIL's mode) of a picture as it will be decoded, from its header; None when it has none."""
+    try:
+        with open_picture(path) as opened:
+            # Of these PIL knows the tag before it decodes; a png would be decoded for it.
+            turned = opened.format in ("JPEG", "MPO", "WEBP") and opened.getexif().get(_ORIENTATION) in _LYING
+            height, width = (opened.width, opened.height) if turned else (opened.height, opened.width)
+            return height, width, opened.mode
+    except Exception:  # told when it is decoded
+        return None
+
+
+def _bytes(image: Image.Image, is_ppm: bool, place: str) -> Image.Image:
+    """Of 8 bits per colour, where PIL would cut high bits off instead of scaling them.
+
+    16 bits are scaled by their range. Of 32 bits, 0..255 are bytes and floats in 0..1 shares of white; raises UserError
+    for others, as one picture does not tell the range of all.
+    """
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image)
+    if image.mode not in ("I", "F") or (is_ppm and image.mode == "I"):  # PIL's mode for a ppm of 16 bits
+        return Image.fromarray((values / 257).astype(np.uint8))
+    low, top = float(values.min()), float(values.max())
+    if image.mode == "F" and low >= 0 and top <= 1:
+        values, top = values * 255, top * 255
+    if not (low >= 0 and top <= 255):
+        raise UserError(f"{place} holds numbers from {low:g} to {top:g}; save it with 8 or 16 bits per colour")
+    return Image.fromarray(np.rint(values).astype(np.uint8))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Laid on white where it is transparent: the colours below are often all black, and then nothing else is left."""
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    if image.getextrema()[3][0] == 255:
+        return image
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
 def channels_first(array: np.ndarray, want: int | None = None) -> np.ndarray:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from automl.data.progress import track
 from automl.data.read import audio, image
@@ -112,12 +111,9 @@ def _common_size(paths: Sequence[Path], size: int | None) -> tuple[int, int, str
     some = [paths[i] for i in np.linspace(0, len(paths) - 1, min(_SAMPLE, len(paths))).astype(int)] if paths else []
     sizes, modes = [], set()
     for path in some:
-        try:
-            with Image.open(path) as opened:
-                sizes.append((opened.height, opened.width))
-                modes.add(opened.mode)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            continue  # told when it is read
+        if (found := image.measure(path)) is not None:
+            sizes.append(found[:2])
+            modes.add(found[2])
     mode = "L" if modes and modes <= _GREY else "RGB"
     if not sizes:
         return size or MAX_SIDE, size or MAX_SIDE, mode, "pictures could not be measured"

@@ -41,6 +41,7 @@ class AudioFolderSource:
             arrays={"audio": loaded.array},
             split=None if found.split is None else found.split[loaded.kept],
             modalities={"audio": "audio"},
+            decoded=frozenset({"audio"}),
             origin=str(path),
             notes=(*found.notes, *loaded.notes),
         )

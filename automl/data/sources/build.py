@@ -36,7 +36,7 @@ def from_table(
     modalities: Mapping[str, Modality] | None = None,
     notes: Sequence[str] = (),
 ) -> Dataset:
-    """Split a table into features, target and the columns that say how to split.
+    """Split a table into features, target and the columns that say how to split. ``arrays``: decoded from files.
 
     ``target`` None: the column named target, label, class or y, else the last one. ``group`` and ``time`` name
     columns that are no features. Raises UserError when a named column is absent or no feature is left.
@@ -68,6 +68,7 @@ def from_table(
         group=column_of(table, group).to_numpy() if group else None,
         time=_times(column_of(table, time), origin) if time else None,
         modalities=dict(modalities or {}),
+        decoded=frozenset(arrays or ()),
         origin=origin,
         notes=tuple(notes),
     )

@@ -50,6 +50,7 @@ class ImageFolderSource:
             arrays={"image": loaded.array},
             split=None if found.split is None else found.split[loaded.kept],
             modalities={"image": "image"},
+            decoded=frozenset({"image"}),
             origin=str(path),
             notes=(*found.notes, *loaded.notes),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import re
@@ -16,18 +15,17 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from automl.data.dataset import Dataset
 from automl.data.progress import Progress
 from automl.data.read.fetch import FetchError, fetch
 from automl.data.read.files import short
-from automl.data.read.image import decode_image, resize_one
+from automl.data.read.image import decode_image, open_picture, resize_one
 from automl.data.read.serpapi import ENDPOINT, Hit, ImageSearch
 from automl.data.sources.image_folder import ImageFolderSource
 from automl.errors import UserError
 
-_FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp"}
+_FORMATS = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp"}
 _MIN_SIDE = 16  # pixels: icons and tracking dots are no examples
 # Hashes of 64 bits that differ in no more than this are the same picture at another size or quality.
 _SAME_BITS = 5
@@ -163,7 +161,7 @@ def _keep(content: bytes, folder: Path, number: int, seen: list[int]) -> tuple[P
     """Write the picture unless it is broken, tiny or known: (file or None, why it was left out)."""
     try:
         pixels = decode_image(content, place="picture")
-        with Image.open(io.BytesIO(content)) as opened:
+        with open_picture(content) as opened:
             ending = _FORMATS.get(opened.format or "")
     except UserError:
         return None, "is no readable picture"

@@ -102,7 +102,7 @@ class TextEncoder:
             tokens = tokenise(text, self.characters)
             if self.letters:
                 found = sorted({g for t in tokens for g in groups(t)})[: self.letters]
-                out[i, self.length : self.length + len(found)] = found
+                out[i, self.length : self.length + len(found)] = [as_int32(g) for g in found]
             if len(tokens) > self.length:
                 tokens = tokens[:head] + tokens[len(tokens) - (self.length - head) :]
             ids = [
@@ -131,15 +131,17 @@ def tokenise(text: str, characters: bool) -> list[str]:
 
 
 def letter_groups(word: str) -> tuple[int, ...]:
-    """Hashes in 1..2^31 - 1 of the groups of letters of one word with ^ and $ at its ends; none of a mark.
-
-    Their lower bits are those of the 32 bits they come from, so networks that learned from these find the same places.
-    """
+    """Hashes in 1..2^32 of the groups of letters of one word with ^ and $ at its ends; none of a mark."""
     if not (word[0].isalnum() or word[0] == "_"):
         return ()
     word = f"^{word}$"
     parts = (word[i : i + n] for n in GROUPS for i in range(len(word) - n + 1))
-    return tuple((1 + zlib.crc32(part.encode("utf-8", "surrogatepass"))) % TOP or TOP // 2 for part in parts)
+    return tuple(1 + zlib.crc32(part.encode("utf-8", "surrogatepass")) for part in parts)
+
+
+def as_int32(hashed: int) -> int:
+    """A hash in 1..2^31 - 1 with the same lower bits, by which networks find its place."""
+    return hashed % TOP or TOP // 2
 
 
 def _places(texts: list[str]) -> int:

@@ -27,6 +27,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from automl.data.cells.numbers import number_of
+from automl.data.cells.reading import reading_of, to_number
+from automl.data.cells.words import distinct, is_missing_word, spread, text_of
 from automl.data.dataset import TEST, Dataset
 from automl.errors import UserError
 from automl.types import Input, Kind, Limits, Task
@@ -144,16 +147,15 @@ def class_names(target: pd.Series) -> tuple[str, ...]:
     values = pd.unique(target.dropna())
     if pd.api.types.is_bool_dtype(target):
         return tuple(label(v) for v in sorted(values))
-    if pd.api.types.is_numeric_dtype(target):
-        return tuple(label(v) for v in np.sort(np.asarray(values)))
-    return tuple(sorted({label(v) for v in values}, key=lambda t: (_natural(t), t)))
+    numbers = {label(v): number_of(v) for v in values}
+    if not any(np.isnan(n) for n in numbers.values()):
+        return tuple(sorted(numbers, key=lambda t: (numbers[t], t)))
+    return tuple(sorted(numbers, key=lambda t: (_natural(t), t)))
 
 
 def label(value: object) -> str:
     """One label as text: ``3.0`` is "3", so that integers which became floats keep their names."""
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))
-    return str(value).strip()
+    return text_of(value)
 
 
 def check_kind(dataset: Dataset, kind: str) -> None:
@@ -209,30 +211,73 @@ def infer_kind(dataset: Dataset) -> tuple[Kind, str]:
     return _kind_of_whole_numbers(dataset, target, counts)
 
 
-def numeric_target(dataset: Dataset) -> Dataset:
-    """The data set with a target of numbers written as text ("1,200", "$5") as numbers; else as it is."""
+def plain_target(dataset: Dataset) -> Dataset:
+    """The data set with a target as it will be counted: texts stripped, what means "no value" missing, no categories.
+
+    Numbers that are written in several ways ("1", "1.0") are one label, the commonest. Does nothing the second time.
+    """
     target = dataset.target
-    if pd.api.types.is_numeric_dtype(target) or pd.api.types.is_datetime64_any_dtype(target):
+    if isinstance(target.dtype, pd.CategoricalDtype):
+        target = pd.Series(target.astype(target.cat.categories.dtype), name=target.name)
+    if _texty(target):
+        codes, values = distinct(target)
+        texts = [text_of(v) if isinstance(v, str) else v for v in values]
+        names = {t for t in texts if isinstance(t, str) and not is_missing_word(t)}
+        # "NA" is missing, unless all others are such codes as well: of continents, of countries.
+        code = len(names) >= 3 and all(len(t) == 2 and t.isalpha() and t.isupper() for t in names)
+        texts = [None if is_missing_word(t) and not (code and t == "NA") else t for t in texts]
+        texts = _spelt(texts, np.bincount(codes[codes >= 0], minlength=len(texts)))
+        if texts != list(values):
+            target = spread(target, codes, texts, None, object)
+    return dataset if target is dataset.target else dataclasses.replace(dataset, target=target)
+
+
+def _spelt(texts: list[Any], rows: np.ndarray) -> list[Any]:
+    """Texts of equal numbers written as the commonest of them, where all are numbers and none is padded with zeros."""
+    numbers = [number_of(t) for t in texts if t is not None]
+    if len(set(numbers)) == len(numbers) or _padded(texts) or not all(abs(n) < 2**53 for n in numbers):
+        return texts
+    first: dict[float, Any] = {}
+    for i in np.argsort(-rows, kind="stable"):
+        if texts[i] is not None:
+            first.setdefault(number_of(texts[i]), texts[i])
+    return [None if t is None else first[number_of(t)] for t in texts]
+
+
+def _texty(target: pd.Series) -> bool:
+    return pd.api.types.is_object_dtype(target.dtype) or pd.api.types.is_string_dtype(target.dtype)
+
+
+def _padded(texts: list[Any]) -> bool:
+    return any(isinstance(t, str) and len(t) > 1 and t.isdecimal() and t.startswith("0") for t in texts)
+
+
+def numeric_target(dataset: Dataset) -> Dataset:
+    """The data set with a plain target, of numbers where all its cells are ("1,200", "$5"); "01" is a name."""
+    dataset = plain_target(dataset)
+    target = dataset.target
+    if not _texty(target) or not target.notna().any():
         return dataset
-    known = target.notna().to_numpy()
-    numbers = _numbers(target)
-    if not known.any() or not np.isfinite(numbers[known]).all():
+    reading = reading_of(target, dataset.decimal)
+    if reading.what != "number" or not reading.found.readable.all():
         return dataset
-    if len(np.unique(numbers[known])) <= 20 and (numbers[known] == np.round(numbers[known])).all():
-        return dataset  # codes of classes: "01" is to keep its name
-    return dataclasses.replace(dataset, target=pd.Series(numbers, name=target.name))
+    numbers = to_number(target, *reading.values)
+    if numbers.nunique() < target.nunique():
+        return dataset  # too large to tell apart
+    return dataclasses.replace(dataset, target=numbers)
 
 
 def _numbers(target: pd.Series) -> np.ndarray:
-    """float64, NaN where a value is no number; reads thousands commas, currency and percent signs."""
-    if not (pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target)):
-        plain: Any = target.astype("string").str.replace(r"[,\s$€£¥%]", "", regex=True)
-        target = pd.Series(pd.to_numeric(plain, errors="coerce"))
-    return np.asarray(target.to_numpy(dtype=np.float64, na_value=np.nan))
+    """float64, NaN where a value is no number."""
+    if _texty(target):
+        notation = reading_of(target).found.notation
+        target = to_number(target, notation.decimal, notation.unit)
+    values: Any = target
+    return values.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _known(dataset: Dataset) -> pd.Series:
-    target = dataset.target.dropna()
+    target = plain_target(dataset).target.dropna()
     where = f"target {dataset.target.name!r} of {dataset.origin or dataset.name}"
     if len(target) == 0:
         raise UserError(f"{where} has no value in any of its {len(dataset)} rows; set data.target=COLUMN")
@@ -391,4 +436,4 @@ def _some(counts: pd.Series) -> str:
 def _natural(text: str) -> list[tuple[int, float, str]]:
     """Sort key in which "class 10" comes after "class 2"."""
     parts = re.split(r"(\d+)", text)
-    return [(0, float(p), "") if p.isdigit() else (1, 0.0, p) for p in parts]
+    return [(0, float(p), "") if p.isdecimal() else (1, 0.0, p) for p in parts]

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from automl.data.columns import as_number
 from automl.data.dataset import TEST, Dataset
 from automl.data.prepare import Prepared
 from automl.data.profile import DESCRIPTIONS
 from automl.data.quality import REPAIRS, Finding, Quality
-from automl.data.quality.parse import column_of, counts_of, floats, is_numeric, to_number
+from automl.data.quality.parse import column_of, counts_of, floats, is_numeric
 from automl.files import write_atomically
 from automl.types import Profile
 from experiments.inspect_pictures import number, row_view
@@ -188,7 +189,7 @@ def _target(dataset: Dataset, prepared: Prepared | None) -> Html:
     task = prepared.task if prepared else None
     note = "" if dataset.split is None else " Test rows are not counted."
     if task is not None and task.kind == "regression":
-        values = floats(to_number(seen))
+        values = as_number(seen)
         drawn = _histogram(values[np.isfinite(values)], str(seen.name or "target"))
         return figure(drawn, f"How the target is spread.{note}")
     counts = counts_of(seen)

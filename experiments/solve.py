@@ -25,6 +25,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from automl.data.columns import as_number
 from automl.data.prepare import Prepared, prepare
 from automl.data.profile import profile as measure
 from automl.deploy.bundle import Bundle
@@ -339,7 +340,8 @@ def predictions_frame(prepared: Prepared, finished: Finished) -> pd.DataFrame:
     task, test, predicted = prepared.task, prepared.parts.test, finished.test_predictions
     rows = prepared.given[test.rows]
     if task.kind == "regression":
-        return pd.DataFrame({"row": rows, "y": test.y, "prediction": predicted})
+        own = as_number(prepared.dataset.target)[test.rows]
+        return pd.DataFrame({"row": rows, "y": own, "prediction": prepared.encoding.decode(predicted)})
     names = np.asarray(task.classes, dtype=object)
     columns = {f"p_{name}": predicted[:, i] for i, name in enumerate(task.classes)}
     return pd.DataFrame({"row": rows, "y": names[test.y], "prediction": names[predicted.argmax(1)], **columns})

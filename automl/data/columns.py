@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from automl.data.quality.parse import column_of, floats, to_date, to_number, to_text
+from automl.data.cells.moments import day_first
+from automl.data.cells.reading import reading_of, to_date, to_number, to_seconds, to_text
+from automl.data.quality.parse import column_of, floats, is_texty
 from automl.types import Modality
 
 ColumnKind = Literal["numeric", "categorical", "datetime", "text", "empty"]
 
-# A column of words counts as numbers (or dates) when this share of its values reads as such.
-READABLE = 0.95
 _SAMPLE = 2_000
-_DATE = re.compile(
-    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?|\d{1,2}[ -][A-Za-z]{3,9}[ -]\d{2,4}.*|[A-Za-z]{3,9} \d{1,2},? \d{4}.*"
-)
 
 
 def column_kinds(table: pd.DataFrame, modalities: Mapping[str, Modality] | None = None) -> dict[str, ColumnKind]:
@@ -44,13 +40,10 @@ def column_kind(column: pd.Series, *, lonely: bool = False) -> ColumnKind:
         return "empty"
     if isinstance(column.dtype, pd.CategoricalDtype):
         return "categorical"
-    if np.isfinite(as_number(values)).mean() >= READABLE:
-        return "numeric"
-    words = values.astype("string")
-    dated = words.map(lambda v: bool(_DATE.fullmatch(v)), na_action="ignore").mean() >= READABLE
-    if dated and np.mean(~np.isnat(as_date(values))) >= READABLE:
-        return "datetime"
-    return "text" if _is_text(words, lonely) else "categorical"
+    kinds: dict[str, ColumnKind] = {"number": "numeric", "seconds": "numeric", "date": "datetime"}
+    if kind := kinds.get(reading_of(values).what):
+        return kind
+    return "text" if _is_text(values.astype("string"), lonely) else "categorical"
 
 
 def _sample(column: pd.Series) -> pd.Series:
@@ -71,14 +64,20 @@ def _is_text(words: pd.Series, lonely: bool) -> bool:
 
 
 def as_number(column: pd.Series) -> np.ndarray:
-    """Values as float64, NaN where they are none: reads "1,234.5", "12 %" and "$3"; infinity becomes NaN."""
-    numbers = floats(column if pd.api.types.is_bool_dtype(column.dtype) else to_number(column))
+    """Values as float64, NaN where they are none; texts in the notation that fits most; infinity becomes NaN."""
+    if is_texty(column):
+        reading = reading_of(column)
+        notation = reading.found.notation
+        seconds = reading.what == "seconds"
+        column = to_seconds(column) if seconds else to_number(column, notation.decimal, notation.unit)
+    numbers = floats(column)
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
 def as_date(column: pd.Series) -> np.ndarray:
-    """Values as datetime64[s] in UTC without a zone, NaT where they are none."""
-    return to_date(column).to_numpy(dtype="datetime64[s]")
+    """Values as datetime64[s] in UTC without a zone, NaT where they are none; day or month first as fits most."""
+    days = day_first(column.dropna().unique()) if is_texty(column) else False
+    return to_date(column, days).to_numpy(dtype="datetime64[s]")
 
 
 def as_words(column: pd.Series) -> pd.Series:

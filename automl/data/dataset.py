@@ -26,6 +26,7 @@ class Dataset:
     ``decoded``: the arrays that were read from picture or sound files, so that a model can be sent such a file.
     ``origin``: for people: the path or name it came from. ``notes``: what the source did, a line each.
     ``steps``: what loading did to the cells of ``table``, in order; a model repeats it on raw rows (``quality.clean``).
+    ``decimal``: the sign that begins decimals in the file, empty when it is not known.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Dataset:
     origin: str = ""
     notes: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
+    decimal: str = ""
 
     def __len__(self) -> int:
         return len(self.target)

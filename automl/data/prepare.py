@@ -13,9 +13,11 @@ from automl.data.encode import Encoding
 from automl.data.folds import Folds
 from automl.data.quality import Quality
 from automl.data.quality import check as check_quality
+from automl.data.quality.check import read_texts
+from automl.data.quality.parse import counts_of
 from automl.data.split import split
 from automl.data.windows import in_order
-from automl.task import check_kind, formulate, infer_kind, numeric_target
+from automl.task import check_kind, formulate, infer_kind, numeric_target, plain_target
 from automl.types import Kind, Limits, Task
 
 
@@ -69,18 +71,26 @@ def prepare(
     ``check`` False skips the quality report and its repairs; ``repairs`` switches single ones.
     """
     why, columns = list(dataset.notes), list(dataset.table.columns)
-    dataset = numeric_target(dataset)
+    raw, dataset = dataset.target, plain_target(dataset)
+    if said := counts_of(raw[dataset.target.isna()]):
+        words = ", ".join(f"{str(v)!r} ({n:,} rows)" for v, n in said[:3])
+        why.append(f"target: {words} says that the answer is missing")
     reason = "asked"
     if kind is None:
         kind, reason = infer_kind(dataset)
     else:
         check_kind(dataset, kind)
+    if kind == "regression":
+        dataset = numeric_target(dataset)
     quality, dropped, steps = None, np.zeros(0, dtype=np.int64), dataset.steps
     given = np.arange(len(dataset))
     if check:
         dataset, quality = check_quality(dataset, repairs=repairs, kind=kind, seed=seed)
         dropped, steps = np.asarray(quality.drop_if_train, dtype=np.int64), (*dataset.steps, *quality.steps)
         given = np.asarray(quality.kept, dtype=np.int64)
+    else:
+        dataset, read = read_texts(dataset, kind)
+        steps = (*dataset.steps, *read)
     given = given[dataset.target.notna().to_numpy()]
     dataset, dropped = drop_unlabelled(dataset, dropped, why)
     dataset = in_order(dataset, kind, why)

@@ -62,8 +62,9 @@ def forms(frame: pd.DataFrame) -> Iterator[tuple[str, Any]]:
 
 
 def check_forms(dataset: Dataset, frame: pd.DataFrame) -> None:
-    encoding = fitted(dataset)
-    expected = encoding.transform(dataset)
+    prepared = prepare(dataset, check=False)
+    encoding = prepared.encoding
+    expected = encoding.transform(prepared.dataset)
     for form, rows in forms(frame):
         try:
             same(served(encoding, rows), expected)
@@ -93,19 +94,20 @@ CELLS: dict[str, list[str]] = {
     "true and false": [("true", "false")[i % 3 > 0] for i in range(ROWS)],
     "True and False": [("True", "False")[i % 3 > 0] for i in range(ROWS)],
     "times": [f"{i % 24:02}:{i % 60:02}:00" for i in range(ROWS)],
+    "days first": [f"{1 + i % 28:02}/{1 + i % 12:02}/2021" for i in range(ROWS)],
+    "times of a zone": [f"{d}T10:00:00+09:00" for d in DAYS],
+    "decimal commas": [f"{i / 8:.3f}".replace(".", ",") for i in range(ROWS)],
+    "grouped": [f"{i * 997.5:,.1f}" for i in range(ROWS)],
+    "a unit": [f"{i / 8} kg" for i in range(ROWS)],
+    "percent": [f"{i} %" for i in range(ROWS)],
+    "leading zeros": [f"0{i % 9}100" for i in range(ROWS)],
+    "long whole numbers": [str(10**17 + i % 9) for i in range(ROWS)],
+    "spaces": [(" Rome", "Rome ", "Oslo")[i % 3] for i in range(ROWS)],
+    "commas and quotes": [('a, "b"', "c;d", "e\tf")[i % 3] for i in range(ROWS)],
 }
-LOADED = ("categories with gaps", "words for missing", "true and false", "True and False")
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(k, marks=pytest.mark.xfail(reason="loading has to say what it did", strict=False))
-        if k in LOADED
-        else k
-        for k in CELLS
-    ],
-)
+@pytest.mark.parametrize("kind", CELLS)
 def test_cells_of_a_csv_file(tmp_path: Path, kind: str) -> None:
     """The texts of the file, as a form or another reader sends them."""
     path = tmp_path / "t.csv"
@@ -116,8 +118,8 @@ def test_cells_of_a_csv_file(tmp_path: Path, kind: str) -> None:
         writer.writerows(zip(*table.values(), ["no", "yes"] * (ROWS // 2), strict=True))
     dataset = FileSource(str(path), target="goal").load()
     check_forms(dataset, pd.DataFrame(table, dtype="str"))
-    read = pd.read_csv(path, keep_default_na=kind != "text").drop(columns="goal")
-    same(served(fitted(dataset), read), fitted(dataset).transform(dataset))
+    if kind != "leading zeros":  # which pandas takes off
+        check_forms(dataset, pd.read_csv(path).drop(columns="goal"))
 
 
 # Columns as they are in memory.

@@ -11,10 +11,10 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from automl.data.cells.words import text_of
 from automl.data.columns import as_words
 from automl.data.encode.number import soft_clip
 from automl.data.encode.scale import LIMIT
-from automl.data.quality.parse import text_of
 
 MAX_CATEGORIES = 512
 FEW_ROWS = 64

@@ -113,7 +113,7 @@ class Encoding:
                 f"{dataset.origin or dataset.name} has no usable feature: every input is empty or constant in its "
                 f"{len(rows):,} training rows; add inputs that vary"
             )
-        target = TargetEncoder.fit(dataset.target, kind, classes)
+        target = TargetEncoder.fit(dataset.target, kind, classes, rows)
         columns = tuple(map(str, dataset.table.columns if columns is None else columns))
         return cls(tuple(encoders), target, tuple(steps), tuple(w for w in why if w), columns)
 

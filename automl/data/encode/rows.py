@@ -20,15 +20,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from automl.data.cells.words import is_missing_word
 from automl.data.columns import as_date, as_number
 from automl.data.dataset import Dataset
 from automl.data.encode.image import from_bytes, to_bytes
 from automl.data.quality.clean import clean, clean_arrays
-from automl.data.quality.parse import column_of, is_placeholder
+from automl.data.quality.parse import column_of
 from automl.data.read import audio
 from automl.data.read.files import short
 from automl.data.read.image import channels_first, decode_image, resize, resize_one
-from automl.data.sources.build import _plain_cells, _plain_names
+from automl.data.read.plain import plain
+from automl.data.sources.build import _plain_names
 from automl.data.step import Step
 from automl.errors import UserError
 
@@ -76,7 +78,7 @@ def rows_to_dataset(
             arrays[name] = _array(field, given[name])
         else:
             table[name] = _series(name, given[name])
-    raw = _plain_cells(pd.DataFrame(table, index=range(count)), ORIGIN)
+    raw, _ = plain(pd.DataFrame(table, index=range(count)), ORIGIN)
     frame = clean(raw, steps)
     _tell_unread(fields, raw, frame, steps)
     return Dataset(
@@ -194,7 +196,7 @@ def _tell_unread(
             continue
         meant = [v for s in steps if s.column == name for v in s.values]
         unread = pd.isna(reader(before.iloc[nothing]))  # what a step took away was read before
-        rows = [i for i in nothing[unread] if not is_placeholder(v := before.iloc[i]) and v not in meant]
+        rows = [i for i in nothing[unread] if not is_missing_word(v := before.iloc[i]) and v not in meant]
         if rows:
             more = f" (and {len(rows) - 1:,} more)" if len(rows) > 1 else ""
             value = short(repr(before.iloc[rows[:1]].tolist()[0]))

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
+from automl.data.cells.numbers import number_of
+from automl.data.cells.reading import Reading, read_as
+from automl.data.cells.words import MISSING, is_missing_word
 from automl.data.quality.findings import MAX_ROWS, Step
-from automl.data.quality.parse import PLACEHOLDERS, counts_of, dates_of, floats, is_placeholder, number_of
+from automl.data.quality.parse import counts_of, floats
 from automl.data.quality.view import Proposal, View, finding, share
-
-MOSTLY = 0.95
-"""From this share of its values on, a column is what they are, and the rest is faulty."""
 
 FAR = 6.0
 """Interquartile ranges beyond the quartiles: eight standard deviations of a normal, rare in a skewed
 column."""
 
-_MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
-_DATE = re.compile(
-    r"(\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?"  # 2020-01-31, 2020-01
-    r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}"  # 31.01.2020
-    r"|\d{1,2}[-/]\d{1,2}[-/]\d{2}"  # 31/01/20
-    rf"|(\d{{1,2}}[ -])?{_MONTH}[ -.,]+(\d{{1,2}}(st|nd|rd|th)?,? +)?\d{{2,4}})"  # 31 Jan 2020, January 31, 2020
-    r"([ t]\d{1,2}:\d{2}.*)?",
-    re.IGNORECASE,
-)
-_DAY_FIRST = re.compile(r"(1[3-9]|2\d|3[01])[-/.]\d{1,2}[-/.]\d{2,4}.*")
-_LEADING_ZERO = re.compile(r"0\d+")
-_SPELLINGS = {spell(p) for p in PLACEHOLDERS for spell in (str.lower, str.upper, str.title)}
+_SPELLINGS = {spell(p) for p in MISSING for spell in (str.lower, str.upper, str.title)}
 _SENTINELS = frozenset({-1.0, -9.0, -99.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0})
 
 
@@ -65,7 +53,7 @@ def placeholders(view: View) -> Iterator[Proposal]:
     """Texts such as "?" and "N/A" that stand for a missing value."""
     for name in view.texty_columns():
         column = view.column(name)
-        padded = {v for v in view.sampled(name).dropna().unique() if is_placeholder(v)}
+        padded = {v for v in view.sampled(name).dropna().unique() if is_missing_word(v)}
         counts = counts_of(column.where(column.isin(list(_SPELLINGS | padded))))
         if counts:
             found, count = [v for v, _ in counts], sum(c for _, c in counts)
@@ -77,51 +65,72 @@ def placeholders(view: View) -> Iterator[Proposal]:
 
 
 def wrong_types(view: View) -> Iterator[Proposal]:
-    """Numbers stored as text, numbers and texts in one column, dates stored as text, dates that are none."""
+    """Numbers, times and dates stored as text, each column in one notation; numbers and texts in one column."""
     for name in view.texty_columns():
-        few, weights = _distinct(view.sampled(name), 2000)
-        if not few:
-            continue
-        numeric = np.array([not np.isnan(number_of(v)) for v in few])
-        part = float(weights[numeric].sum() / weights.sum())
-        if any(isinstance(v, str) and _LEADING_ZERO.fullmatch(v.strip()) for v in few):
-            part = min(part, 0.5)  # postcodes and the like: the zeros mean something
-        texts = sum(isinstance(v, str) for v in few)
-        if part >= MOSTLY:
-            yield _numbers(name, *_distinct(view.column(name)))
-        elif 0 < texts < len(few):
-            yield _mixed(name, *_distinct(view.column(name)), part)
-        elif part < 0.5 and _dates_mostly(few[:500]):
-            yield from _dates(name, *_distinct(view.column(name)))
+        if any(_told(name, *_distinct(view.sampled(name), 2000), view.dataset.decimal)):
+            yield from _told(name, *_distinct(view.column(name)), view.dataset.decimal)
 
 
 def _distinct(column: pd.Series, most: int | None = None) -> tuple[list, np.ndarray]:
     """The distinct values but placeholders, most frequent first (``most`` of them), and how often each
     stands.
     """
-    kept = [(v, c) for v, c in counts_of(column)[:most] if not is_placeholder(v)]
+    kept = [(v, c) for v, c in counts_of(column)[:most] if not is_missing_word(v)]
     return [v for v, _ in kept], np.array([c for _, c in kept], dtype=np.float64)
 
 
-def _numbers(name: str, values: list, weights: np.ndarray) -> Proposal:
-    bad = [i for i, v in enumerate(values) if np.isnan(number_of(v))]
-    lost = int(weights[bad].sum())
-    typed = any(not isinstance(v, str) for v in values)
+def _told(name: str, values: list, weights: np.ndarray, decimal: str) -> Iterator[Proposal]:
+    """What there is to say of one column of texts, and the step that reads it."""
+    reading = read_as(values, weights, decimal)
+    step = Step(reading.what, name, reading.values)
+    bad = [values[i] for i in reading.bad]
+    lost, rows = int(weights[list(reading.bad)].sum()), int(weights.sum())
+    few = ", ".join(repr(v) for v in bad[:3])
+    if reading.what == "number":
+        yield _numbers(name, values, rows, reading, bad, lost)
+    elif reading.what in ("date", "seconds"):
+        dates = reading.what == "date"
+        kind = f"dates{' (day first)' if any(reading.values) else ''}" if dates else "times"
+        good = next(v for i, v in enumerate(values) if i not in reading.bad)
+        text = f"'{name}' holds {kind} that are stored as text, such as {good!r}."
+        repair = "read it as a date" if dates else "read it as a number of seconds"
+        yield Proposal(finding("date_text", "info", rows - lost, name, text, values, repair), steps=(step,))
+        if bad:
+            text = f"'{name}' holds {kind}, but {lost:,} rows are none: {few}."
+            repair = "those count as missing (with date_text)"
+            yield Proposal(finding("unparsable_dates", "warning", lost, name, text, bad, repair))
+    elif reading.what == "units":
+        text = f"'{name}' gives numbers in several units ({', '.join(map(repr, reading.found.units[:4]))})."
+        repair = "write them in one unit; as it is each text is a category"
+        yield Proposal(finding("mixed_types", "warning", rows, name, text, values, repair))
+    elif reading.what == "text":
+        yield _mixed(name, values, weights, reading)
+    elif not reading.found.codes and 2 * (part := float(weights[reading.found.readable].sum())) >= rows > 0:
+        bad = [v for v, good in zip(values, reading.found.readable, strict=True) if not good]
+        text = (
+            f"'{name}' holds numbers, but {rows - part:,.0f} rows say something else: {', '.join(map(repr, bad[:3]))}."
+        )
+        repair = "empty those cells or write numbers; as it is each text is a category"
+        yield Proposal(finding("mixed_types", "warning", int(rows - part), name, text, bad, repair))
+
+
+def _numbers(name: str, values: list, rows: int, reading: Reading, bad: list, lost: int) -> Proposal:
+    steps = (Step("number", name, reading.values),)
     if bad:
-        few = [values[i] for i in bad]
-        text = f"'{name}' holds numbers, but {lost:,} rows say something else: {', '.join(repr(v) for v in few[:3])}."
+        text = f"'{name}' holds numbers, but {lost:,} rows say something else: {', '.join(map(repr, bad[:3]))}."
         repair = "read it as a number; what is none counts as missing"
-        return Proposal(finding("mixed_types", "warning", lost, name, text, few, repair), steps=(Step("number", name),))
-    kind = "mixed_types" if typed else "numeric_text"
+        return Proposal(finding("mixed_types", "warning", lost, name, text, bad, repair), steps=steps)
+    kind = "mixed_types" if any(not isinstance(v, str) for v in values) else "numeric_text"
     text = f"'{name}' holds numbers that are stored as text, such as {values[0]!r}."
-    return Proposal(
-        finding(kind, "info", int(weights.sum()), name, text, values, "read it as a number"),
-        steps=(Step("number", name),),
-    )
+    if example := reading.found.example:
+        number = number_of(example, reading.found.notation)
+        text = f"{text[:-1]}; {example!r} has two readings and no cell decides: it is taken for {number:.10g}."
+    return Proposal(finding(kind, "info", rows, name, text, values, "read it as a number"), steps=steps)
 
 
-def _mixed(name: str, values: list, weights: np.ndarray, part: float) -> Proposal:
+def _mixed(name: str, values: list, weights: np.ndarray, reading: Reading) -> Proposal:
     types = sorted({type(v).__name__ for v in values})
+    part = float(weights[reading.found.readable].sum() / weights.sum())
     text = f"'{name}' mixes {' and '.join(types)}; {share(part, 1)} of its values are numbers."
     count = int(sum(w for v, w in zip(values, weights, strict=True) if not isinstance(v, str)))
     first = {type(v).__name__: v for v in reversed(values)}
@@ -129,43 +138,6 @@ def _mixed(name: str, values: list, weights: np.ndarray, part: float) -> Proposa
         finding("mixed_types", "warning", count, name, text, list(first.values()), "read it as text"),
         steps=(Step("text", name),),
     )
-
-
-def _is_day_first(values: list) -> bool:
-    return any(_DAY_FIRST.fullmatch(str(v).strip()) for v in values)
-
-
-def _dates_mostly(values: list) -> bool:
-    """Whether at least seven in ten look like dates and can be read as such."""
-    looks = np.mean([bool(_DATE.fullmatch(str(v).strip())) for v in values])
-    if looks < 0.7:
-        return False
-    return bool(dates_of(pd.Series(values, dtype=object), _is_day_first(values)).notna().mean() >= 0.7)
-
-
-def _dates(name: str, values: list, weights: np.ndarray) -> Iterator[Proposal]:
-    day_first = _is_day_first(values[:500])
-    bad = np.flatnonzero(dates_of(pd.Series(values, dtype=object), day_first).isna().to_numpy())
-    order = " (day first)" if day_first else ""
-    step = Step("date", name, (True,) if day_first else ())
-    yield Proposal(
-        finding(
-            "date_text",
-            "info",
-            int(weights.sum() - weights[bad].sum()),
-            name,
-            f"'{name}' holds dates that are stored as text, such as {values[0]!r}{order}.",
-            values,
-            "read it as a date",
-        ),
-        steps=(step,),
-    )
-    if len(bad):
-        few = [values[i] for i in bad]
-        lost = int(weights[bad].sum())
-        text = f"'{name}' holds dates, but {lost:,} rows are none: {', '.join(repr(v) for v in few[:3])}."
-        repair = "those count as missing (with date_text)"
-        yield Proposal(finding("unparsable_dates", "warning", lost, name, text, few, repair))
 
 
 def infinite_values(view: View) -> Iterator[Proposal]:

@@ -1,4 +1,4 @@
-"""The column repairs: one function for training and serving."""
+"""Steps, which are conversions of loading and repairs of the check: one function for training and serving."""
 
 from __future__ import annotations
 
@@ -8,17 +8,9 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from automl.data.cells.reading import READERS, to_number, to_text
 from automl.data.quality.findings import Step
-from automl.data.quality.parse import (
-    column_of,
-    floats,
-    fold,
-    is_numeric,
-    to_date,
-    to_number,
-    to_text,
-    without_placeholders,
-)
+from automl.data.quality.parse import floats, fold, is_numeric
 
 
 def clean(table: pd.DataFrame, steps: Iterable[Step]) -> pd.DataFrame:
@@ -27,18 +19,16 @@ def clean(table: pd.DataFrame, steps: Iterable[Step]) -> pd.DataFrame:
     A column that is not there is passed over: new data may lack columns that were dropped anyway, and it is
     the encoding that says which ones it needs. Raises ValueError for an unknown step.
     """
-    out = table.copy(deep=False)
-    dropped: set[str] = set()
+    columns = {str(name): column for name, column in table.items()}  # pandas takes long to set one in a frame
     for step in steps:
         if step.do != "drop" and step.do not in _STEPS:
             raise ValueError(f"unknown repair step '{step.do}' for column '{step.column}'")
-        if step.column not in out.columns:
-            continue
         if step.do == "drop":
-            dropped.add(step.column)
-        else:
-            out[step.column] = _STEPS[step.do](column_of(out, step.column), step.values)
-    return out.drop(columns=sorted(dropped)) if dropped else out
+            columns.pop(step.column, None)
+        elif step.column in columns:
+            columns[step.column] = _STEPS[step.do](columns[step.column], *step.values)
+    out = pd.DataFrame(columns, index=table.index, copy=False)
+    return out.set_axis(pd.Index(list(columns), dtype=object), axis=1)
 
 
 def clean_arrays(arrays: Mapping[str, np.ndarray], steps: Iterable[Step]) -> dict[str, np.ndarray]:
@@ -53,32 +43,30 @@ def clean_arrays(arrays: Mapping[str, np.ndarray], steps: Iterable[Step]) -> dic
     return out
 
 
-def _finite(column: pd.Series, _: tuple[Any, ...]) -> pd.Series:
+def _finite(column: pd.Series) -> pd.Series:
     if not is_numeric(column):
         column = to_number(column)
     return cast(pd.Series, column.where(np.isfinite(floats(column))))
 
 
-def _blank(column: pd.Series, values: tuple[Any, ...]) -> pd.Series:
+def _blank(column: pd.Series, *values: Any) -> pd.Series:
     return cast(pd.Series, column.where(~column.isin(list(values))))
 
 
-def _fold(column: pd.Series, values: tuple[Any, ...]) -> pd.Series:
+def _fold(column: pd.Series, *values: Any) -> pd.Series:
     spelt = {fold(v): v for v in values}
     return to_text(column).map(lambda v: spelt.get(fold(v), v), na_action="ignore").astype("str")
 
 
-def _clip(column: pd.Series, values: tuple[Any, ...]) -> pd.Series:
-    return to_number(column).clip(lower=values[0], upper=values[1])
+def _clip(column: pd.Series, low: float, high: float) -> pd.Series:
+    return to_number(column).clip(lower=low, upper=high)
 
 
-_STEPS: Mapping[str, Callable[[pd.Series, tuple[Any, ...]], pd.Series]] = {
-    "number": lambda column, _: to_number(column),  # text -> float64
-    "date": lambda column, values: to_date(column, *values),  # text -> datetime64; values: day first?
-    "text": lambda column, _: to_text(column),  # numbers and texts mixed -> text
-    "placeholder": lambda column, _: without_placeholders(column),  # "?" -> missing
+_STEPS: Mapping[str, Callable[..., pd.Series]] = {
+    **READERS,  # text -> number, bool, seconds, date; numbers and texts mixed -> text; "?" -> missing
     "finite": _finite,  # infinite -> missing
     "blank": _blank,  # these values -> missing
     "fold": _fold,  # spellings of one category -> the commonest one in training (values: those)
     "clip": _clip,  # into [lowest, highest]
 }
+"""Step to function; a Step's values are the function's arguments."""

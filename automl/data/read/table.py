@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import dataclasses
 import io
@@ -10,35 +11,55 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet
 
+from automl.data.cells.numbers import decimal_sign
+from automl.data.cells.words import is_missing_word
 from automl.data.progress import Progress
-from automl.data.quality.parse import column_of
 from automl.data.read.files import open_bytes, short
+from automl.data.read.plain import plain
+from automl.data.read.words import TARGET_NAMES
+from automl.data.step import Step
 from automl.errors import UserError
 
-# What people write for "no value". "None" is left out on purpose: it is a common category ("no garage").
-MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "<NA>", "?")
+pc: Any = pyarrow.compute  # its functions are made at run time
 MAX_COLUMNS = 5_000
 _HEAD_BYTES = 1 << 18
 csv.field_size_limit(_HEAD_BYTES)  # the default is shorter than some texts
+_INDEX = re.compile(r"__index_level_\d+__")  # how pandas saves an index without a name
+_LATIN = "the file is not utf-8: read as latin-1 (Windows-1252); if that is wrong set data.encoding"
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+
+
+@dataclass(frozen=True)
+class Read:
+    """A table as a file holds it.
+
+    ``decimal``: None when its columns have types; else all cells are stripped texts, missing where they are empty, and
+    this sign begins decimals (empty: unknown). ``steps``: what reading did to the cells. ``notes``: a line each.
+    """
+
+    table: pd.DataFrame
+    decimal: str | None = None
+    steps: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Dialect:
     """How a csv file is written.
 
-    ``names``: header cells in order, or made up when the file has none. ``skip``: lines before the first row: a header
-    may hold line ends in quotes, and empty lines may stand before it.
+    ``decimal``: the sign that begins decimals, empty when no cell tells. ``names``: header cells in order, or made up
+    when the file has none. ``skip``: lines before the first row: a header may hold line ends in quotes, and empty lines
+    may stand before it.
     """
 
     encoding: str
@@ -49,8 +70,10 @@ class Dialect:
     notes: tuple[str, ...] = ()
 
 
-def read_table(path: Path, *, delimiter: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Read a table and say what was done to it, one line each.
+def read_table(
+    path: Path, *, delimiter: str | None = None, encoding: str | None = None, target: str | None = None
+) -> Read:
+    """Read a table and say what was done to it. ``target``: the name of a column, by which a header is known.
 
     Raises UserError for a file that is absent, empty, ragged, binary, or has duplicate or too many columns.
     """
@@ -59,38 +82,48 @@ def read_table(path: Path, *, delimiter: str | None = None) -> tuple[pd.DataFram
         return _read_columnar(path, pyarrow.parquet.read_table)
     if ".arrow" in names or ".feather" in names or ".ipc" in names:
         return _read_columnar(path, pyarrow.feather.read_table)
-    return read_csv(path, delimiter=delimiter)
+    return read_csv(path, delimiter=delimiter, encoding=encoding, target=target)
 
 
-def read_csv(path: Path, *, delimiter: str | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def read_csv(
+    path: Path, *, delimiter: str | None = None, encoding: str | None = None, target: str | None = None
+) -> Read:
     """A csv file of any common dialect: see ``sniff``. Reads in blocks, so that memory stays near the result's size."""
-    dialect = sniff(path, delimiter=delimiter)
+    dialect = sniff(path, delimiter=delimiter, encoding=encoding, target=target)
     try:
         table = _parse(path, dialect)
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
+        if encoding or not dialect.encoding.startswith("utf-8"):
+            raise UserError(f"{path} is not {dialect.encoding}; set data.encoding to what it is written in") from error
         # utf-8 in the first block, something else further on; latin-1 reads any byte.
-        note = "the file is not utf-8: read as latin-1 (Windows-1252)"
-        dialect = dataclasses.replace(dialect, encoding="cp1252", notes=(*dialect.notes, note))
+        dialect = dataclasses.replace(dialect, encoding="cp1252", notes=(*dialect.notes, _LATIN))
         table = _parse(path, dialect)
-    frame = _to_pandas(table)
-    notes = list(dialect.notes)
-    if len(frame) == 0:
+    if len(table) == 0:
         raise UserError(f"{path} has a header but no rows; give a file with at least one row per class")
-    first = frame.columns[0]
-    if first == "" and _is_counter(column_of(frame, first)):
-        frame = frame.drop(columns=first)
+    notes = list(dialect.notes)
+    names = table.column_names
+    keep = [i for i, name in enumerate(names) if name or table.column(i).null_count < len(table)]
+    if len(keep) < len(names):
+        notes.append("dropped a column without a name and without a value: each line ends in a delimiter")
+    if keep and names[keep[0]] == "" and _names_rows(table.column(keep[0])):
+        del keep[0]
         notes.append("dropped the nameless first column: it only names the rows")
-    _check_names(path, list(frame.columns))
-    return frame, tuple(notes)
+    names = [names[i] for i in keep]
+    _check_names(path, names)
+    columns = {i: pd.Series(table.column(i).to_pandas().array) for i in keep}
+    frame = pd.DataFrame(columns, copy=False).set_axis(pd.Index(names, dtype=object), axis=1)
+    return Read(frame, dialect.decimal, notes=tuple(notes))
 
 
-def sniff(path: Path, *, delimiter: str | None = None) -> Dialect:
+def sniff(
+    path: Path, *, delimiter: str | None = None, encoding: str | None = None, target: str | None = None
+) -> Dialect:
     """Encoding, delimiter, decimal sign and header of a csv file, from its first 256 KiB."""
     with open_bytes(path) as file:
         head = file.read(_HEAD_BYTES)
     if not head.strip():
         raise UserError(f"{path} is empty; give a csv file with a header line and rows")
-    encoding, text, notes = _decode(path, head)
+    encoding, text, notes = _decode(path, head, encoding)
     lines = list(io.StringIO(text, newline=""))  # at line ends only: splitlines() also cuts at U+2028 and its like
     if len(head) == _HEAD_BYTES and len(lines) > 1:
         lines.pop()  # cut in the middle
@@ -103,39 +136,68 @@ def sniff(path: Path, *, delimiter: str | None = None) -> Dialect:
     body = [row for row in reader if any(c.strip() for c in row)]
     if not header:
         raise UserError(f"{path} is empty; give a csv file with a header line and rows")
-    has_header = not _looks_like_data(header, body)
+    has_header = not _looks_like_data(header, body, target)
     if has_header:
         names = [c.strip() for c in header]
-        widths = Counter(len(row) for row in body)
-        if body and widths.most_common(1)[0][0] == len(names) + 1 and len(widths) == 1:
-            names = ["", *names]  # R writes row names under no header
+        widths = {len(row) for row in body}
+        if widths == {len(names) + 1}:
+            # Lines that end in a delimiter have an empty field more; R writes row names under no header.
+            names = [*names, ""] if not any(row[-1].strip() for row in body) else ["", *names]
+        elif widths == {len(names) - 1} and not names[-1]:
+            names.pop()  # the header alone ends in a delimiter
     else:
         names = [f"column_{i}" for i in range(len(header))]
         notes.append(f"the first line holds data ({short(delimiter.join(header))}): columns are named column_0, ...")
     if len(names) > MAX_COLUMNS:
         raise UserError(f"{path} has {len(names):,} columns; at most {MAX_COLUMNS:,} are read: keep fewer columns")
-    cells = [c.strip() for row in body for c in row]
-    commas = sum(bool(_DECIMAL_COMMA.fullmatch(c)) for c in cells)
-    points = sum("." in c and bool(_NUMBER.fullmatch(c)) for c in cells)
-    decimal = "," if delimiter != "," and commas > points else "."
+    decimal = decimal_sign([c.strip() for row in body for c in row]) or ("" if delimiter == ";" else ".")
     if delimiter != ",":
         notes.append(f"columns are separated by {delimiter!r}" + (", decimals by ','" if decimal == "," else ""))
     return Dialect(encoding, delimiter, decimal, tuple(names), skip if has_header else 0, tuple(notes))
 
 
-def _decode(path: Path, head: bytes) -> tuple[str, str, list[str]]:
-    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+def _decode(path: Path, head: bytes, asked: str | None) -> tuple[str, str, list[str]]:
+    """(encoding, the text of the head, notes)."""
+    if asked:
+        try:
+            "a".encode(asked)  # refuses what is no encoding of text
+            name = codecs.lookup(asked).name
+            return name, codecs.getincrementaldecoder(name)("strict").decode(head), []
+        except LookupError as error:
+            raise UserError(f"data.encoding={asked!r} is unknown; give one such as utf-8, cp1251 or gb18030") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} is not {asked}; set data.encoding to what it is written in") from error
+    marks = (
+        (b"\xef\xbb\xbf", "utf-8-sig"),
+        (b"\xff\xfe\0\0", "utf-32"),
+        (b"\xff\xfe", "utf-16"),
+        (b"\xfe\xff", "utf-16"),
+    )
+    for mark, encoding in marks:
         if head.startswith(mark):
-            return encoding, head[: len(head) // 2 * 2].decode(encoding, errors="ignore"), []
+            return encoding, head[: len(head) // 4 * 4 or len(head)].decode(encoding, errors="ignore"), []
     if b"\x00" in head:
-        raise UserError(f"{path} is not text (it holds zero bytes); give a csv, tsv, parquet, arrow, npz or npy file")
+        # Latin letters in utf-16 are a byte and a zero byte, in an order that depends on the machine.
+        zeros = [np.count_nonzero(np.frombuffer(head[i::2], np.uint8) == 0) / len(head) for i in (0, 1)]
+        if max(zeros) < 0.4 or min(zeros) > 0.1:
+            raise UserError(
+                f"{path} is not text (it holds zero bytes); give a csv, tsv, parquet, arrow, npz or npy file"
+            )
+        encoding = "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
+        return encoding, head[: len(head) // 2 * 2].decode(encoding, errors="ignore"), [f"the file is {encoding}"]
     try:
         return "utf-8", head.decode("utf-8"), []
     except UnicodeDecodeError as error:
         if len(head) - error.start < 4:  # a character cut by the block's end
             return "utf-8", head[: error.start].decode("utf-8"), []
-        text = head.decode("cp1252", errors="replace")
-        return "cp1252", text, ["the file is not utf-8: read as latin-1 (Windows-1252)"]
+        runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", head)]
+        if np.mean(runs) > 2:
+            # In the languages of Windows-1252 accented letters stand alone; whole words of them are another script.
+            raise UserError(
+                f"{path} is not utf-8, and no Western European text either; set data.encoding, such as cp1251 "
+                "(Cyrillic), gb18030 (Chinese), shift_jis (Japanese) or euc_kr (Korean)"
+            ) from error
+        return "cp1252", head.decode("cp1252", errors="replace"), [_LATIN]
 
 
 def _delimiter(lines: list[str]) -> str:
@@ -154,11 +216,18 @@ def _delimiter(lines: list[str]) -> str:
     return best
 
 
-def _looks_like_data(header: list[str], body: list[list[str]]) -> bool:
-    """Whether the first line is a row: mostly numbers that do not just count the columns."""
-    numbers = [c.strip() for c in header if _NUMBER.fullmatch(c.strip())]
-    if not body or len(numbers) < max(1, len(header) / 2):
+def _looks_like_data(header: list[str], body: list[list[str]], target: str | None) -> bool:
+    """Whether the first line is a row: mostly numbers that do not just count the columns, and no column's name."""
+    header = [c.strip() for c in header]
+    numbers = [c for c in header if _NUMBER.fullmatch(c)]
+    if not body or target in header or len(numbers) < max(1, len(header) / 2):
         return False
+    for i, name in enumerate(header):
+        below = [row[i].strip() for row in body if len(row) > i and not is_missing_word(row[i])]
+        if is_missing_word(name) or _NUMBER.fullmatch(name) or not below:
+            continue
+        if all(_NUMBER.fullmatch(c) for c in below) or (name.lower() in TARGET_NAMES and name not in below):
+            return False  # a word over numbers, or the usual name of a target over other words
     if all(n.isdigit() for n in numbers):
         values = [int(n) for n in numbers]
         steps = {b - a for a, b in itertools.pairwise(values)}
@@ -193,15 +262,9 @@ class _Progressed(io.RawIOBase):
 
 
 def _parse(path: Path, dialect: Dialect) -> pa.Table:
-    convert = pyarrow.csv.ConvertOptions(
-        null_values=list(MISSING),
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=True,
-        decimal_point=dialect.decimal,
-        true_values=["true", "True", "TRUE"],
-        false_values=["false", "False", "FALSE"],
-    )
     unique = [f"{i}" for i in range(len(dialect.names))]  # names may repeat: that is checked after, with a clear error
+    # All as text: what a column holds is decided once its cells are known, and labels stay as they are written.
+    convert = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(unique, pa.string()), strings_can_be_null=False)
     # The block must hold the longest line, else arrow fails: wide tables and long texts have long lines.
     read = pyarrow.csv.ReadOptions(column_names=unique, skip_rows=dialect.skip, block_size=8 << 20)
     parse = pyarrow.csv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True)
@@ -217,10 +280,11 @@ def _parse(path: Path, dialect: Dialect) -> pa.Table:
             if "UTF8" in str(error) and dialect.encoding == "utf-8":
                 raise UnicodeDecodeError("utf-8", b"", 0, 1, str(error)) from error
             raise _parse_error(path, dialect, error) from error
-    if any(pa.types.is_binary(t) or pa.types.is_large_binary(t) for t in table.schema.types):
-        # Arrow's way to say that a column of text is not utf-8.
-        raise UnicodeDecodeError("utf-8", b"", 0, 1, "a column holds other bytes")
-    return table.rename_columns(list(dialect.names))
+    columns = []
+    for values in table.itercolumns():
+        values = pc.utf8_trim_whitespace(values)
+        columns.append(pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values))
+    return pa.table(columns, names=list(dialect.names))
 
 
 def _parse_error(path: Path, dialect: Dialect, error: Exception) -> UserError:
@@ -253,7 +317,7 @@ def _ragged_line(path: Path, dialect: Dialect) -> int | None:
     return None
 
 
-def _read_columnar(path: Path, reader) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _read_columnar(path: Path, reader) -> Read:
     with open_bytes(path) as file:
         if not file.read(1):
             raise UserError(f"{path} is empty; write the table again")
@@ -263,53 +327,23 @@ def _read_columnar(path: Path, reader) -> tuple[pd.DataFrame, tuple[str, ...]]:
         raise UserError(
             f"{path} is not a readable {path.suffix[1:]} file: {short(str(error))}; write it again"
         ) from error
-    nested = [f.name for f in table.schema if pa.types.is_nested(f.type) or pa.types.is_binary(f.type)]
-    if nested:
-        raise UserError(
-            f"column {nested[0]!r} in {path} holds lists or bytes; keep plain columns, or use npz for arrays"
-        )
     _check_names(path, table.column_names)
-    frame = _to_pandas(table)
-    if len(frame) == 0:
+    if len(table) == 0:
         raise UserError(f"{path} has no rows; give a file with at least one row per class")
-    return frame, ()
+    notes = []
+    index = [n for n in table.column_names if _INDEX.fullmatch(n)]
+    if index and table.schema.pandas_metadata:
+        table = table.drop_columns(index)
+        notes.append(f"dropped {', '.join(index)}: the index of the DataFrame that was saved")
+    frame, steps = plain(table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True), str(path))
+    return Read(frame, steps=steps, notes=tuple(notes))
 
 
-def _to_pandas(table: pa.Table) -> pd.DataFrame:
-    """Plain numpy dtypes and pandas strings; strings lose outer blanks; dates become datetime64."""
-    columns: dict[int, pd.Series] = {}
-    for i, field in enumerate(table.schema):
-        values = table.column(i)
-        kind = field.type
-        if pa.types.is_dictionary(kind):
-            values = values.cast(kind.value_type)
-            kind = kind.value_type
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            values = pc.utf8_trim_whitespace(values)  # type: ignore[attr-defined]
-            blank = pc.is_in(values, value_set=pa.array(MISSING, type=values.type))  # type: ignore[attr-defined]
-            values = pc.if_else(blank, pa.scalar(None, values.type), values)  # type: ignore[attr-defined]
-        elif pa.types.is_date(kind):
-            values = values.cast(pa.timestamp("s"))
-        elif pa.types.is_time(kind) or pa.types.is_decimal(kind):
-            values = values.cast(pa.string() if pa.types.is_time(kind) else pa.float64())
-        elif pa.types.is_null(kind):
-            columns[i] = pd.Series(np.full(len(table), np.nan))
-            continue
-        series = values.to_pandas()
-        columns[i] = series.astype("float64") if _is_nullable_bool(series) else series
-    frame = pd.DataFrame(columns, copy=False)
-    frame.columns = pd.Index(table.column_names, dtype=object)
-    return frame
-
-
-def _is_nullable_bool(series: pd.Series) -> bool:
-    return series.dtype == object and set(series.dropna().unique()) <= {True, False} and series.notna().any()
-
-
-def _is_counter(series: pd.Series) -> bool:
-    if not pd.api.types.is_integer_dtype(series) or len(series) < 2:
-        return not pd.api.types.is_float_dtype(series) and series.is_unique
-    return bool((np.diff(series.to_numpy()) == 1).all()) or series.is_unique
+def _names_rows(values: pa.ChunkedArray) -> bool:
+    """Whether a column says something else in each row, but is no measurement: whole numbers or words."""
+    if pc.count_distinct(values, mode="all").as_py() < len(values):
+        return False
+    return not pc.any(pc.match_substring_regex(values, r"^[+-]?\d*[.,]\d+$")).as_py()
 
 
 def _check_names(path: Path, names: list[str]) -> None:

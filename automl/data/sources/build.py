@@ -7,21 +7,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from automl.data.cells.reading import reading_of, to_date, to_number
+from automl.data.cells.words import text_of
 from automl.data.dataset import TEST, TRAIN, VALID, Dataset
-from automl.data.quality.parse import column_of, to_date
+from automl.data.quality.parse import column_of, floats, is_texty
 from automl.data.read.files import short
+from automl.data.read.plain import plain
+from automl.data.read.typed import typed
+from automl.data.read.words import SPLITS, TARGET_NAMES, splits_of
+from automl.data.step import Step
 from automl.errors import UserError
 from automl.types import Modality
 
-TARGET_NAMES = ("target", "label", "class", "y")
 SPLIT_NAME = "split"
-_SPLITS = {
-    **dict.fromkeys(("train", "training", "tr"), TRAIN),
-    **dict.fromkeys(("valid", "validation", "val", "dev"), VALID),
-    **dict.fromkeys(("test", "testing", "te"), TEST),
-}
-
-_NESTED = (list, dict, set, tuple, np.ndarray, pd.Series)
 
 
 def from_table(
@@ -35,13 +33,18 @@ def from_table(
     arrays: Mapping[str, np.ndarray] | None = None,
     modalities: Mapping[str, Modality] | None = None,
     notes: Sequence[str] = (),
+    steps: Sequence[Step] = (),
+    decimal: str | None = None,
 ) -> Dataset:
     """Split a table into features, target and the columns that say how to split. ``arrays``: decoded from files.
 
     ``target`` None: the column named target, label, class or y, else the last one. ``group`` and ``time`` name
-    columns that are no features. Raises UserError when a named column is absent or no feature is left.
+    columns that are no features. ``steps``: what reading did to the cells; ``decimal``: when all cells are texts, the
+    sign that begins decimals (see ``automl.data.read.table.Read``); the target's texts stay as they are.
+    Raises UserError when a named column is absent or no feature is left.
     """
-    table = _plain_cells(_plain_names(table, origin), origin)
+    target, group, time = (_one(o, c, origin) for o, c in (("target", target), ("group", group), ("time", time)))
+    table, done = plain(_plain_names(table, origin), origin)
     notes = list(notes)
     split = _split_column(table, target, origin, notes)
     if target is None:
@@ -53,7 +56,16 @@ def from_table(
     named = [c for c in taken.values() if c is not None]
     if len(set(named)) < len(named):
         raise UserError(f"data.target, data.group and data.time must be different columns, got {', '.join(named)}")
-    features = table.drop(columns=[*named, *([split[0]] if split else [])])
+    answers = column_of(table, target)
+    table = table.drop(columns=[target, *([split[0]] if split else [])])
+    if decimal is not None:
+        table, done = typed(table, decimal)
+    features = table.drop(columns=[c for c in (group, time) if c])
+    if features.shape[1] == 0 and not arrays and time:
+        raise UserError(
+            f"{origin} has no column beside the target {target!r} and the time {time!r}; to forecast, add columns of "
+            f"what was known before, such as {target}_lag1 with the value of the row before"
+        )
     if features.shape[1] == 0 and not arrays:
         raise UserError(
             f"{origin} has no column beside the target {target!r}; add columns to learn from "
@@ -62,15 +74,17 @@ def from_table(
     return Dataset(
         name=name,
         table=features,
-        target=column_of(table, target),
+        target=answers,
         arrays=dict(arrays or {}),
         split=split[1] if split else None,
         group=column_of(table, group).to_numpy() if group else None,
-        time=_times(column_of(table, time), origin) if time else None,
+        time=_times(column_of(table, time), origin, decimal or "") if time else None,
         modalities=dict(modalities or {}),
         decoded=frozenset(arrays or ()),
         origin=origin,
         notes=tuple(notes),
+        steps=tuple(s for s in (*steps, *done) if s.column in features.columns),
+        decimal=decimal or "",
     )
 
 
@@ -107,34 +121,21 @@ def from_arrays(
 def _plain_names(table: pd.DataFrame, origin: str) -> pd.DataFrame:
     if isinstance(table.columns, pd.MultiIndex):
         table = table.set_axis(["_".join(map(str, c)) for c in table.columns], axis=1)
-    names = [str(c) for c in table.columns]
+    names = [text_of(str(c)) for c in table.columns]
     repeated = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
     if repeated:
         raise UserError(f"column name {repeated[0]!r} stands twice in {origin}; rename one of them")
     return table.set_axis(pd.Index(names, dtype=object), axis=1).reset_index(drop=True)
 
 
-def _plain_cells(table: pd.DataFrame, origin: str) -> pd.DataFrame:
-    """Durations as seconds and periods as dates; lists, objects and complex numbers are refused by name."""
-    changed: dict[str, pd.Series] = {}
-    for name in map(str, table.columns):
-        column = column_of(table, name)
-        kind = column.dtype
-        nested = pd.api.types.is_object_dtype(kind)
-        at = next((i for i, v in enumerate(column) if isinstance(v, _NESTED)), None) if nested else None
-        if at is not None:
-            what = type(column.iloc[at]).__name__
-            raise UserError(
-                f"column {name!r} in {origin} holds a {what} in row {at + 1}; keep one number or text per cell, "
-                "or give an array for images and series"
-            )
-        if kind.kind == "c":
-            raise UserError(f"column {name!r} in {origin} holds complex numbers; give their parts as two columns")
-        if kind.kind == "m":
-            changed[name] = column.dt.total_seconds()
-        elif isinstance(kind, pd.PeriodDtype):
-            changed[name] = column.dt.to_timestamp()
-    return table.assign(**changed) if changed else table
+def _one(option: str, column: object, origin: str) -> str | None:
+    """The name of one column."""
+    if column is None or isinstance(column, str):
+        return column
+    if isinstance(column, Sequence) or not np.isscalar(column):
+        names = ", ".join(map(str, column)) if isinstance(column, Sequence) else type(column).__name__
+        raise UserError(f"data.{option} names several columns of {origin} ({short(names)}); one is learned: name one")
+    return str(column)
 
 
 def _find_target(table: pd.DataFrame, notes: list[str], without: list[str]) -> str:
@@ -158,18 +159,11 @@ def _split_column(
     if not names:
         return None
     raw = column_of(table, names[0])
-    words = raw.astype("string").str.strip().str.lower()
-    known = words.isin(_SPLITS).to_numpy(dtype=bool)
-    if not known.all():
-        if known.mean() < 0.5:
-            notes.append(f"column {names[0]!r} holds no train / valid / test: kept as a feature")
-            return None
-        row = int(np.flatnonzero(~known)[0])
-        raise UserError(
-            f"column {names[0]!r} in {origin} holds {short(str(raw.iloc[row]))!r} in row {row + 1}; "
-            "use train, valid or test"
-        )
-    split = words.map(_SPLITS).to_numpy(dtype="<U5")
+    known = raw.astype("string").str.strip().str.lower().isin(SPLITS)
+    if known.mean() < 0.5:
+        notes.append(f"column {names[0]!r} holds no train / valid / test: kept as a feature")
+        return None
+    split = splits_of(raw, f"column {names[0]!r} in {origin}")
     missing = [s for s in (TRAIN, TEST) if s not in split]
     if TRAIN in missing:
         raise UserError(f"column {names[0]!r} in {origin} marks no row as train; mark some, or drop the column")
@@ -188,12 +182,16 @@ def _absent(option: str, column: str, table: pd.DataFrame, origin: str) -> UserE
     )
 
 
-def _times(column: pd.Series, origin: str) -> np.ndarray:
+def _times(column: pd.Series, origin: str, decimal: str) -> np.ndarray:
     """Times as numbers that only their order matters of."""
+    reading = reading_of(column, decimal) if is_texty(column) else None
+    if reading and reading.what == "number":
+        column = to_number(column, *reading.values)
     if pd.api.types.is_numeric_dtype(column):
-        values = column.to_numpy(dtype=np.float64)
+        values = floats(column)
     else:
-        dates = to_date(column).to_numpy(dtype="datetime64[us]")
+        days = bool(reading and reading.what == "date" and reading.values)
+        dates = to_date(column, days).to_numpy(dtype="datetime64[us]")
         values = np.where(np.isnat(dates), np.nan, dates.astype(np.int64))
     if np.isnan(values).any():
         row = int(np.flatnonzero(np.isnan(values))[0])

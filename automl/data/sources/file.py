@@ -34,12 +34,12 @@ _REFUSED = {
 class FileSource:
     """Reads ``path`` by its kind.
 
-    ``target``, ``group``, ``time`` name columns of a table. ``delimiter`` is found when None. An npz holds X_train,
-    y_train, X_test, y_test (or X and y); an npy file of inputs has its target beside it (``X.npy`` and ``y.npy``, or
-    ``NAME.npy`` and ``NAME_y.npy``), or ``target`` gives the path. Columns of picture or sound paths (relative to the
-    file's folder) become inputs of their own; ``size`` is the pictures' side in pixels, found when None.
-    ``modality`` overrides what an input is taken for: a word for an array ("series"), a mapping for columns of a table
-    ({"story": "text", "code": "tabular"}: text is read word by word, tabular is a number, a category or a date).
+    ``target``, ``group``, ``time`` name columns of a table. ``delimiter`` and ``encoding`` are found when None. An npz
+    holds X_train, y_train, X_test, y_test (or X and y); an npy file of inputs has its target beside it (``X.npy`` and
+    ``y.npy``, or ``NAME.npy`` and ``NAME_y.npy``), or ``target`` gives the path. Columns of picture or sound paths
+    (relative to the file's folder) become inputs of their own; ``size`` is the pictures' side in pixels, found when
+    None. ``modality`` overrides what an input is taken for: a word for an array ("series"), a mapping for columns of a
+    table ({"story": "text", "code": "tabular"}: text is read word by word, tabular is a number, a category or a date).
     """
 
     path: str
@@ -48,6 +48,7 @@ class FileSource:
     time: str | None = None
     name: str | None = None
     delimiter: str | None = None
+    encoding: str | None = None
     size: int | None = None
     modality: str | Mapping[str, str] | None = None
 
@@ -66,7 +67,8 @@ class FileSource:
             return from_arrays(x, y, modality, name=name, origin=str(path), split=split, notes=(why,))
         if suffix in _REFUSED:
             raise UserError(f"{path} {_REFUSED[suffix]}")
-        table, notes = read_table(path, delimiter=self.delimiter)
+        read = read_table(path, delimiter=self.delimiter, encoding=self.encoding, target=self.target)
+        table = read.table
         asked = _asked(self.modality, table, str(path))
         named = (self.target, self.group, self.time, *asked)
         table, arrays, modalities, more = load_media(table, path.parent, str(path), size=self.size, without=named)
@@ -79,7 +81,9 @@ class FileSource:
             time=self.time,
             arrays=arrays,
             modalities={**modalities, **asked},
-            notes=(*notes, *more),
+            notes=(*read.notes, *more),
+            steps=read.steps,
+            decimal=read.decimal,
         )
 
 

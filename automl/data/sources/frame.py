@@ -11,6 +11,7 @@ import pandas as pd
 from automl.data.dataset import Dataset
 from automl.data.read.arrays import as_modality
 from automl.data.read.files import short
+from automl.data.read.words import splits_of
 from automl.data.sources.build import from_arrays, from_table
 from automl.errors import UserError
 
@@ -46,25 +47,43 @@ class FrameSource:
             if len(y) != len(self.data):
                 raise UserError(f"y has {len(y)} values for {len(self.data)} rows of data; give one per row")
             x, modality, why = as_modality(self.data, self.modality)
-            split = None if self.split is None else np.asarray(self.split, dtype="<U5")
+            split = None if self.split is None else self._split(len(y))
             return from_arrays(x, y, modality, name=name, origin=name, split=split, notes=(why,))
         table = self.data.copy() if isinstance(self.data, pd.DataFrame) else _as_frame(self.data)
+        table, notes = self._without_index(table)
         target = self.target
         if self.y is not None:
             target = target or "target"
             shape = np.shape(self.y)
             if len(shape) > 1 and shape[1:] != (1,):
-                raise UserError(f"y has shape {shape}; give one value per row, shape ({len(table)},)")
+                raise UserError(f"y has shape {shape}; one target is learned: give one value per row, ({len(table)},)")
+            columns = set(map(str, table.columns))
+            if len(self.y) < len(table) and {str(v) for v in np.ravel(np.asarray(self.y, dtype=object))} <= columns:
+                names = short(", ".join(map(str, self.y)))
+                raise UserError(f"y names columns of data ({names}); one target is learned: target={self.y[0]!r}")
             if len(self.y) != len(table):
                 raise UserError(f"y has {len(self.y)} values for {len(table)} rows of data; give one per row")
             if target in table.columns:
                 raise UserError(f"data already has a column {target!r}; drop y or name it with target=")
             table[target] = np.asarray(self.y).reshape(-1)
         if self.split is not None:
-            table["split"] = np.asarray(self.split)
+            table["split"] = self._split(len(table))
         if len(table) == 0:
             raise UserError("the DataFrame has no rows; give at least one row per class")
-        return from_table(table, name=name, origin=name, target=target, group=self.group, time=self.time)
+        return from_table(table, name=name, origin=name, target=target, group=self.group, time=self.time, notes=notes)
+
+    def _without_index(self, table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+        """The frame with the levels of its index that the user names as columns, and a note of those left out."""
+        named = [n for n in table.index.names if n is not None and n in (self.target, self.group, self.time)]
+        if named:
+            table = table.reset_index(level=named)
+        rest = [str(n) for n in table.index.names if n is not None]
+        return table, [f"the index ({', '.join(rest)}) is no feature; reset_index() makes it one"] if rest else []
+
+    def _split(self, rows: int) -> np.ndarray:
+        if len(self.split) != rows:
+            raise UserError(f"split has {len(self.split)} words for {rows} rows of data; give one per row")
+        return splits_of(self.split, "split")
 
 
 def _as_frame(data: Any) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from automl.data.cells.words import is_missing_word
 from automl.data.quality.parse import column_of
 from automl.data.read.media import Loaded, inside, media_kind, read_images, read_sounds
 from automl.types import Modality
@@ -27,7 +28,9 @@ def load_media(
         if kind is None:
             continue
         paths = [
-            None if pd.isna(value) else inside(folder, str(value), f"column {name!r} in row {i + 1} of {origin}")
+            None
+            if pd.isna(value) or is_missing_word(value)
+            else inside(folder, str(value), f"column {name!r} in row {i + 1} of {origin}")
             for i, value in enumerate(table[name])
         ]
         loaded: Loaded = read_images(paths, size=size) if kind == "image" else read_sounds(paths)

@@ -9,17 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from automl.data.quality.parse import (
-    counts_of,
-    fold,
-    is_placeholder,
-    is_texty,
-    number_of,
-    to_date,
-    to_number,
-    to_text,
-    without_placeholders,
-)
+from automl.data.cells.numbers import number_of
+from automl.data.cells.reading import to_date, to_number, to_text, without_missing_words
+from automl.data.cells.words import is_missing_word
+from automl.data.quality.parse import counts_of, fold, is_texty
 from automl.data.quality.rowhash import combine, hash_array, hash_column
 
 
@@ -61,7 +54,7 @@ def test_numbers_survive_being_written(values: list[float]) -> None:
 
 def test_columns_keep_their_index_and_name() -> None:
     column = pd.Series(["1", None, "x", "2"], index=[5, 7, 9, 11], name="n")
-    for function in (to_number, to_date, to_text, without_placeholders):
+    for function in (to_number, to_date, to_text, without_missing_words):
         out = function(column)
         assert out.index.tolist() == [5, 7, 9, 11]
         assert out.name == "n"
@@ -85,10 +78,10 @@ def test_texts_of_one_thing_are_one() -> None:
 
 def test_placeholders_go_and_answers_stay() -> None:
     column = pd.Series(["?", "N/A", " na ", "none", "unknown", "-", "5", None])
-    assert without_placeholders(column).isna().tolist() == [True, True, True, False, False, False, False, True]
-    assert not is_placeholder(0)
+    assert without_missing_words(column).isna().tolist() == [True, True, True, False, False, False, False, True]
+    assert not is_missing_word(0)
     numbers = pd.Series([1.0, np.nan])
-    assert without_placeholders(numbers) is numbers
+    assert without_missing_words(numbers) is numbers
 
 
 def test_kinds_and_counts_of_columns() -> None:

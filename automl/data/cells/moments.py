@@ -1,0 +1,98 @@
+"""Dates, times of day and durations that are written as text."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+_MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_DATE = re.compile(
+    r"((mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +)?"
+    r"(\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?"  # 2020-01-31, 2020-01
+    r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}"  # 31.01.2020
+    r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{2}"  # 31/01/20
+    r"|\d{4}-?q[1-4]"  # 2020Q1
+    r"|\d{4}-\d{2}-\d{2}/\d{4}-\d{2}-\d{2}"  # a week, as pandas writes it
+    rf"|(\d{{1,2}}[ -])?{_MONTH}[ -.,]+(\d{{1,2}}(st|nd|rd|th)?,? +)?\d{{2,4}})"  # 31 Jan 2020, January 31, 2020
+    r"([ t]+\d{1,2}:\d{2}.*)?",
+    re.IGNORECASE,
+)
+_PARTS = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
+_TIME = re.compile(
+    r"(?P<sign>-?)(?:(?P<days>\d+) days?,? *)?(?P<hours>\d{1,4}):(?P<minutes>[0-5]\d)"
+    r"(?::(?P<seconds>[0-5]\d(?:\.\d+)?))?\s*(?P<half>[ap])?\.?(?(half)m)\.?",
+    re.IGNORECASE,
+)
+_DAYS = re.compile(r"(-?\d+) days?", re.IGNORECASE)
+
+
+def is_date(value: object) -> bool:
+    """Whether a cell looks like a date (a text), or is one."""
+    if isinstance(value, str):
+        return bool(_DATE.fullmatch(value.strip()))
+    return isinstance(value, (datetime.date, np.datetime64, pd.Period))
+
+
+def day_first(values: Iterable[object]) -> bool:
+    """Whether the day stands before the month in a column's dates: 31/01/2020 says so, 01/31/2020 says no.
+
+    Where no date tells, points say yes (31.01.2020 is how most of Europe writes) and other signs no.
+    """
+    yes = no = points = others = 0
+    for value in values:
+        found = _PARTS.match(value.strip()) if isinstance(value, str) else None
+        if found:
+            yes += int(found[1]) > 12
+            no += int(found[3]) > 12
+            points += found[2] == "."
+            others += found[2] != "."
+    return yes > no if yes != no else points > others
+
+
+def dates_of(values: Sequence[object] | np.ndarray, days: bool) -> np.ndarray:
+    """Cells as datetime64[us] without a zone (those with one are brought to UTC), NaT where they are no date.
+
+    ``days``: the day stands before the month. A period is its first moment.
+    """
+    texts = [_date_text(v) for v in values]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "could not infer format": each value is meant to be looked at
+        parsed = pd.to_datetime(
+            pd.Series(texts, dtype=object), errors="coerce", utc=True, format="mixed", dayfirst=days
+        )
+    return parsed.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")  # nanoseconds end in the year 2262
+
+
+def _date_text(value: object) -> str | None:
+    """None for what pandas would take for a date though it is none: "now", "today", "12:30"."""
+    if isinstance(value, pd.Period):
+        return str(value.start_time)
+    text = str(value).strip()
+    return text[:10] if len(text) == 21 and text[10] == "/" else text if is_date(value) else None
+
+
+def seconds_of(value: object) -> float:
+    """A time of day or a duration in seconds; NaN when it is neither. A number is seconds already."""
+    if isinstance(value, (datetime.timedelta, np.timedelta64)):
+        return float(pd.Timedelta(value).total_seconds())  # type: ignore[arg-type]
+    text = str(value).strip()
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    if found := _DAYS.fullmatch(text):
+        return 86_400.0 * int(found[1])
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return float("nan")
+    hours = int(found["hours"])
+    if found["half"]:
+        hours = hours % 12 + (12 if found["half"].lower() == "p" else 0)
+    seconds = 3600.0 * hours + 60.0 * int(found["minutes"]) + float(found["seconds"] or 0)
+    days = 86_400.0 * int(found["days"] or 0)
+    return -(days + seconds) if found["sign"] else days + seconds

@@ -1,0 +1,50 @@
+"""Cells one distinct value at a time; the words that mean "no value", and those that mean yes and no."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+MISSING = frozenset(
+    {"", "?", "na", "n/a", "#n/a", "nan", "-nan", "null", "nil", "missing", "<na>", "nat", "#value!", "#ref!"}
+)
+"""Texts (stripped, lower case) that mean "no value". "none", "-" and "unknown" are often a real answer: left."""
+
+BOOLS = {"true": 1.0, "false": 0.0}
+
+
+def is_missing_word(value: object) -> bool:
+    """Whether a cell is a text that means "no value"."""
+    return isinstance(value, str) and value.strip().lower() in MISSING
+
+
+def distinct(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Codes, shape (rows,), -1 where missing, and the distinct values as objects."""
+    codes, values = pd.factorize(column)
+    return codes, np.asarray(values, dtype=object)
+
+
+def spread(column: pd.Series, codes: np.ndarray, values: Iterable[Any], missing: Any, dtype: Any) -> pd.Series:
+    """One value per row from one per distinct value."""
+    all_values = np.array([*values, missing], dtype=dtype)
+    return pd.Series(all_values[codes], index=column.index, name=column.name)
+
+
+def text_of(value: object) -> str:
+    """A cell as a stripped string that utf-8 can hold; a whole number has no ".0": 3, 3.0 and "3" are one category."""
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    text = str(value).strip()
+    # Half of a pair of code units stands for no sign and cannot be written to any file.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def bool_of(value: object) -> float:
+    """1.0 or 0.0 for true and false in any case, as a word, a bool or a number; NaN when it is neither."""
+    if isinstance(value, str):
+        word = value.strip().lower()
+        return BOOLS.get(word, {"1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}.get(word, float("nan")))
+    return float(value) if value in (0, 1) else float("nan")  # type: ignore[arg-type]

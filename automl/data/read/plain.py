@@ -1,0 +1,92 @@
+"""Columns of any type that pandas or arrow knows as numbers, dates and texts, and the Step that does it again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from automl.data.cells.numbers import LARGEST
+from automl.data.cells.reading import READERS
+from automl.data.cells.words import text_of
+from automl.data.quality.parse import column_of, floats
+from automl.data.step import Step
+from automl.errors import UserError
+
+_NESTED = (list, dict, set, tuple, bytes, np.ndarray, pd.Series)
+
+
+def plain(table: pd.DataFrame, origin: str) -> tuple[pd.DataFrame, tuple[Step, ...]]:
+    """Numpy dtypes, datetime64 and strings: bools as 0 and 1, times and durations as seconds, periods as dates.
+
+    Whole numbers too large for a float name something, so they become texts. Texts stay as they are, but for signs
+    that utf-8 cannot hold. Raises UserError for lists, bytes and complex numbers.
+    """
+    changed: dict[str, pd.Series] = {}
+    steps: list[Step] = []
+    for name in map(str, table.columns):
+        column = column_of(table, name)
+        if isinstance(column.dtype, pd.ArrowDtype):
+            column = changed[name] = _of_arrow(column, origin)
+        if what := _reader(column, origin):
+            changed[name] = READERS[what](column)
+            steps.append(Step(what, name))
+    return table.assign(**changed) if changed else table, tuple(steps)
+
+
+def large(values: np.ndarray) -> bool:
+    """Whether most of these whole numbers are too large for a float to tell apart."""
+    return bool(len(values)) and bool(np.median(np.abs(values.astype(np.float64))) >= LARGEST)
+
+
+def _reader(column: pd.Series, origin: str) -> str:
+    """The step that a column needs, empty when it is plain already."""
+    kind = column.dtype
+    if kind.kind == "c":
+        raise UserError(f"column {column.name!r} in {origin} holds complex numbers; give their parts as two columns")
+    if kind.kind == "m":
+        return "seconds"
+    if isinstance(kind, pd.PeriodDtype):
+        return "date"
+    if pd.api.types.is_bool_dtype(kind):
+        return "bool"
+    if pd.api.types.is_integer_dtype(kind) and kind.itemsize == 8:
+        return "text" if large(column.dropna().to_numpy()) else ""
+    return _object_reader(column, origin) if pd.api.types.is_object_dtype(kind) else ""
+
+
+def _object_reader(column: pd.Series, origin: str) -> str:
+    known = column.dropna()
+    types = set(map(type, known))
+    if bad := next((t for t in types if issubclass(t, _NESTED)), None):
+        row = next(i for i, v in enumerate(column) if type(v) is bad)
+        raise UserError(
+            f"column {column.name!r} in {origin} holds a {bad.__name__} in row {row + 1}; keep one number or text per "
+            "cell, or give an array for images and series (npz)"
+        )
+    if types and types <= {bool, np.bool_}:
+        return "bool"
+    if types and types <= {int, np.int64, np.uint64}:
+        return "text" if large(floats(known)) else ""
+    return "text" if str in types and any(isinstance(v, str) and text_of(v) != v.strip() for v in known) else ""
+
+
+def _of_arrow(column: pd.Series, origin: str) -> pd.Series:
+    """A column that arrow holds, as numpy and pandas hold it."""
+    values: Any = pa.array(column.array)
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        values = values.cast(kind.value_type)
+        kind = kind.value_type
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        raise UserError(
+            f"column {column.name!r} in {origin} holds lists or bytes; keep plain columns, or use npz for arrays"
+        )
+    if pa.types.is_date(kind):
+        values = values.cast(pa.timestamp("s"))
+    elif pa.types.is_decimal(kind) or pa.types.is_null(kind):
+        values = values.cast(pa.float64())
+    series = values.to_pandas()
+    return pd.Series(series.to_numpy() if series.dtype == object else series.array, column.index, name=column.name)

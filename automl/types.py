@@ -52,7 +52,7 @@ class Input:
                                                  the network normalises, so the graph holds it
     audio    float32 (1, mels, frames)           log-mel spectrogram, standardised
     series   float32 (channels, length)          when ``masked``, the last channel is 1 where observed
-    text     int64   (tokens + letters,)         token ids below ``vocabulary``; 0 pads, 1 is unknown;
+    text     int32   (tokens + letters,)         token ids below ``vocabulary``; 0 pads, 1 is unknown;
                                                  then the row's groups of letters as hashes, 0 pads
     ======== ======= =========================== ==================================================
     """

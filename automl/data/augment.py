@@ -53,7 +53,7 @@ def _stretch(x: Tensor, axis: int, share: float, count: int, generator: Generato
 def _resampled(x: Tensor, position: Tensor, masked: bool) -> Tensor:
     """``x`` (rows, channels, length) read at ``position`` (rows, length), linearly; edges are repeated.
 
-    A mask channel (the last) is read at the nearest place, so that it stays 0 or 1.
+    A mask channel (the last) is read at the nearest place, so that it stays 0 or 1; and so is all where it is 0.
     """
     position = position.clamp(0, x.shape[2] - 1)
     low = position.floor().long()
@@ -65,7 +65,9 @@ def _resampled(x: Tensor, position: Tensor, masked: bool) -> Tensor:
 
     out = torch.lerp(at(low), at(high), part)
     if masked:
-        out[:, -1] = at(position.round().long())[:, -1]
+        near = at(position.round().long())
+        out = torch.where(near[:, -1:] > 0, out, near)
+        out[:, -1] = near[:, -1]
     return out
 
 
@@ -140,12 +142,13 @@ def _series(x: Tensor, of: Input, strength: int, generator: Generator) -> Tensor
         x = _resampled(x, place * speed + length / 2 + shift, of.masked)
     noise = (0.03, 0.06, 0.1)[strength - 1]
     free = channels - of.masked
-    values = x[:, :free]
-    values = values * (1 + 2 * noise * torch.randn((rows, free, 1), generator=generator, device=x.device))
+    before = x[:, :free]
+    values = before * (1 + 2 * noise * torch.randn((rows, free, 1), generator=generator, device=x.device))
     values = values + noise * torch.randn(values.shape, generator=generator, device=x.device)
     if not of.masked:
         return values
-    return torch.cat([values * (x[:, -1:] > 0), x[:, -1:]], 1)  # unobserved places hold 0 and keep it
+    # Unobserved places keep what the encoding filled in: 0 at the ends, a line in gaps.
+    return torch.cat([torch.where(x[:, -1:] > 0, values, before), x[:, -1:]], 1)
 
 
 def _tabular(x: Tensor, of: Input, strength: int, generator: Generator) -> Tensor:

@@ -70,7 +70,7 @@ def prepare(
     ``folds``: number of folds, 0 for one validation split, None for what fits the data.
     ``check`` False skips the quality report and its repairs; ``repairs`` switches single ones.
     """
-    why = list(dataset.notes)
+    why, columns = list(dataset.notes), list(dataset.table.columns)
     raw, dataset = dataset.target, plain_target(dataset)
     if said := counts_of(raw[dataset.target.isna()]):
         words = ", ".join(f"{str(v)!r} ({n:,} rows)" for v, n in said[:3])
@@ -98,7 +98,7 @@ def prepare(
         dataset, kind, seed=seed, test_share=test_share, valid_share=valid_share, fold_count=folds, drop=dropped
     )
     learn = np.union1d(rows.train, np.setdiff1d(rows.valid, dropped)) if rows.folds else rows.train
-    encoding = Encoding.fit(dataset, learn, kind=kind, steps=steps)
+    encoding = Encoding.fit(dataset, learn, kind=kind, steps=steps, columns=columns)
     task = formulate(
         dataset,
         encoding.inputs,

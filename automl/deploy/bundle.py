@@ -1,6 +1,6 @@
 """The bundle: a folder that holds all a prediction needs, and that runs without torch.
 
-model.onnx              encoded inputs -> probabilities (rows, classes) or values (rows,)
+model.onnx              encoded inputs -> probabilities (rows, classes) or values (rows,): input_0, ... -> output
 encoding.json, ...      raw rows -> encoded inputs (``automl.data.encode``)
 meta.json               task, inputs, versions, how well graph and network agree, checksums
 """
@@ -11,8 +11,8 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import onnxruntime
-import pandas as pd
 
 from automl import serial
 from automl.data.encode.encoding import Encoding
@@ -35,12 +34,15 @@ if TYPE_CHECKING:
 FORMAT = 1
 MODEL, META = "model.onnx", "meta.json"
 BATCH = 1024
+# Of the graph's inputs, where they may differ from the encoding's: texts were int64 before they were int32.
+_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 OURS = frozenset({"format", "task", "code_version", "versions", "created", "files"})
 
 
 class Saveable(Protocol):
     """Whatever turns raw rows into encoded inputs; ``Encoding`` in practice."""
 
+    def extremes(self) -> tuple[np.ndarray, ...]: ...
     def save(self, folder: Path) -> None: ...
 
 
@@ -55,24 +57,26 @@ def export(
     """Write the bundle and return its folder; what was there is replaced, and only by a bundle that was checked.
 
     ``predictor``: encoded inputs -> predictions, see ``automl.training.predictor``. ``inputs``: encoded rows to check
-    the graph with. ``extra``: more for meta.json, under names of its own. Raises ``ExportMismatch`` when the graph
-    does not answer what the predictor answers.
+    the graph with, beside the encoding's extremes, which hold what no row of the data does. ``extra``: more for
+    meta.json, under names of its own. Raises ``ExportMismatch`` when the graph does not answer what the predictor
+    answers.
     """
-    from automl.deploy.onnx import write_onnx  # torch: only whoever exports needs it
+    from automl.deploy.onnx import check_rows, write_onnx  # torch: only whoever exports needs it
     from automl.training.predictor import network_size
 
     folder = Path(folder)
     _check_names(extra or {})
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the goal, so that the last step is one rename on one file system.
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    draft = _beside(folder)
+    draft.mkdir()
     try:
-        agreement = write_onnx(draft / MODEL, predictor, [i.name for i in task.inputs], inputs)
+        # The user's names stay in meta.json: two of them may be the same, or the name of the output.
+        names = [f"input_{i}" for i in range(len(task.inputs))]
+        agreement = write_onnx(draft / MODEL, predictor, names, check_rows(inputs, encoding.extremes()))
         encoding.save(draft)
         write_meta(
             draft, task, {"agreement": asdict(agreement), "parameters": network_size(predictor), **(extra or {})}
         )
-        draft.chmod(0o755)  # mkdtemp makes it the owner's alone
         _replace(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -133,7 +137,9 @@ class Bundle:
 
     def predict_encoded(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
         """Probabilities (rows, classes) or values (rows,), float32, for encoded inputs in the task's order."""
-        names = [i.name for i in self.task.inputs]
+        graph = self.session.get_inputs()  # in the task's order, under whatever names
+        inputs = [a.astype(_TYPES.get(g.type, a.dtype), copy=False) for g, a in zip(graph, inputs, strict=True)]
+        names = [g.name for g in graph]
         rows = len(inputs[0])
         out = [
             self.session.run(None, {n: a[at : at + BATCH] for n, a in zip(names, inputs, strict=True)})[0]
@@ -144,8 +150,9 @@ class Bundle:
     def predict(self, rows: Any) -> np.ndarray:
         """Class names (rows,) or values (rows,) for raw rows.
 
-        ``rows``: a DataFrame, a list of objects (name -> value), a mapping name -> column, or, when the model has one
-        input or plain columns, an array whose first axis is the row. Raises UserError that names what does not fit.
+        ``rows``: a DataFrame, a list of objects (name -> value) or one of them, a mapping name -> column, or an array
+        like that of training, whose first axis is the row; see ``automl.data.encode.rows``. Raises UserError that names
+        what does not fit.
         """
         out = self._answers(rows)
         return self.encoding.decode(out if self.task.kind == "regression" else out.argmax(1))
@@ -157,19 +164,7 @@ class Bundle:
         return self._answers(rows)
 
     def _answers(self, rows: Any) -> np.ndarray:
-        if isinstance(rows, np.ndarray):
-            rows = self._named(rows)
         return self.predict_encoded(self.encoding.transform(self.encoding.dataset(rows)))
-
-    def _named(self, rows: np.ndarray) -> Any:
-        fields = [f["name"] for f in self.encoding.fields]
-        if len(fields) == 1:
-            return {fields[0]: rows}
-        if rows.ndim == 2 and rows.shape[1] == len(fields):
-            return pd.DataFrame(rows, columns=pd.Index(fields))
-        raise UserError(
-            f"an array of shape {rows.shape} does not fit {len(fields)} inputs; send {', '.join(fields[:8])}"
-        )
 
 
 def _check_names(more: Mapping[str, Any]) -> None:
@@ -183,14 +178,24 @@ def _checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _beside(folder: Path) -> Path:
+    """A new name in the same folder, so that the last step is one rename on one file system."""
+    return folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
+
+
 def _replace(draft: Path, folder: Path) -> None:
-    """Put the draft in the folder's place; a folder cannot be renamed onto one that is not empty."""
+    """Put the draft in the folder's place; a folder cannot be renamed onto one that is not empty.
+
+    When that fails the old one is put back.
+    """
     if not folder.exists():
         draft.rename(folder)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+    old = _beside(folder)
+    folder.rename(old)
     try:
-        folder.rename(old / folder.name)
         draft.rename(folder)
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -48,7 +48,7 @@ class _Graph(nn.Module):
 
 
 def write_onnx(path: Path, predictor: nn.Module, names: Sequence[str], inputs: Sequence[np.ndarray]) -> Agreement:
-    """Write the graph and check it. Every input's first axis is free; the output's name is ``prediction``.
+    """Write the graph and check it. Every input's first axis is free; the output's name is ``output``.
 
     ``inputs``: encoded rows, one array per name; they shape the graph and are what it is checked on (``ROWS`` of them,
     spread evenly). Weights lie inside the file. Raises ExportMismatch when the answers differ by more than
@@ -66,7 +66,7 @@ def write_onnx(path: Path, predictor: nn.Module, names: Sequence[str], inputs: S
             example,
             dynamo=True,
             input_names=list(names),
-            output_names=["prediction"],
+            output_names=["output"],
             # One nested tuple, because the graph takes *inputs.
             dynamic_shapes=(tuple({0: "rows"} for _ in example),),
             verbose=False,
@@ -104,11 +104,17 @@ def compare(path: Path, predictor: nn.Module, names: Sequence[str], inputs: Sequ
     return Agreement(len(inputs[0]), difference, tolerance)
 
 
-def _spread(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+def check_rows(inputs: Sequence[np.ndarray], extremes: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Rows to check a graph with: some of the inputs, and behind them all extremes, ``ROWS`` together."""
+    some = _spread(inputs, ROWS - len(extremes[0]))
+    return [np.concatenate(pair) for pair in zip(some, extremes, strict=True)]
+
+
+def _spread(inputs: Sequence[np.ndarray], most: int = ROWS) -> list[np.ndarray]:
     rows = len(inputs[0]) if inputs else 0
-    if rows <= ROWS:
+    if rows <= most:
         return list(inputs)
-    picked = np.linspace(0, rows - 1, ROWS).astype(np.int64)
+    picked = np.linspace(0, rows - 1, most).astype(np.int64)
     return [a[picked] for a in inputs]
 
 

@@ -66,6 +66,7 @@ class Pairs(nn.Module):
             self.table.weight.mul_(0.1)
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        ids = ids.long()  # products below are past int32
         first, second = ids[:, :-1], ids[:, 1:]
         bucket = (first * 1_000_003 + second * 7_919) % self.buckets  # two primes: order matters, collisions are rare
         return self.table(bucket), (first != 0) & (second != 0)

@@ -128,6 +128,7 @@ class Ngrams(nn.Module):
         self.places = vocabulary + buckets
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        ids = ids.long()  # products below are past int32
         found, code, there = [ids], ids, ids != 0
         for n in range(1, min(self.longest, ids.shape[1])):
             code = (code[:, :-1] * 1_000_003 + ids[:, n:] * 7_919) % HASH  # two primes: order matters
@@ -145,4 +146,4 @@ class Hashed(nn.Module):
         self.places = start + buckets
 
     def forward(self, hashes: Tensor) -> tuple[Tensor, Tensor]:
-        return first_of_row(torch.where(hashes != 0, self.start + hashes % self.buckets, 0))
+        return first_of_row(torch.where(hashes != 0, self.start + hashes.long() % self.buckets, 0))

@@ -74,10 +74,10 @@ def rows(of: Task, count: int, seed: int = 0) -> tuple[Tensor, ...]:
 def _rows(of: Input, count: int, generator: torch.Generator) -> Tensor:
     if of.modality == "text":
         parts = []
-        for places, most in ((of.tokens, of.vocabulary), (of.letters, 2**32)):
+        for places, most in ((of.tokens, of.vocabulary), (of.letters, 2**31)):
             ids = torch.randint(1, most, (count, places), generator=generator)
             parts.append(ids * (torch.arange(places) < torch.randint(1, places + 2, (count, 1), generator=generator)))
-        return torch.cat(parts, dim=1)
+        return torch.cat(parts, dim=1).int()
     x = torch.randn((count, *of.shape), generator=generator)
     for i, cardinality in enumerate(of.cardinalities):
         if cardinality:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from automl.data.dataset import Dataset
+from automl.data.encode.scale import LIMIT, meaningful
+from automl.errors import UserError
 from automl.types import Input
 
 SAMPLE = 2_000
@@ -30,12 +32,15 @@ class AudioEncoder:
     ours: bool = False
 
     @classmethod
-    def fit(cls, name: str, array: np.ndarray, rows: np.ndarray, ours: bool = False) -> AudioEncoder:
-        """``array``: (rows, mels, frames), NaN after the end of a short one."""
+    def fit(cls, name: str, array: np.ndarray, rows: np.ndarray, decoded: bool = False) -> AudioEncoder:
+        """``array``: (rows, mels, frames), NaN after the end of a short one. ``decoded``: from sound files."""
         some = rows if len(rows) <= SAMPLE else rows[np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64)]
-        train = array[some].astype(np.float64)
+        train = _finite(array[some].astype(np.float64))
+        if np.isnan(train).all():
+            raise UserError(f"spectrograms {name!r} hold no number in the training rows; give at least one")
         mean, std = float(np.nanmean(train)), float(np.nanstd(train))
-        return cls(name, array.shape[1], array.shape[2], mean, max(std, 1e-6), ours)
+        std = float(meaningful(np.float64(std), np.float64(mean)))
+        return cls(name, array.shape[1], array.shape[2], mean, std, decoded)
 
     @property
     def why(self) -> str:
@@ -52,12 +57,16 @@ class AudioEncoder:
     def transform(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
         """float32 (rows, 1, mels, frames); silence (the training minimum is near -3) pads with -3."""
         raw = dataset.arrays[self.name]
+        if raw.shape[1] != self.mels:
+            raise UserError(f"spectrograms {self.name!r} have {raw.shape[1]} mel bands, the model takes {self.mels}")
         out = np.full((len(rows), 1, self.mels, self.frames), np.nan, dtype=np.float32)
         take = min(self.frames, raw.shape[2])
-        out[:, 0, :, :take] = raw[rows, :, :take]
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and so missing
+            out[:, 0, :, :take] = raw[rows, :, :take]
+        out = _finite(out)
         out -= self.mean
         out /= self.std
-        return np.nan_to_num(out, nan=-3.0, posinf=20.0, neginf=-20.0, copy=False)
+        return np.nan_to_num(out, nan=-3.0, posinf=LIMIT, neginf=-LIMIT, copy=False).clip(-LIMIT, LIMIT)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -65,3 +74,9 @@ class AudioEncoder:
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> AudioEncoder:
         return cls(**state)
+
+
+def _finite(array: np.ndarray) -> np.ndarray:
+    """The array itself, with NaN for what is infinite."""
+    array[np.isinf(array)] = np.nan
+    return array

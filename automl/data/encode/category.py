@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,9 +13,12 @@ import pandas as pd
 
 from automl.data.cells.words import text_of
 from automl.data.columns import as_words
+from automl.data.encode.number import soft_clip
+from automl.data.encode.scale import LIMIT
 
 MAX_CATEGORIES = 512
 FEW_ROWS = 64
+SPREAD = 0.1  # nats: categories whose frequencies differ by less are equally frequent
 MISSING = "\0missing"  # no cell can hold a zero byte
 
 
@@ -23,12 +27,13 @@ class CategoryColumn:
     """Codes 1.. in order of frequency; 0 for what training did not see, or saw once.
 
     A missing value is a category of its own when training has one. A column with more than 8 categories also gets the
-    log frequency of its category, which lets rare ones share what they have in common.
+    log frequency of its category, which lets rare ones share what they have in common (``frequency``: standardised, by
+    code).
     """
 
     name: str
     categories: list[str]
-    log_counts: list[float]
+    frequency: list[float]
 
     @classmethod
     def fit(cls, name: str, column: pd.Series) -> CategoryColumn | None:
@@ -42,8 +47,18 @@ class CategoryColumn:
         kept = cast(pd.Series, kept).iloc[:MAX_CATEGORIES]
         if len(kept) == 0:
             return None
-        log_counts = np.log1p(kept.to_numpy(dtype=np.float64)).tolist() if len(kept) > 8 else []
-        return cls(name, [str(c) for c in kept.index], log_counts)
+        logs = np.log1p(kept.to_numpy(dtype=np.float64))
+        frequency = soft_clip((_with_unknown(logs) - logs.mean()) / max(float(logs.std()), SPREAD))
+        return cls(name, [str(c) for c in kept.index], frequency.tolist() if len(kept) > 8 else [])
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> CategoryColumn:
+        """What ``to_json`` gave, also before frequencies had an end: those stay as their network knows them."""
+        if "frequency" in state:
+            return cls(**state)
+        logs = np.asarray(state["log_counts"])
+        scaled = (_with_unknown(logs) - logs.mean()) / max(float(logs.std()), 1e-6) if len(logs) else logs
+        return cls(state["name"], state["categories"], scaled.clip(-LIMIT, LIMIT).tolist())
 
     @functools.cached_property
     def _index(self) -> dict[str, int]:
@@ -51,11 +66,11 @@ class CategoryColumn:
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
-        return ((0,) if self.log_counts else ()) + (len(self.categories) + 1,)
+        return ((0,) if self.frequency else ()) + (len(self.categories) + 1,)
 
     @property
     def names(self) -> tuple[str, ...]:
-        return ((f"{self.name} frequency",) if self.log_counts else ()) + (self.name,)
+        return ((f"{self.name} frequency",) if self.frequency else ()) + (self.name,)
 
     @property
     def field(self) -> dict[str, Any]:
@@ -76,11 +91,14 @@ class CategoryColumn:
         else:
             codes, distinct = pd.factorize(as_words(column).fillna(MISSING))
             encoded = np.array([self._index.get(str(d), 0) for d in distinct], dtype=np.int64)[codes]
-        if not self.log_counts:
+        if not self.frequency:
             return encoded[:, None].astype(np.float32)
-        logs = np.asarray(self.log_counts)
-        scaled = (np.concatenate([[np.log(2.0)], logs]) - logs.mean()) / max(float(logs.std()), 1e-6)
-        return np.stack([scaled[encoded], encoded], axis=1).astype(np.float32)
+        return np.stack([np.asarray(self.frequency)[encoded], encoded], axis=1).astype(np.float32)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+
+def _with_unknown(logs: np.ndarray) -> np.ndarray:
+    """Logarithms of 1 + count by code; what training did not see counts as seen once."""
+    return np.concatenate([[np.log(2.0)], logs])

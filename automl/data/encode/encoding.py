@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,14 @@ from automl.data.columns import column_kinds
 from automl.data.dataset import Dataset
 from automl.data.encode.audio import AudioEncoder
 from automl.data.encode.image import ImageEncoder
-from automl.data.encode.rows import rows_to_dataset
+from automl.data.encode.rows import extreme, rows_to_dataset
 from automl.data.encode.series import SeriesEncoder
 from automl.data.encode.table import TableEncoder
 from automl.data.encode.target import TargetEncoder
 from automl.data.encode.text import TextEncoder
 from automl.data.quality.findings import Step, steps_from_json, steps_to_json
 from automl.errors import UserError
+from automl.files import write_atomically
 from automl.types import Input, Kind
 
 VERSION = 1
@@ -55,14 +55,16 @@ _ENCODERS: dict[str, Any] = {
 class Encoding:
     """Everything between raw rows and tensors.
 
-    ``steps``: the repairs that the quality check made to columns; new rows undergo them too (``dataset``).
-    ``why``: one line for each choice made while fitting.
+    ``steps``: what loading and the quality check did to columns; new rows undergo it too (``dataset``).
+    ``why``: one line for each choice made while fitting. ``columns``: those of the raw table in their order, also those
+    that are not used, so that an array without names can be read; none in encodings from before it.
     """
 
     encoders: tuple[Encoder, ...]
     target: TargetEncoder
     steps: tuple[Step, ...] = ()
     why: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     @classmethod
     def fit(
@@ -73,9 +75,11 @@ class Encoding:
         kind: Kind,
         classes: Sequence[str] | None = None,
         steps: Sequence[Step] = (),
+        columns: Sequence[str] | None = None,
     ) -> Encoding:
         """Learn the encoding from the given rows (positions) of the data set: the training rows and no others.
 
+        ``columns``: of the table before repairs; None: as it is now.
         Class names come from all known targets, so that a class without training rows is still counted as wrong.
         Raises UserError when no input is left.
         """
@@ -100,7 +104,7 @@ class Encoding:
                 why.append(f"{name}: the same in every training row, left out")
                 continue
             modality = dataset.modalities[name]
-            known = {"ours": name in dataset.decoded} if modality == "audio" else {}
+            known = {} if modality == "series" else {"decoded": name in dataset.decoded}
             encoder = _ENCODERS[modality].fit(name, array, rows, **known)
             encoders.append(encoder)
             why.append(encoder.why)
@@ -110,7 +114,8 @@ class Encoding:
                 f"{len(rows):,} training rows; add inputs that vary"
             )
         target = TargetEncoder.fit(dataset.target, kind, classes, rows)
-        return cls(tuple(encoders), target, tuple(steps), tuple(w for w in why if w))
+        columns = tuple(map(str, dataset.table.columns if columns is None else columns))
+        return cls(tuple(encoders), target, tuple(steps), tuple(w for w in why if w), columns)
 
     @property
     def inputs(self) -> tuple[Input, ...]:
@@ -135,9 +140,13 @@ class Encoding:
         """Class indices to class names, or values as they are, shape (rows,)."""
         return self.target.decode(outputs)
 
-    def dataset(self, rows: pd.DataFrame | Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Dataset:
+    def dataset(self, rows: Any) -> Dataset:
         """Raw rows from a client as a Dataset that ``transform`` takes; see ``automl.data.encode.rows``."""
-        return rows_to_dataset(self.fields, rows, self.steps)
+        return rows_to_dataset(self.fields, rows, self.steps, self.columns)
+
+    def extremes(self) -> tuple[np.ndarray, ...]:
+        """Encoded rows, one array per input, of what data seldom hold: nothing at all, and both ends of everything."""
+        return self.transform(self.dataset([{f["name"]: extreme(f, at) for f in self.fields} for at in (0, -1, 1)]))
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain JSON values; exact, as Python writes floats so that they come back the same."""
@@ -147,6 +156,7 @@ class Encoding:
             "target": self.target.to_json(),
             "steps": steps_to_json(self.steps),
             "why": list(self.why),
+            "columns": list(self.columns),
         }
 
     @classmethod
@@ -159,7 +169,7 @@ class Encoding:
             fields = dict(one)
             encoders.append(_ENCODERS[fields.pop("modality")].from_json(fields))
         target, steps = TargetEncoder.from_json(state["target"]), steps_from_json(state["steps"])
-        return cls(tuple(encoders), target, steps, tuple(state["why"]))
+        return cls(tuple(encoders), target, steps, tuple(state["why"]), tuple(state.get("columns", ())))
 
     def save(self, folder: Path | str) -> None:
         """Write encoding.json and encoding.safetensors (the long number lists), each in one step."""
@@ -169,8 +179,8 @@ class Encoding:
         state = _pack(self.to_json(), arrays)
         # safetensors refuses an empty file, so one tiny array is always there.
         arrays["version"] = np.asarray([VERSION], dtype=np.int64)
-        _write(folder / ARRAYS_NAME, safetensors.numpy.save(arrays))
-        _write(folder / JSON_NAME, json.dumps(state, indent=1, ensure_ascii=False).encode())
+        write_atomically(folder / ARRAYS_NAME, safetensors.numpy.save(arrays))
+        write_atomically(folder / JSON_NAME, json.dumps(state, indent=1, ensure_ascii=False).encode())
 
     @classmethod
     def load(cls, folder: Path | str) -> Encoding:
@@ -212,9 +222,3 @@ def _unpack(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if isinstance(value, list):
         return [_unpack(v, arrays) for v in value]
     return value
-
-
-def _write(path: Path, content: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-    Path(file.name).replace(path)

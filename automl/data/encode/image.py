@@ -14,6 +14,10 @@ from automl.data.read.image import channels_first, resize
 from automl.types import Input
 
 SAMPLE = 5_000
+BLOCK = 1_024  # rows
+FEW = 16  # grey levels: digits of scikit-learn have 0..16
+HUGE = 1e300
+CONTRAST = 0.05  # of [0, 1]: a set of less is not stretched further, so that no pixel is beyond 20 deviations
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class ImageEncoder:
     """``low`` is taken off raw values and ``gain`` multiplies them, to fill 0..255 (0 and 1 for bytes).
 
     ``mean`` and ``std`` per channel are in units of [0, 1]; the network applies them, so the exported graph holds them.
+    ``files``: the raw values were those of picture files; those of a file that is sent are 0..255 otherwise.
     """
 
     name: str
@@ -31,16 +36,17 @@ class ImageEncoder:
     gain: float
     mean: list[float]
     std: list[float]
+    files: bool = False
 
     @classmethod
-    def fit(cls, name: str, array: np.ndarray, rows: np.ndarray) -> ImageEncoder:
-        """``array``: (rows, h, w), (rows, h, w, colours) or (rows, colours, h, w)."""
+    def fit(cls, name: str, array: np.ndarray, rows: np.ndarray, decoded: bool = False) -> ImageEncoder:
+        """``array``: (rows, h, w), (rows, h, w, colours) or (rows, colours, h, w). ``decoded``: from picture files."""
         some = rows if len(rows) <= SAMPLE else rows[np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64)]
         raw = channels_first(array[some])
         low, gain = _range(raw)
-        mean, std = _moments(_bytes(raw, low, gain))
+        mean, std = _moments(to_bytes(raw, low, gain))
         channels, height, width = raw.shape[1:]
-        return cls(name, channels, height, width, low, gain, mean.tolist(), std.tolist())
+        return cls(name, channels, height, width, low, gain, mean.tolist(), std.tolist(), decoded)
 
     @property
     def why(self) -> str:
@@ -56,7 +62,9 @@ class ImageEncoder:
 
     @property
     def fields(self) -> tuple[dict[str, Any], ...]:
-        return ({"name": self.name, "kind": "image", "shape": [self.channels, self.height, self.width]},)
+        shape = [self.channels, self.height, self.width]
+        raw = {"low": self.low, "gain": self.gain, "files": self.files}
+        return ({"name": self.name, "kind": "image", "shape": shape, **raw},)
 
     def transform(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
         """uint8 (rows, channels, height, width); other sizes are resized, other colours converted."""
@@ -65,9 +73,9 @@ class ImageEncoder:
         if not whole:
             raw = raw[rows]
         if raw.shape[2:] != (self.height, self.width):
-            raw = resize(_bytes(raw, self.low, self.gain), self.height, self.width)
+            raw = resize(to_bytes(raw, self.low, self.gain), self.height, self.width)
             return np.ascontiguousarray(raw)
-        return np.ascontiguousarray(_bytes(raw, self.low, self.gain))
+        return np.ascontiguousarray(to_bytes(raw, self.low, self.gain))
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -83,22 +91,38 @@ def _moments(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     counts = np.stack([np.bincount(plane.reshape(-1), minlength=256) for plane in np.moveaxis(pixels, 1, 0)])
     share = counts / counts.sum(axis=1, keepdims=True)
     mean = share @ levels
-    return mean, np.sqrt((share * (levels - mean[:, None]) ** 2).sum(axis=1)).clip(1 / 255)
+    return mean, np.sqrt((share * (levels - mean[:, None]) ** 2).sum(axis=1)).clip(CONTRAST)
 
 
 def _range(raw: np.ndarray) -> tuple[float, float]:
     """(low, gain) that bring raw values to 0..255: bytes stay, [0, 1] is stretched, anything else by its own ends."""
-    low, top = (float(np.nanmin(raw)), float(np.nanmax(raw))) if np.isfinite(raw).any() else (0.0, 1.0)
-    if raw.dtype.kind == "f" and low >= 0 and top <= 1 + 1e-6:
-        return 0.0, 255.0
-    if raw.dtype.kind in "biu" and low >= 0 and 0 < top <= 16:
-        return 0.0, 255.0 / top  # a few grey levels or a mask: bytes as others know them
-    if low >= 0 and top <= 255:
+    known = raw[np.isfinite(raw)] if raw.dtype.kind == "f" else raw
+    if not known.size:
         return 0.0, 1.0
-    return low, 255.0 / max(top - low, 1e-12)
+    low, top = max(float(known.min()), -HUGE), min(float(known.max()), HUGE)
+    whole = raw.dtype.kind != "f" or bool((known == np.rint(known)).all())
+    if whole and low >= 0 and 0 < top <= FEW:
+        return 0.0, 255.0 / top  # a few grey levels or a mask: bytes as others know them
+    if low >= 0 and FEW < top <= 255:
+        return 0.0, 1.0
+    if low >= 0 and 1 / FEW < top <= 1 + 1e-6:
+        return 0.0, 255.0
+    return low, 255.0 / max(top - low, 1 / HUGE)
 
 
-def _bytes(raw: np.ndarray, low: float, gain: float) -> np.ndarray:
+def to_bytes(raw: np.ndarray, low: float, gain: float) -> np.ndarray:
+    """uint8 (rows, ...) as given; what is missing or infinite is 0 before it is stretched."""
     if raw.dtype == np.uint8 and gain == 1.0:
         return raw
-    return np.rint((np.nan_to_num(raw.astype(np.float32)) - low) * gain).clip(0, 255).astype(np.uint8)
+    out = np.empty(raw.shape, dtype=np.uint8)
+    for at in range(0, len(raw), BLOCK):
+        block = raw[at : at + BLOCK].astype(np.float64)
+        block[~np.isfinite(block)] = 0
+        with np.errstate(over="ignore"):
+            out[at : at + BLOCK] = np.rint((block - low) * gain).clip(0, 255)
+    return out
+
+
+def from_bytes(pixels: np.ndarray, low: float, gain: float) -> np.ndarray:
+    """Bytes as raw values of the training set, of which ``to_bytes`` makes the very same bytes again."""
+    return pixels if gain == 1.0 and low == 0.0 else low + pixels / gain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
@@ -18,6 +19,7 @@ KNOTS = 257
 # (q99 - median) / (q75 - median) is 3.4 for a normal and 5.6 for an exponential column.
 HEAVY_TAIL = 8.0
 SAMPLE = 200_000
+TINY, HUGE = np.finfo(np.float64).tiny, np.finfo(np.float64).max / 4
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,12 @@ class NumberColumn:
         if low == high:
             # A constant with gaps still says where the gaps are.
             return cls(name, low, 1.0, True, low, high) if flag else None
+        known = known.clip(-HUGE, HUGE)  # so that no difference of two of them overflows
         if len(known) > SAMPLE:
             known = known[np.linspace(0, len(known) - 1, SAMPLE).astype(np.int64)]
         q01, q25, center, q75, q99 = (float(q) for q in np.quantile(known, (0.01, 0.25, 0.5, 0.75, 0.99)))
         # For a normal column the quartiles stand 1.349 deviations apart, so this is a robust deviation.
-        scale = (q75 - q25) / 1.349 if q75 > q25 else (high - low) / 2
+        scale = max((q75 - q25) / 1.349 if q75 > q25 else (known.max() - known.min()) / 2, TINY)
         distinct = np.unique(known)
         whole = bool((distinct == np.round(distinct)).all())
         codes = distinct.tolist() if whole and 2 < len(distinct) <= min(FEW, len(known) / 10) else []
@@ -103,6 +106,10 @@ class NumberColumn:
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> NumberColumn:
+        return cls(**state)
 
 
 def soft_clip(z: np.ndarray) -> np.ndarray:

@@ -1,129 +1,277 @@
-"""Rows from a client, as raw as they come, to a Dataset: the same form that a source gives."""
+"""Rows from a client, as raw as they come, to a Dataset: the same form that a source gives.
+
+    rows in any form -> columns by name -> plain cells (as a source does) -> steps (loading, repairs) -> Dataset
+
+What cannot be what the model learned from is refused; a cell that held a value and reads as none is told.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+import datetime
+import decimal
+import logging
+import math
+import numbers
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from automl.data.cells.words import is_missing_word
+from automl.data.columns import as_date, as_number
 from automl.data.dataset import Dataset
-from automl.data.quality.clean import clean
-from automl.data.quality.findings import Step
+from automl.data.encode.image import from_bytes, to_bytes
+from automl.data.quality.clean import clean, clean_arrays
+from automl.data.quality.parse import column_of
 from automl.data.read import audio
-from automl.data.read.image import decode_image, resize_one
+from automl.data.read.files import short
+from automl.data.read.image import channels_first, decode_image, resize, resize_one
+from automl.data.read.plain import plain
+from automl.data.sources.build import _plain_names
+from automl.data.step import Step
 from automl.errors import UserError
 
 _ARRAYS = ("image", "series", "audio")
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of a decoded picture, by the model's colours
+_CELLS = (
+    *(str, numbers.Real, decimal.Decimal, np.generic, type(None), type(pd.NA), type(pd.NaT)),
+    *(datetime.date, datetime.time, datetime.timedelta, pd.Period),
+)
+# By kind: how a cell is read, the types that always can be, and what it is then.
+_READERS = {"numeric": (as_number, "iub", "number"), "datetime": (as_date, "M", "date")}
+ORIGIN = "the rows"
+log = logging.getLogger(__name__)
 
 
 def rows_to_dataset(
     fields: Sequence[Mapping[str, Any]],
-    rows: pd.DataFrame | Sequence[Mapping[str, Any]] | Mapping[str, Any],
+    rows: Any,
     steps: Sequence[Step] = (),
+    columns: Sequence[str] = (),
 ) -> Dataset:
-    """A Dataset without target from a DataFrame, a list of rows (name -> value), or name -> array of all rows.
+    """A Dataset without target from raw rows in any of these forms.
+
+    A DataFrame; a list of rows (name -> value), or one such row; name -> column of all rows; or an array whose first
+    axis is the row: of the training table's shape, ``columns`` naming them in that order, or of the model's only input.
 
     ``fields``: as ``Encoding.fields`` gives them. A column may be left out of a row (a missing value) but not of all.
-    ``steps``: column repairs made at training, which the new rows undergo too.
-    An image is a nested list or array, or base64 text of a png or jpeg file; a sound is a spectrogram, or base64 text
-    of a wav file. None is a black picture or silence, as at training. Unknown columns are ignored.
-    Raises UserError that names the row and the column.
+    ``steps``: what loading and repairs did at training, which the new rows undergo too.
+    An image is a nested list or array of values as in training, or a png or jpeg file, as bytes or base64 text; a
+    sound is a spectrogram, or a wav file likewise. None is a black picture or silence, as at training. Unknown columns
+    are ignored. Raises UserError that names the row and the column; warns of a cell that holds a value and is none.
     """
-    columns = _columns(rows)
-    count = max((len(v) for v in columns.values()), default=0)
+    given = _columns(rows, fields, columns)
+    count = max((len(v) for v in given.values()), default=0)
     if count == 0:
         raise UserError("no rows were given; send at least one")
     table: dict[str, pd.Series] = {}
     arrays: dict[str, np.ndarray] = {}
     for field in fields:
         name = field["name"]
-        if name not in columns:
+        if name not in given:
             wanted = ", ".join(f["name"] for f in fields[:8])
             raise UserError(f"column {name!r} is absent from the rows; the model needs: {wanted}")
-        values = columns[name]
         if field["kind"] in _ARRAYS:
-            arrays[name] = _array(field, values)
+            arrays[name] = _array(field, given[name])
         else:
-            table[name] = _series(name, values)
-    frame = clean(pd.DataFrame(table, index=range(count)), steps)
+            table[name] = _series(name, given[name])
+    raw, _ = plain(pd.DataFrame(table, index=range(count)), ORIGIN)
+    frame = clean(raw, steps)
+    _tell_unread(fields, raw, frame, steps)
     return Dataset(
         name="rows",
         table=frame,
         target=pd.Series([None] * count, name="target", dtype=object),
-        arrays=arrays,
+        arrays=clean_arrays(arrays, steps),
         modalities={f["name"]: f["kind"] for f in fields if f["kind"] in (*_ARRAYS, "text")},
         origin="rows",
     )
 
 
-def _columns(rows: Any) -> dict[str, Any]:
+def extreme(field: Mapping[str, Any], at: int) -> Any:
+    """A raw value that hardly any row has: 0 nothing, -1 and 1 the ends, or what training did not see."""
+    kind = field["kind"]
+    if kind in _ARRAYS:
+        ends = {"audio": (audio.FLOOR, audio.LOUDEST), "series": (-1e30, 1e30)}.get(kind, (0.0, 255.0))
+        values = np.full(field["shape"], ends[at > 0] if at else np.nan)
+        return from_bytes(values, field["low"], field["gain"]) if kind == "image" else values
+    if at == 0:
+        return None
+    ends = {"numeric": (-1e300, 1e300), "datetime": ("1700-01-01", "2250-01-01")}
+    return ends.get(kind, ("\0unseen", "unseen " * 1_000))[at > 0]
+
+
+def _columns(rows: Any, fields: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    """Name -> column (a Series, array or list with one value per row), whatever form the rows have."""
+    if isinstance(rows, pd.Series):
+        one_row = not {f["name"] for f in fields}.isdisjoint(map(str, rows.index))
+        rows = rows.to_dict() if one_row else rows.to_numpy()
+    if isinstance(rows, np.ndarray):
+        rows = _named(rows, fields, names)
     if isinstance(rows, pd.DataFrame):
-        return {str(c): rows[c].reset_index(drop=True) for c in rows.columns}
+        frame = _plain_names(rows, ORIGIN)
+        return {c: column_of(frame, c) for c in frame.columns}
     if isinstance(rows, Mapping):
+        if any(_is_cell(v) for v in rows.values()):
+            return _columns([rows], fields, names)
+        for name, column in rows.items():
+            if isinstance(column, (Mapping, Set)):
+                raise UserError(
+                    f"column {str(name)!r} is a {type(column).__name__}; send a list with one value per row"
+                )
+        _check_names(rows)
         lengths = {str(k): len(v) for k, v in rows.items()}
         if len(set(lengths.values())) > 1:
             raise UserError(f"columns differ in length: {lengths}; give one value per row in each")
         return {str(k): v for k, v in rows.items()}
-    rows = list(rows)
+    if isinstance(rows, (str, bytes)) or not hasattr(rows, "__iter__"):
+        raise UserError(f"rows are a {type(rows).__name__}; send a DataFrame or [{{name: value, ...}}, ...]")
+    made = []
     for i, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise UserError(
                 f"row {i + 1} is {type(row).__name__}, not an object of name and value; send [{{...}}, ...]"
             )
-    names = {str(k): None for row in rows for k in row}
-    return {name: [row.get(name) for row in rows] for name in names}
+        _check_names(row)
+        made.append({str(k): v for k, v in row.items()})
+    return {name: [row.get(name) for row in made] for name in {k: None for row in made for k in row}}
+
+
+def _is_cell(value: Any) -> bool:
+    """Whether it is one value, and no column of them."""
+    return isinstance(value, (str, bytes)) or not hasattr(value, "__len__") or getattr(value, "shape", None) == ()
+
+
+def _check_names(row: Mapping[Any, Any]) -> None:
+    names = [str(k) for k in row]
+    twice = next((n for n in names if names.count(n) > 1), None) if len(set(names)) < len(names) else None
+    if twice is not None:
+        raise UserError(f"column name {twice!r} stands twice in {ORIGIN}; rename one of them")
+
+
+def _named(rows: np.ndarray, fields: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Any:
+    """An array as it was at training: of the table's columns in their order, or of the only input."""
+    plain = all(f["kind"] not in _ARRAYS for f in fields)
+    names = names or [f["name"] for f in fields]
+    if plain and rows.ndim > 0 and math.prod(rows.shape[1:]) == len(names):
+        return pd.DataFrame(rows.reshape(len(rows), -1), columns=pd.Index(names))
+    if len(fields) == 1 and not plain:
+        return {fields[0]["name"]: rows}
+    raise UserError(
+        f"an array of shape {rows.shape} does not fit the model, which learned from {len(names)} columns; "
+        f"send {short(', '.join(names), 100)}"
+    )
 
 
 def _series(name: str, values: Any) -> pd.Series:
-    if isinstance(values, pd.Series):
-        return values
-    nested = next((i for i, v in enumerate(values) if isinstance(v, (list, dict, tuple, np.ndarray))), None)
-    if nested is not None:
-        raise UserError(f"column {name!r} holds a list or an object in row {nested + 1}; send a number or text")
-    return pd.Series(list(values))
+    values = values if isinstance(values, (pd.Series, np.ndarray)) and values.ndim == 1 else list(values)
+    try:
+        column = pd.Series(values).reset_index(drop=True)
+    except UnicodeEncodeError:  # half of a pair of surrogates, which no file can hold
+        column = pd.Series([v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in values])
+    at = next((i for i, v in enumerate(column) if not isinstance(v, _CELLS)), None) if column.dtype == object else None
+    if at is not None:
+        what = type(column.iloc[at]).__name__
+        raise UserError(f"column {name!r} holds a {what} in row {at + 1}; send a number, text or date")
+    return column
+
+
+def _tell_unread(
+    fields: Sequence[Mapping[str, Any]], raw: pd.DataFrame, read: pd.DataFrame, steps: Sequence[Step]
+) -> None:
+    """Warn, once per column, of cells that hold something which is no number (or date) and no word for "missing"."""
+    for field in fields:
+        if field["kind"] not in _READERS:
+            continue
+        name = field["name"]
+        reader, plain, what = _READERS[field["kind"]]
+        before, after = column_of(raw, name), column_of(read, name)
+        if before.dtype.kind in plain:
+            continue
+        nothing = np.flatnonzero(pd.isna(reader(after)) & before.notna().to_numpy())
+        if not len(nothing):
+            continue
+        meant = [v for s in steps if s.column == name for v in s.values]
+        unread = pd.isna(reader(before.iloc[nothing]))  # what a step took away was read before
+        rows = [i for i in nothing[unread] if not is_missing_word(v := before.iloc[i]) and v not in meant]
+        if rows:
+            more = f" (and {len(rows) - 1:,} more)" if len(rows) > 1 else ""
+            value = short(repr(before.iloc[rows[:1]].tolist()[0]))
+            log.warning(
+                "column %r holds %s in row %d%s, which is no %s: taken as missing", name, value, rows[0] + 1, more, what
+            )
 
 
 def _array(field: Mapping[str, Any], values: Any) -> np.ndarray:
+    """All rows of one input: (rows, ...) as an encoder takes it."""
     if isinstance(values, np.ndarray) and values.dtype != object:
-        return values
+        return _checked(field, values)
     decoded = [_one(field, value, i) for i, value in enumerate(values)]
     if field["kind"] in ("series", "audio"):
         return _padded(field, decoded)
-    height, width = field["shape"][1:]
-    if len({d.shape for d in decoded}) > 1 or decoded[0].dtype == np.uint8:
-        decoded = [resize_one(_last_axis(d), height, width) for d in decoded]
     if len({d.shape for d in decoded}) > 1:
-        raise UserError(f"images in column {field['name']!r} differ in colours; send all grey or all in colour")
-    return np.stack(decoded)
+        height, width = field["shape"][1:]
+        low, gain = field["low"], field["gain"]
+        sized = [resize(channels_first(to_bytes(d[None], low, gain)), height, width) for d in decoded]
+        if len({d.shape for d in sized}) > 1:
+            raise UserError(f"images in column {field['name']!r} differ in colours; send all grey or all in colour")
+        return from_bytes(np.concatenate(sized), low, gain)
+    return _checked(field, np.stack(decoded))
+
+
+def _checked(field: Mapping[str, Any], array: np.ndarray) -> np.ndarray:
+    """The array. Raises UserError where it is none of numbers, or no rows of what the model takes."""
+    name, shape, kind = field["name"], field["shape"], field["kind"]
+    if array.dtype.kind not in "biuf":
+        raise UserError(f"{name!r} has type {array.dtype}; send integers or floats")
+    axes = {"image": (3, 4), "series": (2, 3) if shape[0] == 1 else (3,), "audio": (3,)}[kind]
+    lone = kind == "image" and array.ndim == 3 and shape[0] > 1 and array.shape[2] == shape[0] != shape[2]
+    if array.ndim not in axes or lone:
+        raise UserError(
+            f"{name!r} has shape {array.shape}; send rows of {' x '.join(map(str, shape))}, the first axis the row"
+        )
+    if kind != "image" and array.ndim == 3 and array.shape[1] != shape[0]:
+        raise UserError(f"{name!r} has shape {array.shape}; the model takes (rows, {shape[0]}, any length)")
+    if array.ndim == 4 and not {1, 3, 4} & {array.shape[1], array.shape[3]}:
+        raise UserError(f"{name!r} has shape {array.shape}, no axis of 1, 3 or 4 colours; the model takes {shape[0]}")
+    if 0 in array.shape[1:]:
+        raise UserError(f"{name!r} has shape {array.shape}: rows without a value; send at least one in each")
+    return array
 
 
 def _one(field: Mapping[str, Any], value: Any, row: int) -> np.ndarray:
     name, place = field["name"], f"column {field['name']!r} in row {row + 1}"
     empty = value is None or (isinstance(value, float) and np.isnan(value))
-    if field["kind"] == "image":
+    if field["kind"] == "image" and (empty or isinstance(value, (str, bytes))):
+        channels, height, width = field["shape"]
         if empty:
-            channels, height, width = field["shape"]
-            return np.zeros((height, width) if channels == 1 else (height, width, channels), dtype=np.uint8)
-        if isinstance(value, (str, bytes)):
+            pixels = np.zeros((height, width) if channels == 1 else (height, width, channels), dtype=np.uint8)
+        else:
             content = _content(value, place, "png or jpeg")
-            return decode_image(content, place=place, mode="L" if field["shape"][0] == 1 else "RGB")
+            pixels = decode_image(content, place=place, mode=_MODES.get(channels, "RGB"))
+        if field["files"]:
+            return resize_one(pixels, height, width)  # as those of training were, before anything else
+        # A file holds 0..255, whatever the values were in the arrays that the model learned from.
+        return from_bytes(pixels, field["low"], field["gain"])
     if field["kind"] == "audio" and field.get("sounds") and (empty or isinstance(value, (str, bytes))):
         sound = (
             audio.decode_wav(_content(value, place, "wav"), place=place) if isinstance(value, (str, bytes)) else None
         )
         return audio.spectrogram(sound, field["shape"][1])
     try:
-        array = np.asarray(value, dtype=np.float64 if field["kind"] != "image" else None)
-    except (TypeError, ValueError) as error:
+        array = np.asarray(value)
+        array = array.astype(np.float64) if array.dtype.kind in "OUS" else array
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{place} is no array of numbers; send nested lists of equal lengths") from error
     if array.dtype.kind not in "biuf" or array.ndim == 0:
         raise UserError(f"{place} is no array of numbers ({type(value).__name__}); send nested lists for {name!r}")
-    if field["kind"] == "image" and array.dtype.kind in "iu" and array.size and 0 <= array.min() <= array.max() <= 255:
-        array = array.astype(np.uint8)
+    if array.size == 0:
+        raise UserError(f"{place} holds no value; send at least one")
+    if field["kind"] == "image" and array.ndim not in (2, 3):
+        raise UserError(f"{place} has shape {array.shape}; send (height, width) or (height, width, colours)")
     return array
 
 
@@ -135,13 +283,6 @@ def _content(value: str | bytes, place: str, what: str) -> bytes:
         return base64.b64decode(value.split(",")[-1], validate=True)
     except (binascii.Error, ValueError) as error:
         raise UserError(f"{place} is no base64 text of a {what} file; encode the file's bytes") from error
-
-
-def _last_axis(image: np.ndarray) -> np.ndarray:
-    """(colours, h, w) to (h, w, colours), (h, w, 1) to (h, w): as PIL takes it."""
-    if image.ndim == 3 and image.shape[0] in (1, 3, 4) and image.shape[-1] not in (1, 3, 4):
-        image = np.moveaxis(image, 0, -1)
-    return np.ascontiguousarray(image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image)
 
 
 def _padded(field: Mapping[str, Any], rows: list[np.ndarray]) -> np.ndarray:

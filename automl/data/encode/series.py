@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from automl.data.dataset import Dataset
+from automl.data.encode.number import soft_clip
+from automl.data.encode.scale import LIMIT, meaningful
 from automl.errors import UserError
 from automl.types import Input
 
@@ -18,6 +20,9 @@ MAX_LENGTH = 4_096
 SAMPLE = 5_000
 # When the rows' own deviations differ by this factor, one scale for all would flatten most rows.
 UNEQUAL = 30.0
+# Levels that differ by less, in typical deviations of a row, are the same: rows that were centred have no level.
+LEVEL = 0.01
+HUGE = 1e150  # its square is a number too
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,9 @@ class SeriesEncoder:
     """Standardised per channel over the training rows.
 
     ``own_scale``: each row by its own level and deviation instead, which then stand in two more channels per channel
-    (their logarithm, standardised), so that nothing is lost. ``masked``: the last channel is 1 where a value was
-    observed; gaps inside a row are filled by a line, ends by 0 (the mean). ``pool``: steps averaged to one.
+    (their logarithm in units of ``unit``, a typical row's deviation, standardised), so that nothing is lost. ``unit``
+    is 0 in encodings from before it, whose networks know other numbers. ``masked``: the last channel is 1 where a value
+    was observed; gaps inside a row are filled by a line, ends by 0 (the mean). ``pool``: steps averaged to one.
     """
 
     name: str
@@ -38,13 +44,14 @@ class SeriesEncoder:
     mean: list[float]
     std: list[float]
     row_stats: list[float]
+    unit: float = 0.0
 
     @classmethod
     def fit(cls, name: str, array: np.ndarray, rows: np.ndarray) -> SeriesEncoder:
         """``array``: (rows, channels, length) or (rows, length), NaN where nothing was observed."""
         some = rows if len(rows) <= SAMPLE else rows[np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64)]
         raw = _three_axes(array)
-        train = np.where(np.isfinite(raw[some]), raw[some], np.nan).astype(np.float64)
+        train = _observed(raw[some])
         channels, length = train.shape[1:]
         masked = bool(np.isnan(train).any())
         observed = ~np.isnan(train)
@@ -56,11 +63,13 @@ class SeriesEncoder:
         spread = float(np.quantile(positive, 0.95) / np.quantile(positive, 0.05)) if len(positive) else 1.0
         own_scale = spread > UNEQUAL
         stats: list[float] = []
+        unit = float(np.median(positive)) if own_scale else 0.0
         if own_scale:
-            level, scale = _signed_log(own_mean), np.log1p(own_std)
-            stats = [float(s) for v in (level, scale) for s in (v.mean(), max(float(v.std()), 1e-6))]
+            level, scale = _signed_log(own_mean / unit), np.log1p(own_std / unit)
+            stats = [float(s) for v in (level, scale) for s in (v.mean(), max(float(v.std()), LEVEL))]
         pool = -(-length // MAX_LENGTH)
-        return cls(name, channels, length, pool, masked, own_scale, mean.tolist(), std.clip(1e-8).tolist(), stats)
+        std = meaningful(std, mean)
+        return cls(name, channels, length, pool, masked, own_scale, mean.tolist(), std.tolist(), stats, unit)
 
     @property
     def why(self) -> str:
@@ -96,19 +105,21 @@ class SeriesEncoder:
     def _encode(self, raw: np.ndarray) -> np.ndarray:
         x = np.full((len(raw), self.channels, self.length), np.nan)
         take = min(self.length, raw.shape[2])
-        x[:, :, :take] = raw[:, :, :take]
-        x[~np.isfinite(x)] = np.nan
+        x[:, :, :take] = _observed(raw[:, :, :take])
         observed = ~np.isnan(x)
         planes = []
         if self.own_scale:
             own_mean, own_std = _moments(x, axis=2)
-            z = (x - own_mean[:, :, None]) / own_std.clip(1e-8)[:, :, None]
-            level = (_signed_log(own_mean) - self.row_stats[0]) / self.row_stats[1]
-            scale = (np.log1p(own_std) - self.row_stats[2]) / self.row_stats[3]
-            planes = [np.repeat(v[:, :, None], self.length, axis=2) for v in (level, scale)]
+            divisor = meaningful(own_std, own_mean) if self.unit else own_std.clip(1e-8)
+            z = (x - own_mean[:, :, None]) / divisor[:, :, None]
+            unit = self.unit or 1.0
+            level = (_signed_log(own_mean / unit) - self.row_stats[0]) / self.row_stats[1]
+            scale = (np.log1p(own_std / unit) - self.row_stats[2]) / self.row_stats[3]
+            ends = [soft_clip(v) if self.unit else v.clip(-LIMIT, LIMIT) for v in (level, scale)]
+            planes = [np.repeat(v[:, :, None], self.length, axis=2) for v in ends]
         else:
             z = (x - np.asarray(self.mean)[:, None]) / np.asarray(self.std)[:, None]
-        z = _fill(z, observed).clip(-20, 20)
+        z = _fill(z, observed).clip(-LIMIT, LIMIT)
         planes = [z, *planes]
         if self.masked:
             planes.append(observed.any(axis=1, keepdims=True).astype(np.float64))
@@ -128,6 +139,12 @@ class SeriesEncoder:
 
 def _three_axes(array: np.ndarray) -> np.ndarray:
     return array[:, None] if array.ndim == 2 else array
+
+
+def _observed(raw: np.ndarray) -> np.ndarray:
+    """float64, NaN where nothing finite was observed, and nothing too large to be squared."""
+    x = np.asarray(raw, dtype=np.float64)
+    return np.where(np.isfinite(x), x, np.nan).clip(-HUGE, HUGE)
 
 
 def _moments(x: np.ndarray, axis: int | tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -97,5 +97,5 @@ class TableEncoder:
         columns = []
         for one in state["columns"]:
             fields = dict(one)
-            columns.append(_COLUMNS[fields.pop("kind")](**fields))
+            columns.append(_COLUMNS[fields.pop("kind")].from_json(fields))
         return cls(tuple(columns), state["name"])

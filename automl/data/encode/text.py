@@ -23,6 +23,7 @@ MAX_LENGTH = 512
 MAX_LETTERS = 1024  # places of a row; texts of more words than fill them say enough by their words
 LETTERS_ROWS = 50_000  # with more rows most words are known, and the places cost memory
 GROUPS = (3, 4, 5)  # letters of a group
+TOP = 1 << 31  # of int32: half the memory of int64
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 _MAX_CHARACTERS = 20_000  # per text: more says nothing more, and one row must not take the memory
 
@@ -91,17 +92,17 @@ class TextEncoder:
         return ({"name": self.name, "kind": "text", "missing": True},)
 
     def transform(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-        """int64 (rows, length + letters)."""
+        """int32 (rows, length + letters)."""
         index = self._index
         groups = functools.cache(letter_groups)  # of a word; most words come again
         start = FIRST + len(self.vocabulary)
-        out = np.zeros((len(rows), self.length + self.letters), dtype=np.int64)
+        out = np.zeros((len(rows), self.length + self.letters), dtype=np.int32)
         head = self.length - self.length // 4
         for i, text in enumerate(_texts(dataset.table[self.name].iloc[rows])):
             tokens = tokenise(text, self.characters)
             if self.letters:
                 found = sorted({g for t in tokens for g in groups(t)})[: self.letters]
-                out[i, self.length : self.length + len(found)] = found
+                out[i, self.length : self.length + len(found)] = [as_int32(g) for g in found]
             if len(tokens) > self.length:
                 tokens = tokens[:head] + tokens[len(tokens) - (self.length - head) :]
             ids = [
@@ -130,12 +131,17 @@ def tokenise(text: str, characters: bool) -> list[str]:
 
 
 def letter_groups(word: str) -> tuple[int, ...]:
-    """Hashes, 1 and above, of the groups of letters of one word with ^ and $ at its ends; none of a mark."""
+    """Hashes in 1..2^32 of the groups of letters of one word with ^ and $ at its ends; none of a mark."""
     if not (word[0].isalnum() or word[0] == "_"):
         return ()
     word = f"^{word}$"
     parts = (word[i : i + n] for n in GROUPS for i in range(len(word) - n + 1))
     return tuple(1 + zlib.crc32(part.encode("utf-8", "surrogatepass")) for part in parts)
+
+
+def as_int32(hashed: int) -> int:
+    """A hash in 1..2^31 - 1 with the same lower bits, by which networks find its place."""
+    return hashed % TOP or TOP // 2
 
 
 def _places(texts: list[str]) -> int:

@@ -102,6 +102,24 @@ def test_a_light_shift_is_whole_pixels_and_a_mask_stays_one(strength):
 
 
 @pytest.mark.parametrize("strength", STRENGTHS[1:])
+def test_gaps_keep_what_the_encoding_filled_in(strength):
+    """A line over a gap, and planes of one value: a network sees them in validation too."""
+    of = INPUTS["masked"]
+    x = batch(of)
+    x[:, 0, 10:20] = 5.0
+    x[:, 1] = -7.0
+    x[:, -1, 10:20] = 0.0
+    x[:, -1, 30:] = 0.0
+    (out,) = augment([x], [of], strength, generator())
+    gap = out[:, -1] == 0
+    gap[:, 25:] = False  # the end
+    gap[:, :5] = False
+    assert bool(gap.any())
+    torch.testing.assert_close(out[:, 0][gap], torch.full_like(out[:, 0][gap], 5.0))
+    torch.testing.assert_close(out[:, 1][gap], torch.full_like(out[:, 1][gap], -7.0))
+
+
+@pytest.mark.parametrize("strength", STRENGTHS[1:])
 def test_codes_stay_codes_of_their_column(strength):
     of = INPUTS["tabular"]
     x = batch(of)

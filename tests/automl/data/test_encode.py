@@ -13,13 +13,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from automl.data.columns import column_kinds
 from automl.data.dataset import Dataset
 from automl.data.encode import Encoding
+from automl.data.encode.scale import LIMIT
 from automl.data.sources.audio_folder import AudioFolderSource
 from automl.data.sources.file import FileSource
 from automl.data.sources.sklearn import SklearnSource
@@ -76,7 +77,7 @@ class TestContract:
     """What ``automl.types.Input`` promises to the networks."""
 
     def test_shapes_and_types(self) -> None:
-        types = {"tabular": np.float32, "image": np.uint8, "series": np.float32, "audio": np.float32, "text": np.int64}
+        types = {"tabular": np.float32, "image": np.uint8, "series": np.float32, "audio": np.float32, "text": np.int32}
         arrays = ENCODING.transform(MIXED)
         assert {i.modality for i in ENCODING.inputs} == set(types)
         for one, array in zip(ENCODING.inputs, arrays, strict=True):
@@ -262,6 +263,8 @@ class TestTable:
         assert array[3, 0] == array[:, 0].max()
 
     @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=4, max_size=60))
+    @example([0.0, 0.0, 0.0, 5e-324])
+    @example([-1.7e308, -1.7e308, 1.7e308, 1.7e308])
     @settings(deadline=None)
     def test_any_numbers(self, values: list[float]) -> None:
         try:
@@ -270,7 +273,10 @@ class TestTable:
             assert len({v for v in values if np.isfinite(v)}) < 2
             return
         array = encoding.transform(dataset)[0]
-        assert np.isfinite(array).all() and np.abs(array).max() <= 60
+        assert (
+            np.isfinite(array).all()
+            and np.abs(array[:, : np.count_nonzero(np.equal(encoding.inputs[0].cardinalities, 0))]).max() <= 3
+        )
 
     def test_far_values_stop_at_three(self) -> None:
         encoding, _ = fit_table(x=RNG.normal(size=100))
@@ -368,6 +374,117 @@ class TestArrays:
         encoding, dataset = fit_array(RNG.normal(-40, 12, (30, 64, 25)), "audio")
         encoded = encoding.transform(dataset)[0]
         assert encoded.shape == (30, 1, 64, 25) and abs(encoded.mean()) < 0.01 and abs(encoded.std() - 1) < 0.01
+
+
+NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([0.0, 5e-324, 1e-300, 1e300, -1e30, 3.0])
+CELLS = (
+    st.none()
+    | NUMBERS
+    | st.integers(-(10**30), 10**30)
+    | st.booleans()
+    | st.text(max_size=50)
+    | st.dates()
+    | st.datetimes()
+    | st.sampled_from(
+        ["shop 1", "Rome", "9999-12-31", "0001-01-01", "1e999", "-inf", "?", "x" * 50_000, "1,5", "\ud83d"]
+    )
+)
+
+
+def filled(*shape: int) -> st.SearchStrategy[Any]:
+    """Arrays of a few numbers, one after the other."""
+    return st.lists(NUMBERS, min_size=1, max_size=12).map(lambda values: np.resize(values, shape).tolist())
+
+
+ROW = st.fixed_dictionaries(
+    {
+        **dict.fromkeys([*MIXED.table.columns, "even", "dust", "unit"], CELLS),
+        "photo": st.none() | filled(9, 7, 3) | filled(2, 5),
+        "pulse": filled(2, 30) | filled(2, 3) | filled(2, 50),
+        "scaled": filled(30) | filled(1, 1),
+        "voice": filled(64, 20) | filled(64, 1),
+    }
+)
+
+
+def equal_and_tiny() -> tuple[Encoding, Dataset]:
+    """What standardisations with a small floor fall over: equal frequencies, centred rows, hardly any spread."""
+    even = [f"store {i % 20}" for i in range(ROWS)]
+    table = MIXED.table.assign(even=even, dust=1e9 + RNG.normal(0, 1e-6, ROWS), unit=RNG.normal(0, 1e-300, ROWS))
+    scaled = RNG.normal(size=(ROWS, 1, 30)) * np.logspace(-9, 9, ROWS)[:, None, None]
+    arrays = {**MIXED.arrays, "scaled": scaled - scaled.mean(axis=2, keepdims=True)}
+    modalities: dict[str, Any] = {**MIXED.modalities, "scaled": "series"}
+    dataset = Dataset("tiny", table, MIXED.target, arrays, modalities=modalities)
+    return Encoding.fit(dataset, np.arange(ROWS), kind="binary"), dataset
+
+
+TINY = equal_and_tiny()
+
+
+class TestNothingExplodes:
+    """Whatever a row holds, what a network sees is finite and in the range that training had."""
+
+    @given(ROW)
+    @settings(deadline=None, max_examples=60)
+    def test_any_row(self, row: dict[str, Any]) -> None:
+        for one, array in zip(TINY[0].inputs, TINY[0].transform(TINY[0].dataset([row])), strict=True):
+            numbers = array if one.modality != "tabular" else array[:, np.equal(one.cardinalities, 0)]
+            if array.dtype == np.float32:
+                assert np.isfinite(array).all() and np.abs(numbers).max() <= LIMIT
+            if one.modality == "image":  # the network standardises them
+                assert max((1 - m) / s for m, s in zip(one.mean, one.std, strict=True)) <= LIMIT
+
+    @pytest.mark.parametrize("rows", [100, 60])
+    def test_a_category_that_training_lacked(self, rows: int) -> None:
+        encoding, dataset = fit_table(store=[f"store {i % 20}" for i in range(20 * rows)])
+        known = encoding.transform(dataset)[0][:, 0]
+        new = encoding.transform(encoding.dataset({"store": ["store 99", None]}))[0][:, 0]
+        assert np.abs(known).max() < 0.1 and (np.abs(new) <= 3).all() and (new < -2).all()
+
+    def test_categories_beyond_those_kept(self) -> None:
+        encoding, dataset = fit_table(c=[f"c{i % 600}" for i in range(30_000)])
+        assert np.abs(encoding.transform(dataset)[0][:, 0]).max() <= 3
+
+    def test_the_scale_means_something(self) -> None:
+        """What is three spreads away stays apart from what is one, at any magnitude."""
+        for unit in (1e-12, 1.0, 1e12):
+            series = RNG.normal(size=(100, 1, 20)) * unit
+            encoding, dataset = fit_array(series, "series")
+            assert 0.9 < encoding.transform(dataset)[0].std() < 1.1
+            encoding, dataset = fit_array(series * np.logspace(-2, 2, 100)[:, None, None], "series")
+            scale = encoding.transform(dataset)[0][:, 2, 0]
+            assert encoding.inputs[0].shape[0] == 3 and scale[-1] - scale[0] > 1.5
+            encoding, dataset = fit_table(x=RNG.normal(size=100) * unit)
+            far = encoding.transform(encoding.dataset({"x": [unit, 3 * unit]}))[0]
+            assert far[1, 0] - far[0, 0] > 0.5
+
+    def test_the_level_of_a_row_where_none_had_one(self) -> None:
+        series = RNG.normal(size=(50, 1, 20)) * np.logspace(-3, 3, 50)[:, None, None]
+        encoding, dataset = fit_array(series - series.mean(axis=2, keepdims=True), "series")
+        assert np.abs(encoding.transform(dataset)[0][:, 1]).max() < 0.1
+        new = encoding.transform(encoding.dataset({"x": series[:1] + 0.07}))[0][0, 1]
+        assert 0 < new[0] <= 3
+
+    def test_an_encoding_from_before_answers_as_before(self) -> None:
+        encoding, dataset = TINY
+        state = json.loads(json.dumps(encoding.to_json()))
+        del state["columns"]
+        even = next(c for c in state["inputs"][0]["columns"] if c["name"] == "even")
+        del even["frequency"]
+        logs = np.log1p([10.0 + i for i in range(20)])
+        even["log_counts"] = logs.tolist()
+        scaled = next(i for i in state["inputs"] if i["name"] == "scaled")
+        del scaled["unit"]
+        old = Encoding.from_json(json.loads(json.dumps(state)))
+        place = old.encoders[0].names.index("even frequency")  # type: ignore[attr-defined]
+        codes = [even["categories"].index(v) for v in dataset.table["even"]]
+        np.testing.assert_allclose(
+            old.transform(dataset)[0][:, place], ((logs - logs.mean()) / logs.std())[codes], rtol=1e-5
+        )
+        raw = dataset.arrays["scaled"][:, 0]
+        plane = old.transform(dataset)[[i.name for i in old.inputs].index("scaled")][:, 2, 0]
+        mean, std = scaled["row_stats"][2:]
+        np.testing.assert_allclose(plane, ((np.log1p(raw.std(axis=1)) - mean) / std).clip(-20, 20), rtol=1e-4)
 
 
 class TestTarget:

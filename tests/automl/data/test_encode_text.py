@@ -6,7 +6,7 @@ import numpy as np
 
 from automl.data.encode import Encoding
 from automl.data.encode import text as text_module
-from automl.data.encode.text import letter_groups, tokenise
+from automl.data.encode.text import as_int32, letter_groups, tokenise
 
 from .frames import fit_table
 
@@ -65,9 +65,13 @@ class TestText:
         here, again, none, many = (
             set(row) - {0} for row in encoding.transform(encoding.dataset(rows))[0][:, of.tokens :]
         )
-        assert here == {*letter_groups("here"), *letter_groups("texts")}
-        assert again == {*letter_groups("here"), *letter_groups("text")}
+        assert here == {as_int32(g) for g in (*letter_groups("here"), *letter_groups("texts"))}
+        assert again == {as_int32(g) for g in (*letter_groups("here"), *letter_groups("text"))}
         assert none == set() and len(many) == of.letters, "more than there is room for are cut"
+
+    def test_hashes_are_int32_and_keep_their_places(self) -> None:
+        for hashed in (1, 2**31 - 1, 2**31, 2**31 + 1, 2**32 - 1, 2**32):
+            assert 0 < as_int32(hashed) < 2**31 and as_int32(hashed) % 131_072 == hashed % 131_072
 
     def test_where_there_are_no_groups_of_letters(self, monkeypatch) -> None:
         def letters(texts: list[str]) -> int:

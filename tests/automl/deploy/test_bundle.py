@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -17,7 +19,7 @@ from torch import nn
 from automl.data.dataset import Dataset
 from automl.data.encode.encoding import Encoding
 from automl.deploy import onnx as graph
-from automl.deploy.bundle import Bundle, export
+from automl.deploy.bundle import Bundle, export, write_meta
 from automl.deploy.onnx import ExportMismatch, compare, write_onnx
 from automl.errors import UserError
 from automl.training.predictor import EnsemblePredictor, Predictor, predict
@@ -84,7 +86,7 @@ def test_what_meta_says(binary):
     folder, _, predictor, inputs, _ = binary
     meta = json.loads((folder / "meta.json").read_text())
     assert meta["task"]["classes"] == ["no", "yes"]
-    assert meta["agreement"]["rows"] == len(inputs[0])
+    assert meta["agreement"]["rows"] == len(inputs[0]) + 3, "and rows of extremes"
     assert 0 <= meta["agreement"]["max_difference"] <= meta["agreement"]["tolerance"] == 1e-4
     assert meta["parameters"] == sum(t.numel() for t in predictor.state_dict().values())
     assert meta["note"] == "toy"
@@ -126,6 +128,104 @@ def test_values_in_their_own_unit_and_an_old_bundle_replaced(tmp_path, capfd):
         bundle.predict_proba(dataset.table)
 
 
+@pytest.mark.parametrize("name", ["table", "output"])
+def test_the_users_names_are_not_the_graphs(tmp_path, name):
+    """A text column of any name beside plain ones."""
+    words = np.random.default_rng(0).choice(["red", "blue", "small", "large", "round"], (40, 5))
+    frame = pd.DataFrame({"size": np.arange(40.0), name: [" ".join(w) + f" {i}" for i, w in enumerate(words)]})
+    dataset = Dataset("toy", frame, pd.Series(["no", "yes"] * 20, name="goal"))
+    encoding = Encoding.fit(dataset, np.arange(40), kind="binary")
+    task = Task("toy", "binary", encoding.inputs, 2, "accuracy", classes=("no", "yes"))
+    assert [i.name for i in task.inputs] == ["table", name]
+    predictor, inputs = Predictor(Bag(task.inputs[1]), task), encoding.transform(dataset)
+    folder = export(tmp_path / "bundle", predictor, task, encoding, inputs)
+    bundle = Bundle.load(folder)
+    assert [i.name for i in bundle.session.get_inputs()] == ["input_0", "input_1"]
+    assert [o.name for o in bundle.session.get_outputs()] == ["output"]
+    np.testing.assert_allclose(bundle.predict_proba(frame), predict(predictor, inputs), atol=1e-5)
+
+
+class Bag(nn.Module):
+    """Words, and what else there is before them."""
+
+    def __init__(self, of: Input) -> None:
+        super().__init__()
+        self.tokens = of.tokens
+        self.words = nn.Embedding(of.vocabulary, 2, padding_idx=0)
+
+    def forward(self, *inputs):
+        words = self.words(inputs[-1][:, : self.tokens]).mean(1)
+        return words + inputs[0][:, :1] if len(inputs) > 1 else words
+
+
+def test_a_bundle_from_before_answers(tmp_path):
+    """Its graph has the user's names and reads texts as int64."""
+    frame = pd.DataFrame({"story": [f"some words of a story {i % 7} and {i}" for i in range(40)]})
+    dataset = Dataset("toy", frame, pd.Series(["no", "yes"] * 20, name="goal"))
+    encoding = Encoding.fit(dataset, np.arange(40), kind="binary")
+    task = Task("toy", "binary", encoding.inputs, 2, "accuracy", classes=("no", "yes"))
+
+    predictor, (ids,) = Predictor(Bag(task.inputs[0]), task), encoding.transform(dataset)
+    assert ids.dtype == np.int32
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    write_onnx(folder / "model.onnx", predictor, ["story"], [ids.astype(np.int64)])
+    encoding.save(folder)
+    write_meta(folder, task, {})
+    bundle = Bundle.load(folder)
+    assert bundle.session.get_inputs()[0].type == "tensor(int64)"
+    np.testing.assert_allclose(bundle.predict_proba(frame), predict(predictor, [ids]), atol=1e-5)
+
+
+def test_rows_of_extremes_are_checked(tmp_path):
+    """A graph that differs only where a category is unknown, or a number is at its end, is not exported."""
+    task, encoding, predictor, inputs, _ = made("binary")
+
+    class Trap(Weird):
+        def forward(self, *inputs):
+            far = (inputs[0].abs() > 2.99).any(dim=1, keepdim=True)
+            out = self.inner(*inputs)
+            return out + self.off * far if torch.compiler.is_exporting() else out
+
+    assert np.abs(inputs[0][:, :2]).max() < 2.99
+    with pytest.raises(ExportMismatch, match="not exported"):
+        export(tmp_path / "bundle", Trap(predictor, 0.1), task, encoding, inputs)
+    unknown = encoding.extremes()[0][:, encoding.inputs[0].cardinalities.index(3)]
+    assert unknown.tolist() == [0, 0, 0], "no row lacks a category here, so a missing one is unknown too"
+
+
+def test_files_can_be_read_as_the_users_mask_says(tmp_path):
+    task, encoding, predictor, inputs, _ = made("binary")
+    before = os.umask(0o027)
+    try:
+        folder = export(tmp_path / "bundle", predictor, task, encoding, inputs)
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o777 == 0o750
+    assert {p.name: oct(p.stat().st_mode & 0o777) for p in folder.iterdir()} == dict.fromkeys(
+        ["encoding.json", "encoding.safetensors", "meta.json", "model.onnx"], "0o640"
+    )
+
+
+def test_the_old_bundle_comes_back_when_the_new_one_cannot_be_put_there(tmp_path, monkeypatch):
+    task, encoding, predictor, inputs, _ = made("binary")
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "meta.json").write_text("the bundle from before")
+    rename = Path.rename
+
+    def refuse(self, target):
+        if (self / "model.onnx").exists():
+            raise OSError("no")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="no"):
+        export(folder, predictor, task, encoding, inputs)
+    assert (folder / "meta.json").read_text() == "the bundle from before"
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
 class Weird(nn.Module):
     """Answers something else while it is exported than afterwards."""
 
@@ -151,8 +251,8 @@ def test_a_graph_that_differs_is_not_exported(tmp_path):
 
 @pytest.mark.parametrize("change", [0.01, float("nan")])
 def test_a_tampered_graph_is_found(binary, tmp_path, change):
-    folder, task, predictor, inputs, _ = binary
-    names = [i.name for i in task.inputs]
+    folder, _, predictor, inputs, _ = binary
+    names = ["input_0"]
     path = tmp_path / "model.onnx"
     path.write_bytes((folder / "model.onnx").read_bytes())
     assert compare(path, predictor, names, inputs).max_difference < 1e-4

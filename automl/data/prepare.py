@@ -81,6 +81,7 @@ def prepare(
         dataset, quality = check_quality(dataset, repairs=repairs, kind=kind, seed=seed)
         dropped, steps = np.asarray(quality.drop_if_train, dtype=np.int64), (*dataset.steps, *quality.steps)
         given = np.asarray(quality.kept, dtype=np.int64)
+        why += quality.dropped
     given = given[dataset.target.notna().to_numpy()]
     dataset, dropped = drop_unlabelled(dataset, dropped, why)
     dataset = in_order(dataset, kind, why)

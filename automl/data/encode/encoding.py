@@ -104,7 +104,7 @@ class Encoding:
             why.append(encoder.why)
         if not encoders:
             raise UserError(
-                f"{dataset.origin or dataset.name} has no usable feature: every input is empty or constant in its "
+                f"{dataset.origin or dataset.name} has no usable feature: every input is empty, constant or all different in its "
                 f"{len(rows):,} training rows; add inputs that vary"
             )
         target = TargetEncoder.fit(dataset.target, kind, classes)

@@ -108,7 +108,7 @@ def prepare(
     def part(positions: np.ndarray) -> Part:
         return Part(encoding.transform(dataset, positions), y[positions], positions)
 
-    parts = Parts(part(rows.train), part(rows.valid), part(rows.test))
+    parts = Parts(part(rows.train), part(rows.valid), part(rows.test), dropped)
     pairs = tuple((np.searchsorted(learn, train), np.searchsorted(learn, valid)) for train, valid in rows.folds)
     return Prepared(task, parts, encoding, dataset, quality, Folds(part(learn), pairs) if pairs else None, given)
 

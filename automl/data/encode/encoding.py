@@ -104,8 +104,8 @@ class Encoding:
             why.append(encoder.why)
         if not encoders:
             raise UserError(
-                f"{dataset.origin or dataset.name} has no usable feature: every input is empty, constant or all different in its "
-                f"{len(rows):,} training rows; add inputs that vary"
+                f"{dataset.origin or dataset.name} has no usable feature: every input is empty, constant or all "
+                f"different in its {len(rows):,} training rows; add inputs that vary"
             )
         target = TargetEncoder.fit(dataset.target, kind, classes)
         return cls(tuple(encoders), target, tuple(steps), tuple(w for w in why if w))

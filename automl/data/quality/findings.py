@@ -74,9 +74,9 @@ class Quality:
 
     ``steps``: column repairs in order; ``clean(table, steps)`` repeats them on new data at serving.
     ``kept``: for each row of the repaired data set its position in the data set as it was given.
-    ``drop_if_train``: rows of the *repaired* data set that a switched-on repair wants out of the training
-    split, where there was no split yet; whoever splits leaves them out of train (they may stand in valid and
-    test).
+    ``drop_if_train``: rows of the *repaired* data set that a switched-on repair wants out of every training, but that
+    are still there: no split was given yet, or it gives them as validation rows. They may judge (in valid and test),
+    and nothing may learn from them.
     """
 
     findings: tuple[Finding, ...] = ()

@@ -156,8 +156,7 @@ def refitted(network: nn.Module, task: Task, parts: Parts, trial: Trial, *, seco
     fit = refit(
         network,
         task,
-        parts.train,
-        parts.valid,
+        parts.teaching,
         trial.candidate.choices,
         epochs=len(trial.curve),
         horizon=trial.fidelity,

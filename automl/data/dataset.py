@@ -66,8 +66,31 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
-    """The three splits. ``test`` is touched once, at the end."""
+    """The three splits. ``test`` is touched once, at the end.
+
+    ``barred``: positions in the Dataset of rows that a repair keeps out of every training; they may judge.
+    """
 
     train: Part
     valid: Part
     test: Part
+    barred: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def teaching(self) -> Part:
+        """The rows of training and validation, in this order, that a last training may learn from."""
+        return joined(self.train, taken(self.valid, np.flatnonzero(~np.isin(self.valid.rows, self.barred))))
+
+
+def taken(part: Part, positions: np.ndarray) -> Part:
+    """The rows at these positions, in this order."""
+    return Part(tuple(x[positions] for x in part.inputs), part.y[positions], part.rows[positions])
+
+
+def joined(first: Part, second: Part) -> Part:
+    """The rows of both parts, in order."""
+    return Part(
+        inputs=tuple(np.concatenate(pair) for pair in zip(first.inputs, second.inputs, strict=True)),
+        y=np.concatenate([first.y, second.y]),
+        rows=np.concatenate([first.rows, second.rows]),
+    )

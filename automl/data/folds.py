@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from automl.data.dataset import Part
+from automl.data.dataset import Part, taken
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,3 @@ class Folds:
         for (_, valid), predicted in zip(self.pairs, predictions, strict=True):
             out[np.searchsorted(self.judged, valid)] = predicted
         return out
-
-
-def taken(part: Part, positions: np.ndarray) -> Part:
-    """The rows at these positions, in this order."""
-    return Part(tuple(x[positions] for x in part.inputs), part.y[positions], part.rows[positions])

@@ -88,6 +88,7 @@ def prepare(
         dataset, quality = check_quality(dataset, repairs=repairs, kind=kind, seed=seed)
         dropped, steps = np.asarray(quality.drop_if_train, dtype=np.int64), (*dataset.steps, *quality.steps)
         given = np.asarray(quality.kept, dtype=np.int64)
+        why += quality.dropped
     else:
         dataset, read = read_texts(dataset, kind)
         steps = (*dataset.steps, *read)
@@ -117,7 +118,7 @@ def prepare(
     def part(positions: np.ndarray) -> Part:
         return Part(encoding.transform(dataset, positions), y[positions], positions)
 
-    parts = Parts(part(rows.train), part(rows.valid), part(rows.test))
+    parts = Parts(part(rows.train), part(rows.valid), part(rows.test), dropped)
     pairs = tuple((np.searchsorted(learn, train), np.searchsorted(learn, valid)) for train, valid in rows.folds)
     return Prepared(task, parts, encoding, dataset, quality, Folds(part(learn), pairs) if pairs else None, given)
 

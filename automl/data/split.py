@@ -52,8 +52,11 @@ def split(
 ) -> Split:
     """Official splits where given, else drawn: along time, by whole groups, or stratified by class or quantile.
 
-    ``valid_share``: share of the training rows; None fits it to their number. ``fold_count``: 0 for no folds, None for
-    as many as ``advised_folds`` says. ``drop``: rows that are kept out of ``train`` and of the folds.
+    What is given stays: a test split is drawn from the rows that are given as train alone. Rows of one time stay in
+    one split, so do rows of one group; where both are set, whole groups go by their last time.
+    ``test_share``: share of the rows that it is drawn from. ``valid_share``: share of the training rows; None fits it
+    to their number. ``fold_count``: 0 for no folds, None for as many as ``advised_folds`` says. ``drop``: rows that are
+    kept out of ``train`` and of the folds.
     Same data and seed, same split. Raises UserError for shares and folds out of range and for groups or rows too few
     to split.
     """
@@ -70,13 +73,15 @@ def split(
         test, rest = rows[given == TEST], rows[given != TEST]
         why.append(f"test: the {len(test):,} rows that are given as test")
     else:
-        test, rest, how = _draw(dataset, rows, test_share, kind, rng, 2)
+        free, kept = _free(dataset, rows)
+        test, rest, how = _draw(dataset, free, test_share, kind, rng, 2 if len(kept) == 0 else 1)
+        rest = np.union1d(rest, kept)
         why.append(f"test: {len(test):,} rows ({test_share:.0%}), {how}")
     if given is not None and (given[rest] == VALID).any():
         valid, train = rest[given[rest] == VALID], rest[given[rest] != VALID]
         why.append(f"validation: the {len(valid):,} rows that are given as valid")
     else:
-        share = valid_share or default_valid_share(dataset, rest, kind)
+        share = valid_share or default_valid_share(len(rest))
         valid, train, how = _draw(dataset, rest, share, kind, rng, 1)
         why.append(f"validation: {len(valid):,} of {len(rest):,} training rows ({share:.0%}), {how}")
     for part, found in ((TRAIN, train), (VALID, valid), (TEST, test)):
@@ -87,7 +92,9 @@ def split(
         fold_count = advised_folds(dataset, learn, kind)
     pairs = tuple(folds(dataset, learn, kind, fold_count, seed=seed)) if fold_count else ()
     if pairs:
-        how = _how(dataset, kind) if dataset.time is None else "each fold later than what it learns from"
+        how = (
+            _how(dataset, learn, kind) if _times(dataset, learn) is None else "each fold later than what it learns from"
+        )
         why[-1] = f"validation: {fold_count}-fold cross-validation of the {len(learn):,} training rows, {how}"
     return Split(np.setdiff1d(train, drop), np.sort(valid), np.sort(test), tuple(why), pairs)
 
@@ -97,19 +104,27 @@ def folds(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Give k pairs (train, valid) of positions out of ``rows``; each row is in one valid, groups stay whole.
 
-    With a time column, fold i trains on what comes before and validates on the next block (k + 1 blocks).
-    Raises UserError when there are fewer rows or groups than folds.
+    Along time, fold i trains on what comes before and validates on the next block (k + 1 blocks); rows of one time, or
+    groups by their last time, are cut between only.
+    Raises UserError when there are fewer rows, groups or times than folds.
     """
     rows = np.asarray(rows)
-    most = len(rows) - (dataset.time is not None)
+    times = _times(dataset, rows)
+    most = len(rows) - (times is not None)
     if k < 2 or k > most:
         raise UserError(f"folds={k} of {len(rows)} rows are not possible; use 2 to {most}, or 0 for none")
-    if dataset.time is not None:
-        blocks = np.array_split(rows[np.argsort(dataset.time[rows], kind="stable")], k + 1)
-        for i in range(1, k + 1):
-            yield np.sort(np.concatenate(blocks[:i])), np.sort(blocks[i])
-        return
     rng = np.random.default_rng(seed)
+    if times is not None:
+        units = _units(dataset, rows, times, rng)
+        if units.max() < k:
+            what = "groups" if dataset.group is not None else "different times"
+            raise UserError(
+                f"folds={k} need {k + 1} {what}, there are {units.max() + 1}; use fewer folds, or 0 for none"
+            )
+        block = _blocks(units, k + 1)
+        for i in range(1, k + 1):
+            yield rows[block < i], rows[block == i]
+        return
     if dataset.group is not None:
         codes = _group_codes(dataset.group[rows])
         if codes.max() + 1 < k:
@@ -125,20 +140,11 @@ def folds(
         yield rows[fold != i], rows[fold == i]
 
 
-def default_valid_share(dataset: Dataset, rows: np.ndarray, kind: Kind) -> float:
-    """A fifth; less where that is more rows than needed, more (to a third) where it is under 100 rows."""
-    count = len(rows)
-    share = 0.2
-    if count * share > MAX_VALID_ROWS:
-        share = MAX_VALID_ROWS / count
-    elif count < 500:
-        share = min(1 / 3, 100 / count) if count < 300 else 0.25
-        share = max(0.2, min(share, 1 / 3)) if count >= 60 else 0.25
-    if kind != "regression":
-        smallest = int(dataset.target.iloc[rows].value_counts().min())
-        if smallest * share < 1 and smallest >= 2:
-            share = min(1 / 3, 1.0 / smallest)
-    return float(share)
+def default_valid_share(count: int) -> float:
+    """Share of ``count`` rows: a fifth; less where that is more than needed, more where it is under 100 rows."""
+    if count >= 500:
+        return min(0.2, MAX_VALID_ROWS / count)
+    return 1 / 3 if 60 <= count < 300 else 0.25
 
 
 def advised_folds(dataset: Dataset, rows: np.ndarray, kind: Kind) -> int:
@@ -152,34 +158,95 @@ def advised_folds(dataset: Dataset, rows: np.ndarray, kind: Kind) -> int:
         counts = counts[counts > 0]
         few = few or int(counts.min()) < FEW_OF_CLASS
         most = min(most, max(2, int(counts.median())))
-    if dataset.time is not None:
+    times = _times(dataset, rows)
+    if dataset.group is not None:
+        most = min(most, int(_group_codes(dataset.group[rows]).max()) + (times is None))
+    elif times is not None:
+        most = min(most, len(np.unique(times)) - 1)
+    if times is not None:
         most = min(most, TIME_FOLDS)
-    elif dataset.group is not None:
-        most = min(most, int(_group_codes(dataset.group[rows]).max()) + 1)
     return min(FOLDS, most) if few and most >= 2 else 0
+
+
+def _free(dataset: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(rows that a test split may be drawn from, rows that it may not): no given validation rows, nor their groups."""
+    if dataset.split is None:
+        return rows, rows[:0]
+    kept = dataset.split[rows] == VALID
+    if dataset.group is not None and kept.any():
+        codes = _group_codes(dataset.group[rows])
+        with_group = kept | np.isin(codes, codes[kept])
+        kept = with_group if not with_group.all() else kept
+    return rows[~kept], rows[kept]
 
 
 def _draw(
     dataset: Dataset, rows: np.ndarray, share: float, kind: Kind, rng: np.random.Generator, leave: int
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """(drawn, left, how). ``leave``: groups that must be left."""
-    if dataset.time is not None:
-        ordered = rows[np.argsort(dataset.time[rows], kind="stable")]
-        cut = len(ordered) - max(1, round(share * len(ordered)))
-        return ordered[cut:], ordered[:cut], _how(dataset, kind)
+    """(drawn, left, how). ``leave``: groups, or times where there are as many, that must be left."""
+    how = _how(dataset, rows, kind)
+    times = _times(dataset, rows)
+    if times is not None:
+        units = _units(dataset, rows, times, rng)
+        if dataset.group is not None:
+            _check_groups(dataset, rows, leave)
+        last = _latest(units, share, min(leave, int(units.max())))
+        return rows[last], rows[~last], how
     if dataset.group is not None:
-        return (*_draw_groups(dataset, rows, share, rng, leave), _how(dataset, kind))
+        return (*_draw_groups(dataset, rows, share, rng, leave), how)
     drawn = _draw_strata(_strata(dataset, rows, kind), share, rng)
-    return rows[drawn], rows[~drawn], _how(dataset, kind)
+    return rows[drawn], rows[~drawn], how
 
 
-def _how(dataset: Dataset, kind: Kind) -> str:
+def _how(dataset: Dataset, rows: np.ndarray, kind: Kind) -> str:
     """How rows are drawn, for people."""
-    if dataset.time is not None:
+    timed = _times(dataset, rows) is not None
+    if timed and dataset.group is not None:
+        return "whole groups, those that end latest by the time column (rows of others may be as late)"
+    if timed:
         return "the latest by the time column"
     if dataset.group is not None:
         return "whole groups"
-    return "stratified by target quantile" if kind == "regression" else "stratified by class"
+    how = "stratified by target quantile" if kind == "regression" else "stratified by class"
+    return how if dataset.time is None else f"{how}, as all are of one time"
+
+
+def _times(dataset: Dataset, rows: np.ndarray) -> np.ndarray | None:
+    """The rows' times; None where there are none, or one only, which gives no order."""
+    if dataset.time is None:
+        return None
+    times = dataset.time[rows]
+    return times if (times != times[:1]).any() else None
+
+
+def _units(dataset: Dataset, rows: np.ndarray, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Per row the place, 0 is the earliest, of what may not be cut: its time, or its group by the last time of that."""
+    if dataset.group is None:
+        return np.unique(times, return_inverse=True)[1].reshape(-1)
+    codes = _group_codes(dataset.group[rows])
+    order = rng.permutation(codes.max() + 1)
+    last = pd.Series(times).groupby(codes).max().to_numpy()
+    place = np.empty_like(order)
+    place[order[np.argsort(last[order], kind="stable")]] = np.arange(len(order))
+    return place[codes]
+
+
+def _latest(units: np.ndarray, share: float, leave: int) -> np.ndarray:
+    """Mask of the last units that come nearest to the share of the rows; at least one, ``leave`` are left."""
+    left = np.cumsum(np.bincount(units))[:-1]  # rows before each place where may be cut
+    possible = left[max(leave, 1) - 1 :]
+    cut = max(leave, 1) - 1 + int(np.abs(possible - (1 - share) * len(units)).argmin())
+    return units > cut
+
+
+def _blocks(units: np.ndarray, count: int) -> np.ndarray:
+    """Block of each row: so many, as equal as they can be without cutting a unit, each with one unit at least."""
+    ends = np.cumsum(np.bincount(units))
+    cuts: list[int] = []  # the last unit of each block
+    for i in range(1, count):
+        first, beyond = (cuts[-1] + 1 if cuts else 0), len(ends) - (count - i)
+        cuts.append(first + int(np.abs(ends[first:beyond] - i * len(units) / count).argmin()))
+    return np.searchsorted(cuts, units)
 
 
 def _strata(dataset: Dataset, rows: np.ndarray, kind: Kind) -> np.ndarray:
@@ -193,17 +260,27 @@ def _strata(dataset: Dataset, rows: np.ndarray, kind: Kind) -> np.ndarray:
 
 
 def _draw_strata(strata: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Mask of the drawn: each stratum gives its share, the sum is right; a stratum of one gives none."""
+    """Mask of the drawn: as many as the share says, each stratum giving its own, and keeping a row at least.
+
+    A stratum of three rows or more whose share is under one row gives one, so that a rare class is judged too; the
+    largest give the less. No stratum sets how many are drawn in all.
+    """
     counts = np.bincount(strata)
     exact = counts * share
-    take = np.floor(exact).astype(np.int64)
-    left = max(1, round(share * len(strata))) - take.sum()
-    for i in np.argsort(-(exact - take), kind="stable")[: max(0, left)]:
-        take[i] += 1
-    # A class of two or more keeps a row on each side: what was never trained on cannot be learned.
-    take = np.where(counts >= 2, np.clip(take, (counts * share >= 0.5).astype(np.int64), counts - 1), 0)
-    if take.sum() == 0 and len(strata) > 1:
-        take[int(counts.argmax())] = min(1, counts.max() - 1) or 1
+    most = np.maximum(counts - 1, 0)  # what was never trained on cannot be learned
+    wanted = min(max(1, round(share * len(strata))), max(int(most.sum()), 1))
+    if most.sum() == 0:
+        most = counts.copy()
+    chance = np.where(exact < 1, rng.spawn(1)[0].random(len(counts)), 0)  # among equals of less than a row
+    take = np.minimum(np.floor(exact).astype(np.int64), most)
+    rare = np.flatnonzero((counts >= 3) & (exact < 1))
+    rare = rare[np.lexsort((chance[rare], -exact[rare]))][: wanted // 4]
+    take[rare] = 1
+    while take.sum() > wanted:
+        take[int(take.argmax())] -= 1
+    while (left := wanted - take.sum()) > 0:
+        open_ = np.flatnonzero(take < most)
+        take[open_[np.lexsort((chance[open_], take[open_] - exact[open_]))][:left]] += 1
     drawn = np.zeros(len(strata), dtype=bool)
     for i in np.flatnonzero(take):
         drawn[rng.choice(np.flatnonzero(strata == i), size=take[i], replace=False)] = True
@@ -214,12 +291,8 @@ def _draw_groups(
     dataset: Dataset, rows: np.ndarray, share: float, rng: np.random.Generator, leave: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Whole groups in random order, each when it brings the share nearer; at least ``leave`` groups are not drawn."""
-    assert dataset.group is not None
-    codes = _group_codes(dataset.group[rows])
+    codes = _check_groups(dataset, rows, leave)
     count = int(codes.max()) + 1
-    if count <= leave:
-        shown = ", ".join(repr(str(n)) for n in pd.unique(dataset.group[rows])[:3])
-        raise UserError(f"the group column holds {count} groups only ({shown}); it needs at least 3 to split")
     sizes = np.bincount(codes, minlength=count)
     wanted, got = share * len(rows), 0
     drawn = np.zeros(count, dtype=bool)
@@ -231,6 +304,18 @@ def _draw_groups(
         drawn[int(sizes.argmin())] = True
     mask = drawn[codes]
     return rows[mask], rows[~mask]
+
+
+def _check_groups(dataset: Dataset, rows: np.ndarray, leave: int) -> np.ndarray:
+    """The rows' groups as ``_group_codes``. Raises UserError unless one can be drawn and ``leave`` left."""
+    assert dataset.group is not None
+    codes = _group_codes(dataset.group[rows])
+    if codes.max() < leave:
+        shown = ", ".join(repr(str(n)) for n in pd.unique(dataset.group[rows])[:3])
+        raise UserError(
+            f"the group column holds {codes.max() + 1} groups only ({shown}); it needs at least {leave + 1} to split"
+        )
+    return codes
 
 
 def _group_codes(group: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from torch import nn
 
 from automl.data.dataset import Part
@@ -10,20 +9,10 @@ from automl.training.train import Fit, train
 from automl.types import Choices, Task
 
 
-def joined(first: Part, second: Part) -> Part:
-    """The rows of both parts, in order."""
-    return Part(
-        inputs=tuple(np.concatenate(pair) for pair in zip(first.inputs, second.inputs, strict=True)),
-        y=np.concatenate([first.y, second.y]),
-        rows=np.concatenate([first.rows, second.rows]),
-    )
-
-
 def refit(
     network: nn.Module,
     task: Task,
-    train_part: Part,
-    valid_part: Part,
+    rows: Part,
     choices: Choices,
     *,
     epochs: int,
@@ -32,7 +21,7 @@ def refit(
     seconds: float | None = None,
     device: str = "auto",
 ) -> Fit:
-    """Train a fresh ``network`` on both parts for as many ``epochs`` as the first training.
+    """Train a fresh ``network`` on ``rows`` (``Parts.teaching``) for as many ``epochs`` as the first training.
 
     Nothing is left to choose an epoch by. Not the first training's best epoch either: among few validation rows that is
     chance, and it lies where the learning rate is still high. The schedule (``horizon``: the epochs that the first
@@ -42,7 +31,7 @@ def refit(
     return train(
         network,
         task,
-        joined(train_part, valid_part),
+        rows,
         None,
         choices,
         epochs=epochs,

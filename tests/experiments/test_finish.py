@@ -42,6 +42,15 @@ def test_the_network_learns_from_all_rows():
     assert metrics.score("accuracy", "binary", PARTS.test.y, predict(predictor, PARTS.test.inputs)) > 0.9
 
 
+def test_barred_rows_are_not_learned_at_last():
+    wrong = dataclasses.replace(PARTS.valid, y=1 - PARTS.valid.y, rows=np.arange(200, 240))
+    parts = dataclasses.replace(PARTS, valid=wrong, barred=np.arange(200, 239))
+    assert parts.teaching.rows.tolist() == [*range(120), 239]
+    trained = refitted(nn.Linear(2, 2), TASK, parts, dataclasses.replace(TRIAL, score=None), seconds=math.inf)
+    assert trained is not None
+    assert metrics.score("accuracy", "binary", PARTS.test.y, predict(trained, PARTS.test.inputs)) > 0.9
+
+
 def test_what_would_take_too_long_is_not_begun():
     class Untouched(nn.Linear):
         def forward(self, input):

@@ -110,8 +110,8 @@ class Encoding:
             why.append(encoder.why)
         if not encoders:
             raise UserError(
-                f"{dataset.origin or dataset.name} has no usable feature: every input is empty or constant in its "
-                f"{len(rows):,} training rows; add inputs that vary"
+                f"{dataset.origin or dataset.name} has no usable feature: every input is empty, constant or all "
+                f"different in its {len(rows):,} training rows; add inputs that vary"
             )
         target = TargetEncoder.fit(dataset.target, kind, classes, rows)
         columns = tuple(map(str, dataset.table.columns if columns is None else columns))

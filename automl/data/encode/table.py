@@ -33,13 +33,13 @@ class TableEncoder:
 
     @classmethod
     def fit(cls, train: pd.DataFrame, kinds: Mapping[str, ColumnKind]) -> TableEncoder:
-        """``train``: the training rows. Columns that are empty or constant there are left out."""
+        """``train``: the training rows. Columns that cannot tell one row from another there are left out."""
         columns: list[Column] = []
         left_out: list[str] = []
         for name, kind in kinds.items():
             fitted = None if kind == "empty" else _COLUMNS[kind].fit(name, train[name])
             if fitted is None or len(fitted.cardinalities) == 0:
-                left_out.append(name)
+                left_out.append(f"{name} ({_nothing_in(train[name])})")
             else:
                 columns.append(fitted)
         why = []
@@ -48,7 +48,7 @@ class TableEncoder:
             why.append("table: " + ", ".join(f"{n} {k}" for k, n in count.items() if n) + " columns")
         if left_out:
             shown = ", ".join(left_out[:5]) + (", ..." if len(left_out) > 5 else "")
-            why.append(f"{len(left_out)} columns are empty or constant in the training rows and left out: {shown}")
+            why.append(f"{len(left_out)} columns say nothing in the training rows and are left out: {shown}")
         return cls(tuple(columns), why=tuple(why))
 
     def _order(self) -> np.ndarray:
@@ -99,3 +99,9 @@ class TableEncoder:
             fields = dict(one)
             columns.append(_COLUMNS[fields.pop("kind")].from_json(fields))
         return cls(tuple(columns), state["name"])
+
+
+def _nothing_in(column: pd.Series) -> str:
+    """Why a column cannot be encoded."""
+    distinct = column.nunique()
+    return "empty" if distinct == 0 else "constant" if distinct == 1 else "hardly a value stands in two rows"

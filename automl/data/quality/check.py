@@ -100,6 +100,7 @@ def check(
                 drop[positions] = True
                 repaired = bool(wanted) or bool(len(positions))
                 findings.append(dataclasses.replace(proposal.finding, repaired=repaired))
+        pending += given[drop & ~view.droppable].tolist()  # given validation rows judge, but teach no refit either
         drop &= view.droppable
         current = _apply(current, done, drop)
         given = given[~drop]

@@ -11,14 +11,28 @@ import pandas as pd
 from automl.data.quality.findings import Step
 from automl.data.quality.parse import counts_of, floats, fold, is_texty
 from automl.data.quality.rowhash import hash_column
-from automl.data.quality.view import Proposal, View, finding
+from automl.data.quality.target import told_in_order
+from automl.data.quality.view import Proposal, View, finding, share
 
 MIN_ROWS = 50
 """Fewer rows may be all different by chance."""
 
-_ID_NAME = re.compile(r"(.*[_\s-])?(id|uuid|guid|key|index|idx|rowid|row_?number|serial)|.*[a-z](Id|ID|Key)|unnamed: 0")
+MAYBE = 0.05
+"""A column tells of the target when chance gives as much to fewer than this share of shuffled targets."""
+
+SORTED = 0.5
+"""A column that goes one way along the rows and tells more of the target than this: the file may be sorted by it."""
+
+_ID_NAME = re.compile(
+    r"(.*[_\s.-])?(id|uuid|guid)|key|index|idx|serial|row|row[_\s-]?(id|no|nr|number|index)"
+    r"|unnamed: 0(\.\d+)*|__index_level_\d+__",
+    re.IGNORECASE,
+)
+_ID_CAMEL = re.compile(r".*[a-z](Id|ID)")
+_KEY_NAME = re.compile(r".*[_\s-](key|index|idx|serial)|.*[a-z](Key|Index)")  # a heat_index is no key
 _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _HEX = re.compile(r"(?=.*\d)[0-9a-f]{8,}", re.IGNORECASE)
+_CODE = re.compile(r"([^\W\d_]+[-_/#]?)*\d+([-_/]\d+)*")  # cust-0042, 00042: no time, no unit, no currency
 
 
 def constant_columns(view: View) -> Iterator[Proposal]:
@@ -35,7 +49,12 @@ def constant_columns(view: View) -> Iterator[Proposal]:
 
 
 def id_like_columns(view: View) -> Iterator[Proposal]:
-    """Columns that only name the row: row numbers, keys, uuids. A model would learn them by heart."""
+    """Columns that only name the row: row numbers, keys, uuids. A model would learn them by heart.
+
+    Dropped for the name or as random keys, even if their order tells the target: so does any row number in a sorted
+    file, and new rows have numbers beyond. What merely counts through, or looks like a code, may be a day, a rank or
+    a depth: dropped only where it tells nothing of the target.
+    """
     if len(view.seen) < MIN_ROWS:
         return
     for name in view.columns:
@@ -44,13 +63,35 @@ def id_like_columns(view: View) -> Iterator[Proposal]:
         sample = view.sampled(name)
         if not _may_be_id(sample):
             continue
-        why = _id_reason(name, view.column(name))
-        if why:
-            text = f"'{name}' differs from row to row and {why}: it names the row and says nothing about it."
-            yield Proposal(
-                finding("id_like_column", "warning", len(view.seen), name, text, sample.head(5), "drop the column"),
-                steps=(Step("drop", name),),
+        why, sure = _id_reason(name, view.column(name))
+        if not why:
+            continue
+        part, chance = told_in_order(sample, view.sampled_target(), view.kind, seed=view.seed)
+        tells = chance <= MAYBE
+        text = f"'{name}' differs from row to row and {why}"
+        severity, repair, steps = "warning", "drop the column", (Step("drop", name),)
+        if not tells:
+            more = "" if sure else ", and its order tells nothing of the target"
+            text += f"{more}: it names the row and says nothing about it."
+        elif sure:
+            text += (
+                f". Its order tells {share(part, 1)} of the target, as where a file is sorted, which helps with no new "
+                f"row; keep it by task.repairs.id_like_column=false where it means something."
             )
+        else:
+            severity, repair, steps = "warning" if _sorted(sample) and part > SORTED else "info", "", ()
+            text += (
+                f", but its order tells {share(part, 1)} of the target: it is kept. If it only names the row, "
+                "the file is sorted: drop it."
+            )
+        yield Proposal(
+            finding("id_like_column", severity, len(view.seen), name, text, sample.head(5), repair), steps=steps
+        )
+
+
+def _sorted(column: pd.Series) -> bool:
+    """Whether it goes one way along the rows."""
+    return bool(column.is_monotonic_increasing or column.is_monotonic_decreasing)
 
 
 def _may_be_id(sample: pd.Series) -> bool:
@@ -72,31 +113,26 @@ def _nearly_unique(column: pd.Series) -> bool:
     return not column.hasnans and column.nunique() >= 0.95 * len(column)
 
 
-def _id_reason(name: str, column: pd.Series) -> str:
-    """Why a column whose sample is all different is an id; empty when it is none."""
+def _id_reason(name: str, column: pd.Series) -> tuple[str, bool]:
+    """Why a column whose sample is all different may be an id (empty: it is none), and whether that is sure."""
     if not _nearly_unique(column):
-        return ""
+        return "", False
+    called = bool(_ID_NAME.fullmatch(name) or _ID_CAMEL.fullmatch(name))
+    perhaps = ("is called so", called) if called or _KEY_NAME.fullmatch(name) else ("", False)
     if pd.api.types.is_numeric_dtype(column.dtype):
         values = floats(column)
-        if not _whole(values):
-            return ""
-        if values.max() - values.min() < 3 * len(values):
-            return "counts through"
-        return "is called so" if _ID_NAME.fullmatch(name) else ""
+        if not _whole(values) or perhaps[0]:
+            return perhaps if _whole(values) else ("", False)
+        return ("counts through", False) if values.max() - values.min() < 3 * len(values) else ("", False)
     texts = [str(v) for v in column.head(1000)]
     if any(len(t.split()) > 1 for t in texts):
-        return ""  # words: text that happens to be all different
-    if all(_UUID.fullmatch(t) for t in texts) or all(_HEX.fullmatch(t) for t in texts):
-        return "is a random key"
-    shapes = pd.Series([_shape(t) for t in texts]).value_counts(normalize=True)
-    if "9" in str(shapes.index[0]) and shapes.iloc[0] >= 0.9 and len(str(shapes.index[0])) <= 8:
-        return f"looks like {texts[0]!r}"
-    return "is called so" if _ID_NAME.fullmatch(name) else ""
-
-
-def _shape(text: str) -> str:
-    """The outline of a text: "cust-0042" -> "a-9"."""
-    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "9", text))
+        return "", False  # words: text that happens to be all different
+    letters = np.mean([not t.isdecimal() for t in texts]) > 0.5  # else these are dates or numbers: 01022020
+    if all(_UUID.fullmatch(t) for t in texts) or (letters and all(_HEX.fullmatch(t) for t in texts)):
+        return "is a random key", True
+    if not perhaps[0] and np.mean([bool(_CODE.fullmatch(t)) for t in texts]) >= 0.9:
+        return f"looks like {texts[0]!r}", False
+    return perhaps
 
 
 def duplicate_columns(view: View) -> Iterator[Proposal]:

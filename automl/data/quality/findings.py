@@ -38,6 +38,8 @@ REPAIRS: Mapping[str, bool] = {
     "target_leakage": False,
 }
 """Every finding that has a repair, and whether the repair is made unless the user says otherwise."""
+COLUMN_REPAIRS = frozenset({"empty_column", "constant_column", "id_like_column", "duplicate_columns", "target_leakage"})
+"""Those that leave a column out."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,9 @@ class Quality:
 
     ``steps``: column repairs in order; ``clean(table, steps)`` repeats them on new data at serving.
     ``kept``: for each row of the repaired data set its position in the data set as it was given.
-    ``drop_if_train``: rows of the *repaired* data set that a switched-on repair wants out of the training
-    split, where there was no split yet; whoever splits leaves them out of train (they may stand in valid and
-    test).
+    ``drop_if_train``: rows of the *repaired* data set that a switched-on repair wants out of every training, but that
+    are still there: no split was given yet, or it gives them as validation rows. They may judge (in valid and test),
+    and nothing may learn from them.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -88,6 +90,11 @@ class Quality:
     def named(self, name: str) -> tuple[Finding, ...]:
         """The findings of one kind."""
         return tuple(f for f in self.findings if f.name == name)
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Why columns were left out, a line each (many of a kind are summed up)."""
+        return tuple(f"column left out: {f.text}" for f in self.findings if f.repaired and f.name in COLUMN_REPAIRS)
 
     def worst(self) -> Severity | None:
         """The highest severity among the findings; None when there are none."""

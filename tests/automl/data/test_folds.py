@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 from automl.data.dataset import Dataset, Part
 from automl.data.folds import Folds
 from automl.data.prepare import Prepared, prepare
+from automl.data.quality.view import Proposal, View, finding
 from automl.data.split import MAX_FOLD_ROWS, folds, split
 from automl.errors import UserError
 from automl.types import Kind
@@ -155,3 +159,29 @@ class TestPrepared:
         found = split(twice, "binary", fold_count=5, drop=np.arange(80, 160))
         judged = np.concatenate([valid for _, valid in found.folds])
         assert judged.max() < 80 and found.train.max() < 80
+
+    def test_nothing_learns_from_rows_that_repairs_bar(self) -> None:
+        """Suspects may judge; neither folds, nor training, nor the last training see them."""
+        data = dataset(80)
+        marked = (3, 40, 41, 77)
+        for words in (None, np.array(["train", "valid", "train", "train"] * 20)):
+            found = self.barring(dataclasses.replace(data, split=words), marked, folds=0)
+            assert not set(marked) & set(found.given[found.parts.teaching.rows])
+            assert not set(marked) & set(found.given[found.parts.train.rows])
+            assert len(found.parts.teaching) < len(found.parts.train) + len(found.parts.valid)
+            found = self.barring(dataclasses.replace(data, split=words), marked, folds=3)
+            assert found.folds is not None and not set(marked) & set(found.given[found.folds.rows.rows])
+
+    @staticmethod
+    def barring(data: Dataset, rows: tuple[int, ...], folds: int) -> Prepared:
+        """Prepared with these rows as suspects."""
+
+        def suspects(view: View):
+            text = "these may be wrong."
+            told = finding("label_errors", "info", len(rows), "target", text, repair="leave them out")
+            yield Proposal(told, drop=np.array(rows), after_split=True)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys.modules["automl.data.quality.check"], "STAGES", ((suspects,),))
+            # More validation rows than by default, so that some of the marked are among them.
+            return prepare(data, folds=folds, seed=1, valid_share=0.6, repairs={"label_errors": True})

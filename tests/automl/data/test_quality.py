@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 from sklearn import datasets
 
 from automl.data.dataset import TEST, TRAIN, VALID, Dataset
+from automl.data.prepare import prepare
 from automl.data.quality import REPAIRS, Quality, check, clean, steps_from_json, steps_to_json
 from automl.data.quality.check import MOST_PER_NAME
+from automl.data.quality.target import told_in_order
 from automl.errors import UserError
+from automl.types import Kind
 
 ROWS = 300
 
@@ -191,6 +194,93 @@ def test_columns_that_teach_nothing_are_dropped(plant: Plant, gone: str) -> None
     assert gone not in repaired.table
     assert len(repaired.table.columns) == 5
     assert all(f.repaired for f in quality.findings if f.where == gone)
+
+
+def shaped(form: str) -> list[str]:
+    """Texts of one shape, all different, that are no names of rows."""
+    rng = np.random.default_rng(5)
+    values = rng.choice(86_400, ROWS, replace=False)
+    forms: dict[str, Callable[[int], str]] = {
+        "clock": lambda v: f"{v // 3600:02d}:{v // 60 % 60:02d}:{v % 60:02d}",
+        "unit": lambda v: f"{v / 100:.2f}kg",
+        "currency": lambda v: f"₹{v:,}",
+        "point and comma": lambda v: f"{v:,}.57".translate(str.maketrans(",.", ".,")),
+        "pair": lambda v: f"{v / 1000:.3f},{v / 999:.3f}",
+        "date": lambda v: f"{v % 28 + 1:02d}{v // 28 % 12 + 1:02d}{1900 + v // 336}",
+    }
+    return [forms[form](int(v)) for v in values]
+
+
+STEADY = 2 * np.arange(ROWS) + np.random.default_rng(1).normal(0, 30, ROWS)
+CHANCE = np.random.default_rng(2).normal(size=ROWS)
+HALVES = np.repeat(["no", "yes"], ROWS // 2)
+
+
+class TestIdLike:
+    """A column goes for its name or as a random key; for its form only where it tells nothing of the target."""
+
+    @pytest.mark.parametrize(
+        ("name", "values", "answers", "kept"),
+        [
+            ("day", np.arange(ROWS), STEADY, True),
+            ("year", np.arange(1720, 1720 + ROWS), -STEADY, True),
+            ("rank", np.arange(ROWS)[::-1], STEADY, True),
+            ("cycle", np.arange(ROWS), np.sin(np.arange(ROWS) / 12) + CHANCE / 4, True),
+            ("elapsed", np.arange(ROWS) * 2, np.where(np.arange(ROWS) % 100 < 50, "on", "off"), True),
+            ("depth", np.arange(ROWS), CHANCE, False),
+            ("n", np.arange(ROWS), np.random.default_rng(3).permutation(HALVES), False),
+            ("order", [f"{'DE' if h == 'no' else 'FR'}-{i:04d}" for i, h in enumerate(HALVES)], HALVES, True),
+            ("order", id_text(ROWS), HALVES, False),
+            # Kaggle's iris: the file is sorted by the class, and so is its Id.
+            ("Id", np.arange(1, ROWS + 1), HALVES, False),
+            ("Unnamed: 0", np.arange(ROWS), STEADY, False),
+            ("heat_index", np.random.default_rng(4).permutation(ROWS), CHANCE, False),
+            ("heat_index", np.arange(ROWS), STEADY, True),
+        ],
+    )
+    def test_what_is_dropped(self, name: str, values: list, answers: np.ndarray, kept: bool) -> None:
+        dataset = retarget(with_column(clean_dataset(), name, values), answers)
+        kind = "regression" if dataset.target.dtype == float else "binary"
+        repaired, quality = quick(dataset, kind=kind)
+        assert (name in repaired.table) == kept
+        (found,) = quality.named("id_like_column")
+        assert found.repaired != kept and ("it is kept" in found.text) == kept
+        assert any(name in line and found.text in line for line in quality.dropped) != kept
+
+    @pytest.mark.parametrize("form", ["clock", "unit", "currency", "point and comma", "pair"])
+    @pytest.mark.parametrize("answers", [CHANCE, HALVES])
+    def test_times_units_and_currencies_never_go_for_their_shape(self, form: str, answers: np.ndarray) -> None:
+        repaired, quality = quick(retarget(with_column(clean_dataset(), "told", shaped(form)), answers))
+        assert "told" in repaired.table and not quality.named("id_like_column")
+
+    def test_digits_are_no_random_key(self) -> None:
+        dates = shaped("date")
+        late = np.where([int(d[4:]) > 2020 for d in dates], "late", "early")
+        _, quality = quick(retarget(with_column(clean_dataset(), "when", dates), late))
+        assert not any("random key" in f.text for f in quality.findings)
+
+    def test_no_label_of_the_test_split_decides(self) -> None:
+        marks = np.where(np.arange(ROWS) % 2 == 0, TRAIN, TEST)
+        dataset = with_column(dataclasses.replace(clean_dataset(), split=marks), "day", np.arange(ROWS))
+        answers = np.where(marks == TEST, HALVES, np.random.default_rng(3).permutation(HALVES))
+        assert "day" not in quick(retarget(dataset, answers))[0].table
+
+    @settings(max_examples=30, deadline=None)
+    @given(st.integers(0, 10_000), st.sampled_from(["regression", "multiclass"]))
+    def test_chance_tells_nothing(self, seed: int, kind: Kind) -> None:
+        rng = np.random.default_rng(seed)
+        target = pd.Series(rng.normal(size=200) if kind == "regression" else rng.integers(0, 5, 200))
+        part, chance = told_in_order(pd.Series(np.arange(200)), target, kind, seed=seed)
+        assert part < 0.4 and 0.01 <= chance <= 1
+        assert told_in_order(pd.Series(np.arange(200)), target.sort_values(), kind)[1] == 0.01
+
+
+def test_a_column_left_out_is_said_with_its_reason() -> None:
+    dataset = with_column(with_column(clean_dataset(), "unit", "kg"), "told", shaped("unit"))
+    why = prepare(with_column(dataset, "row", np.arange(ROWS))).task.why
+    assert any("'unit' is 'kg' in every row" in line for line in why)
+    assert any("'row' differs from row to row" in line for line in why)
+    assert any("told (hardly a value stands in two rows)" in line for line in why)
 
 
 def test_notation_is_repaired() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl.data.dataset import Dataset
-from automl.data.split import Split, folds, split
+from automl.data.dataset import TEST, TRAIN, VALID, Dataset
+from automl.data.split import MAX_VALID_ROWS, Split, advised_folds, default_valid_share, folds, split
 from automl.errors import UserError
 from automl.types import Kind
 
@@ -132,3 +134,135 @@ def test_folds_of_groups_and_of_time() -> None:
         assert time[train].max() < time[valid].min()
     with pytest.raises(UserError, match="folds"):
         list(folds(of([0, 1]), np.arange(2), "binary", 3))
+
+
+@st.composite
+def random_datasets(draw: st.DrawFn) -> tuple[Dataset, Kind]:
+    """Any mixture of classes or values, groups, times with ties and given words, of 12 to 90 rows."""
+    rows, rng = draw(st.integers(12, 90)), np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kind: Kind = draw(st.sampled_from(["multiclass", "regression"]))
+    target = rng.integers(0, draw(st.integers(1, 30)), rows) if kind == "multiclass" else rng.normal(size=rows)
+    group = rng.integers(0, draw(st.integers(4, 40)), rows) if draw(st.booleans()) else None
+    time = rng.integers(0, draw(st.integers(1, 40)), rows).astype(float) if draw(st.booleans()) else None
+    words = draw(st.sampled_from([None, (TRAIN, TEST), (TRAIN, VALID), (TRAIN, VALID, TEST)]))
+    return of(target, group=group, time=time, split=None if words is None else rng.choice(words, rows)), kind
+
+
+@settings(max_examples=100, deadline=None)
+@given(random_datasets(), st.integers(0, 3), st.sampled_from([None, 0, 3]))
+def test_what_a_split_promises(data: tuple[Dataset, Kind], seed: int, fold_count: int | None) -> None:
+    dataset, kind = data
+    try:
+        found = split(dataset, kind, seed=seed, fold_count=fold_count)
+    except UserError as error:
+        assert "\n" not in str(error) and any(w in str(error) for w in ("group", "rows", "folds"))
+        return
+    check(found, len(dataset))
+    words, group, time = dataset.split, dataset.group, dataset.time
+    if words is not None:
+        for part, word in ((found.test, TEST), (found.valid, VALID)):
+            if (words == word).any():
+                assert (part == np.flatnonzero(words == word)).all()
+        assert (words[found.train] == TRAIN).all()
+    drawn = [] if words is not None and (words == TEST).any() else [(found.test, found.train)]
+    drawn += [] if words is not None and (words == VALID).any() else [(found.valid, found.train)]
+    for part, left in [*drawn, *((valid, train) for train, valid in found.folds)]:
+        assert not set(part) & set(left)
+        if group is not None:
+            assert not set(group[part]) & set(group[left])
+        several = time is not None and len(set(time[part]) | set(time[left])) > 1
+        if several and group is None:
+            assert time[left].max() < time[part].min()
+        elif several:
+            ends = {g: time[group == g].max() for g in set(group)} if words is None and not found.folds else {}
+            if ends:
+                assert max(ends[g] for g in group[left]) <= min(ends[g] for g in group[part])
+    if group is None and time is None and kind == "multiclass" and words is None:
+        counts = pd.Series(dataset.target).value_counts()
+        if (counts - 1).sum() >= len(found.test) + len(found.valid):  # else some class has no row to spare
+            assert set(dataset.target.iloc[found.train]) == set(counts.index)
+            assert len(found.test) == max(1, round(0.25 * len(dataset)))
+
+
+def test_one_rare_class_does_not_set_the_size_of_a_split() -> None:
+    target = np.r_[np.zeros(50_000, int), np.ones(49_997, int), np.full(3, 2)]
+    found = split(of(target), "multiclass")
+    assert (len(found.test), len(found.valid), len(found.train)) == (25_000, MAX_VALID_ROWS, 70_000)
+    assert (target[found.train] == 2).any() and (target[found.test] == 2).any()
+    assert default_valid_share(75_000) * 75_000 == pytest.approx(MAX_VALID_ROWS)
+
+
+@pytest.mark.parametrize(("classes", "each"), [(500, 2), (500, 3), (20, 40)])
+def test_many_small_classes_do_not_either(classes: int, each: int) -> None:
+    target = np.repeat(np.arange(classes), each)
+    found = split(of(target), "multiclass")
+    assert abs(len(found.test) - 0.25 * len(target)) <= 1
+    assert set(target[found.train]) == set(range(classes))
+    if each > 2:
+        assert len(found.valid) > 0.1 * len(target)
+    assert np.ptp(target[found.test]) > 0.8 * classes  # not the first ones only
+
+
+def test_a_rare_class_is_judged_without_changing_the_size() -> None:
+    target = np.r_[np.arange(20).repeat(3), np.full(9_940, 20)]
+    found = split(of(target), "multiclass")
+    assert len(found.test) == 2_500 and len(found.valid) == 1_500
+    assert set(target[found.test]) == set(target[found.train]) == set(range(21))
+
+
+def test_given_validation_rows_are_no_test_rows() -> None:
+    words = np.array(([TRAIN] * 3 + [VALID]) * 30)
+    found = split(of(np.arange(120) % 2, split=words), "binary")
+    assert (found.valid == np.flatnonzero(words == VALID)).all()
+    assert len(found.test) == round(0.25 * 90) and (words[found.test] == TRAIN).all()
+    # A group that is partly given as validation gives no test row either.
+    group = np.arange(120) // 6
+    words = np.where(group < 5, np.where(np.arange(120) % 2 == 0, VALID, TRAIN), TRAIN)
+    found = split(of(np.arange(120) % 2, split=words, group=group), "binary")
+    assert group[found.test].min() >= 5 and (found.valid == np.flatnonzero(words == VALID)).all()
+
+
+def test_rows_of_one_time_stay_together() -> None:
+    years = np.repeat([2019.0, 2020.0, 2021.0], [40, 35, 25])
+    found = split(of(np.arange(100) % 2, time=years), "binary")
+    assert [set(years[p]) for p in parts(found)] == [{2019}, {2020}, {2021}]
+    for train, valid in folds(of(np.arange(100) % 2, time=years), np.arange(100), "binary", 2):
+        assert years[train].max() < years[valid].min()
+    assert advised_folds(of(np.arange(100) % 2, time=years), np.arange(100), "binary") == 2
+    with pytest.raises(UserError, match="folds=3 need 4 different times, there are 3"):
+        list(folds(of(np.arange(100) % 2, time=years), np.arange(100), "binary", 3))
+
+
+def test_one_time_gives_no_order() -> None:
+    years = np.repeat([2020.0, 2021.0], [80, 20])
+    found = split(of(np.arange(100) % 2, time=years), "binary")
+    assert set(years[found.test]) == {2021} and len(found.valid) == 27
+    assert "as all are of one time" in found.why[1] and "as all" not in found.why[0]
+    assert len(split(of(np.arange(100) % 2, time=np.zeros(100)), "binary").test) == 25
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(5, 20), st.integers(0, 99))
+def test_groups_go_whole_by_their_last_time(count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    group = rng.permutation(np.repeat(np.arange(count), 12))
+    time = rng.permutation(len(group)).astype(float)
+    dataset = of(np.arange(len(group)) % 2, group=group, time=time)
+    last = np.array([time[group == g].max() for g in range(count)])
+    found = split(dataset, "binary")
+    in_parts = [set(group[p]) for p in parts(found)]
+    assert sum(map(len, in_parts)) == count
+    for earlier, later in itertools.pairwise(in_parts):
+        assert max(last[list(earlier)]) < min(last[list(later)])
+    assert "whole groups, those that end latest" in found.why[0]
+    assert abs(len(found.test) - 0.25 * len(group)) <= 6
+    for train, valid in folds(dataset, np.arange(len(group)), "binary", 3):
+        assert not set(group[train]) & set(group[valid])
+        assert max(last[group[train]]) < min(last[group[valid]])
+
+
+def test_a_panel_of_groups_and_times_keeps_groups_whole() -> None:
+    group, time = np.repeat(np.arange(10), 20), np.tile(np.arange(20.0), 10)
+    found = split(of(np.arange(200) % 2, group=group, time=time), "binary")
+    in_parts = [set(group[p]) for p in parts(found)]
+    assert sum(map(len, in_parts)) == 10 and all(in_parts)

@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from automl import metrics
-from automl.data.dataset import Part
+from automl.data.dataset import Part, joined
 from automl.training.optim import Schedule
 from automl.training.predictor import Predictor, network_size, predict
-from automl.training.refit import joined, refit
+from automl.training.refit import refit
 from automl.training.rows import EPOCH_ROWS, Stretches
 from automl.training.state import TrainingState
 from automl.training.train import Fit, train
@@ -407,10 +407,10 @@ def test_batches_are_near_equal_and_cover_every_row(rows, batch):
 def test_refit_trains_on_both_parts_as_long_as_the_first_training():
     parts = digits()
     network = mlp()
-    again = refit(network, DIGITS, *parts, FAST, epochs=4, horizon=5, seed=0, device="cpu")
+    both = joined(*parts)
+    again = refit(network, DIGITS, both, FAST, epochs=4, horizon=5, seed=0, device="cpu")
     assert (again.status, again.score, again.predictions) == ("ok", None, None)
     assert again.epochs == again.best_epoch == 4
-    both = joined(*parts)
     assert len(both) == 800 and both.rows.tolist() == list(range(800))
     assert metrics.accuracy(both.y, predict(Predictor(network, DIGITS), both.inputs)) > 0.7
     assert again.state is not None
@@ -430,8 +430,7 @@ def test_refit_keeps_the_averaged_weights():
 
 
 def test_refit_without_enough_time_says_so():
-    parts = digits()
-    cut = refit(Slow(0.05), DIGITS, *parts, FAST, epochs=100, horizon=100, seed=0,
+    cut = refit(Slow(0.05), DIGITS, joined(*digits()), FAST, epochs=100, horizon=100, seed=0,
                 seconds=0.2, device="cpu")  # fmt: skip
     assert cut.status == "timeout"
 

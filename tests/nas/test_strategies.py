@@ -225,7 +225,7 @@ def test_a_free_worker_waits_for_the_next_result_not_for_the_oldest():
             return [(number, self._outcome(order))]
 
     class Waits(Stepwise):
-        """One candidate at the start; each result of another opens one more."""
+        """Two candidates at the start, so that one worker is free; each result opens one more."""
 
         def prepare(self):
             self.open, self.seen = 2, []
@@ -241,6 +241,6 @@ def test_a_free_worker_waits_for_the_next_result_not_for_the_oldest():
         def observe(self, proposal, score):
             self.open += 1
 
-    engine, strategy = Longest(2), Waits()
+    engine, strategy = Longest(3), Waits()
     search(job(), prior_of("random"), strategy, engine, Budget(8, epochs=1), seed=0)
     assert len(engine.ran) == 8 and engine.ran[-1].candidate.id == strategy.seen[0]

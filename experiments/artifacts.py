@@ -40,6 +40,9 @@ class Artifacts:
             if trial.score is not None and self._is_there(trial):
                 self._ranks[trial.number] = self.folded(trial), trial.score
 
+    def __len__(self) -> int:
+        return len(self._ranks)
+
     def write(self, trial: Trial, outcome: Outcome) -> None:
         """Keep what came of a trial if it is one of the best; the worst makes room once this is on the disk."""
         if trial.score is None or outcome.weights is None or outcome.predictions is None:

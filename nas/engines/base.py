@@ -36,6 +36,7 @@ class Engine(ExecutionEngine):
     """Base of all engines: implement ``_start``, ``_collect`` and ``shutdown``.
 
     ``workers``: trainings at once. ``trial_seconds``: wall-time limit of one training, None for the budget's alone.
+    ``stopped``: see ``stop``.
     """
 
     def __init__(self, workers: int, trial_seconds: float | None = None) -> None:
@@ -45,7 +46,7 @@ class Engine(ExecutionEngine):
         self.workers = workers
         self.trial_seconds = trial_seconds
         self._started: float | None = None
-        self._stopped = False
+        self.stopped = False
 
     # --- for subclasses
 
@@ -117,7 +118,7 @@ class Engine(ExecutionEngine):
 
         May be called from a signal handler.
         """
-        self._stopped = True
+        self.stopped = True
 
     @property
     def budget(self) -> Budget:
@@ -138,7 +139,7 @@ class Engine(ExecutionEngine):
     @property
     def seconds_left(self) -> float | None:
         """Of the budget; None without a limit, 0 in a search that was stopped."""
-        if self._stopped:
+        if self.stopped:
             return 0.0
         if self._budget.seconds is None:
             return None

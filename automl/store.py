@@ -4,8 +4,9 @@ How a search uses it::
 
     store = Store("sqlite:///outputs/store.db")
     search = store.begin(key, task, profile, seed=0, config=config, prior=prior, resume=True)
-    done = store.trials(search=search.id)         # after a kill: everything that had finished
-    store.append(search.id, trial)                # on disk when it returns
+    with store.hold(search.id, budget, workers) as hold:  # no other process may take it up meanwhile
+        done = store.trials(search=search.id)     # after a kill: everything that had finished
+        store.append(search.id, trial, hold)      # on disk when it returns
     store.finish(search.id, result)
     runs = store.runs(without_groups=[task.group])  # what a meta-learner learns from: columns
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -29,15 +31,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from automl import store_schema as schema
 from automl.errors import UserError
 from automl.serial import dumps, from_json, to_json
+from automl.store_hold import Hold
 from automl.store_rows import choices_text, storable, task_digest, trial_of, trial_row, without_passwords
-from automl.types import Candidate, Prior, Profile, Runs, Task, Trial
+from automl.types import Budget, Candidate, Prior, Profile, Runs, Task, Trial
 from automl.version import code_version
 
 
 @dataclass(frozen=True)
 class Search:
     """A search as the store knows it. ``resumed``: it had begun before; ``prior`` is the one it began
-    with.
+    with. ``token``: no other search has it, in whatever store ("": it began when searches had none).
     """
 
     id: int
@@ -45,6 +48,7 @@ class Search:
     task: Task
     prior: Prior | None
     resumed: bool
+    token: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class Store:
         with self._write() as c:
             s = schema.searches.c
             if resume:
-                newest = sa.select(s.id, s.prior, schema.tasks.c.definition).join(schema.tasks)
+                newest = sa.select(s.id, s.prior, s.token, schema.tasks.c.definition).join(schema.tasks)
                 if row := c.execute(newest.where(s.key == storable(key)).order_by(s.id.desc()).limit(1)).first():
                     before = from_json(Task, row.definition)
                     if task_digest(before) != task_digest(task):
@@ -120,7 +124,8 @@ class Store:
                             f"{task.metric}). Set resume=false."
                         )
                     stored = None if row.prior is None else from_json(Prior, row.prior)
-                    return Search(row.id, key, task, stored, resumed=True)
+                    return Search(row.id, key, task, stored, resumed=True, token=row.token)
+            token = secrets.token_hex(4)
             new = schema.searches.insert().values(
                 key=storable(key),
                 task_id=self._task_id(c, task, profile),
@@ -129,17 +134,24 @@ class Store:
                 prior=None if prior is None else to_json(prior),
                 code_version=code_version(),
                 started_at=_now(),
+                token=token,
             )
-            return Search(c.execute(new.returning(s.id)).scalar_one(), key, task, prior, resumed=False)
+            return Search(c.execute(new.returning(s.id)).scalar_one(), key, task, prior, resumed=False, token=token)
 
-    def append(self, search_id: int, trial: Trial) -> None:
+    def hold(self, search_id: int, budget: Budget, workers: int) -> Hold:
+        """Take the search up for this process: see ``Hold``. Raises UserError when a living process has it."""
+        return Hold(self, search_id, budget, workers)
+
+    def append(self, search_id: int, trial: Trial, hold: Hold | None = None) -> None:
         """Keep a finished trial: committed when this returns.
 
         A score that is not finite is no score: the trial is kept as diverged. Raises ValueError when the
-        search is unknown, is on another task, or already holds this number.
+        search is unknown, is on another task, or already holds this number; UserError when ``hold`` is lost.
         """
         t, s = schema.trials, schema.searches
         with self._write() as c:
+            if hold is not None:
+                hold.beat(c)
             known = sa.select(s.c.task_id, schema.tasks.c.name).join(schema.tasks).where(s.c.id == search_id)
             row = c.execute(known).first()
             if row is None:

@@ -4,6 +4,7 @@
 
     tasks  <-  searches  <-  trials  ->  candidates
     tasks  <---------------  trials            (search is null for imported past runs)
+               searches  <-  attempts          (each time a process took the search up)
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, 
 
 from automl.errors import UserError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 60.0
 """How long a writer waits for another process before it gives up."""
 
@@ -62,6 +63,23 @@ searches = Table(
     Column("code_version", Text, nullable=False),
     Column("started_at", String(32), nullable=False),  # ISO 8601, UTC
     Column("finished_at", String(32)),
+    Column("token", String(16), nullable=False, server_default=""),  # names its files; no other search has it
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", _Long, primary_key=True),
+    Column("search_id", _Long, ForeignKey(searches.c.id), nullable=False, index=True),
+    Column("first", Integer, nullable=False),  # number of the first proposal that it decided
+    Column("budget", Text, nullable=False),  # Budget as JSON
+    Column("workers", Integer, nullable=False),
+    Column("spent", _Real, nullable=False),  # seconds of the search's clock, with those of earlier attempts
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("born", _Real, nullable=False),  # when that process began, seconds since 1970
+    Column("beat", _Real, nullable=False),  # its last sign of life, the same by the database's clock
+    Column("held", sa.Boolean, nullable=False),  # whether the search is its own
 )
 
 trials = Table(
@@ -190,8 +208,21 @@ def _create(connection: sa.Connection, shown: str) -> None:
         metadata.create_all(connection)
         connection.execute(schema_version.insert().values(version=SCHEMA_VERSION))
     found = connection.execute(sa.select(schema_version.c.version)).scalar_one_or_none()
+    if found == 1:
+        _second(connection)
+        found = 2
     if found != SCHEMA_VERSION:
         raise UserError(
             f"store {shown} has tables of version {found}, this program writes version {SCHEMA_VERSION}. "
             f"Set store.url to a new database."
         )
+
+
+def _second(connection: sa.Connection) -> None:
+    """From version 1: searches get a token (none: their files are named as before), attempts are written down.
+
+    Rows stay as they are, and a program of version 1 that has the store open may go on writing.
+    """
+    connection.execute(sa.text("ALTER TABLE searches ADD COLUMN token VARCHAR(16) NOT NULL DEFAULT ''"))
+    attempts.create(connection)
+    connection.execute(schema_version.update().values(version=2))

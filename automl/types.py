@@ -265,6 +265,18 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """One stretch of a search that may be stopped and taken up again.
+
+    ``budget`` and ``workers`` are those by which its proposals from number ``first`` on were decided.
+    """
+
+    first: int
+    budget: Budget
+    workers: int
+
+
+@dataclass(frozen=True)
 class Trial:
     """One finished training of a candidate, or the record of its failure.
 

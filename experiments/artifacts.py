@@ -2,16 +2,18 @@
 
 ``FOLDER/NUMBER.safetensors`` holds a trial's weights, ``FOLDER/NUMBER.npy`` its predictions for the validation rows or
 ``FOLDER/NUMBER.folds.npy`` those of its folds. They are written before the trial is committed to the store: what the
-store names exists.
+store names exists. The weights name their candidate: files that another search left under the number are not taken.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from automl.files import write_atomically
@@ -35,32 +37,38 @@ class Artifacts:
     def remember(self, trials: Iterable[Trial]) -> None:
         """Scores of trials from before a crash whose files are there."""
         for trial in trials:
-            if trial.score is not None and self._file(trial.number, "safetensors").exists():
+            if trial.score is not None and self._is_there(trial):
                 self._ranks[trial.number] = self.folded(trial), trial.score
 
+    def __len__(self) -> int:
+        return len(self._ranks)
+
     def write(self, trial: Trial, outcome: Outcome) -> None:
+        """Keep what came of a trial if it is one of the best; the worst makes room once this is on the disk."""
         if trial.score is None or outcome.weights is None or outcome.predictions is None:
             return
         rank = outcome.folded, trial.score
-        if len(self._ranks) >= self.keep:
-            worst = min(self._ranks, key=lambda n: (self._ranks[n], -n))
-            if self._ranks[worst] >= rank:
-                return
-            del self._ranks[worst]
-            for ending in ("safetensors", *ENDINGS.values()):
-                self._file(worst, ending).unlink(missing_ok=True)
-        write_atomically(self._file(trial.number, "safetensors"), outcome.weights)
+        worst = min(self._ranks, key=lambda n: (self._ranks[n], -n)) if len(self._ranks) >= self.keep else None
+        if worst is not None and self._ranks[worst] >= rank:
+            return
+        # Predictions first: where the weights are, all is. What a killed run left under the number goes before.
+        self._remove(trial.number)
         temporary = self._file(trial.number, "npy.part")
         with temporary.open("wb") as file:
             np.save(file, outcome.predictions, allow_pickle=False)
-        self._file(trial.number, ENDINGS[not outcome.folded]).unlink(missing_ok=True)  # left by a killed run
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(self._file(trial.number, ENDINGS[outcome.folded]))
+        write_atomically(self._file(trial.number, "safetensors"), outcome.weights)
         self._ranks[trial.number] = rank
+        if worst is not None:
+            del self._ranks[worst]
+            self._remove(worst)
 
     def best(self, trials: Iterable[Trial]) -> list[Trial]:
         """Those whose files are there, best first; ties go to the smaller network. All of one kind: see ``folded``."""
-        ok = [t for t in trials if t.status == "ok"]
-        there = [t for t in ok if self.folded(t)] or [t for t in ok if self._file(t.number, ENDINGS[False]).exists()]
+        there = [t for t in trials if t.status == "ok" and self._is_there(t)]
+        there = [t for t in there if self.folded(t)] or there
         return sorted(there, key=lambda t: (-(t.score or 0.0), t.parameters or 0, t.number))
 
     def folded(self, trial: Trial) -> bool:
@@ -73,6 +81,21 @@ class Artifacts:
 
     def weights(self, trial: Trial) -> dict[str, torch.Tensor]:
         return load_file(self._file(trial.number, "safetensors"))
+
+    def _is_there(self, trial: Trial) -> bool:
+        file = self._file(trial.number, "safetensors")
+        if not file.exists() or not any(self._file(trial.number, ending).exists() for ending in ENDINGS.values()):
+            return False
+        try:
+            with safe_open(file, "pt") as weights:
+                named = (weights.metadata() or {}).get("candidate")
+        except SafetensorError:
+            return False
+        return named in (None, trial.candidate.id)  # None: written when weights did not name their candidate
+
+    def _remove(self, number: int) -> None:
+        for ending in ("safetensors", *ENDINGS.values()):
+            self._file(number, ending).unlink(missing_ok=True)
 
     def _file(self, number: int, ending: str) -> Path:
         return self.folder / f"{number}.{ending}"

@@ -1,6 +1,7 @@
 """What a user sees when something is wrong: one line that names the choices, and an exit status.
 
-0 done, 2 a mistake in the command or the data, 130 stopped by Ctrl-C, 1 a fault of ours (with its traceback).
+0 done, 2 a mistake in the command or the data, 130 stopped by Ctrl-C, 143 by SIGTERM, 1 a fault of ours (with its
+traceback). A search that is stopped once something finished still makes its model: that is done, 0.
 Set ``HYDRA_FULL_ERROR=1`` to see the traceback of every error.
 """
 
@@ -18,6 +19,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from automl.errors import UserError
+from experiments.signals import terminated
 
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -37,10 +39,12 @@ def one_line_errors() -> Iterator[None]:
     Stands around Hydra's main, for faults of the composition, and inside it, where Hydra would add lines of its own.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own, longer text and exits itself
+    status = [130]
     try:
-        yield
+        with terminated(lambda: status.append(143)):
+            yield
     except KeyboardInterrupt:
-        leave("Stopped. Finished trials are kept; add resume=true to go on.", 130)
+        leave("Stopped. Finished trials are kept; add resume=true to go on.", status[-1])
     except Exception as error:
         line = explain(error)
         if WANTS_TRACEBACK or line is None:

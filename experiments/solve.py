@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +43,7 @@ from experiments.follow import Follow
 from experiments.progress import Progress
 from experiments.report import write_report
 from experiments.settings import Settings, learner_of, settings
+from experiments.signals import stoppable
 from metalearner.shipped import with_shipped
 from nas.engines.base import Engine
 from nas.evaluate import Job, Outcome
@@ -146,7 +149,7 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
         axes = search_axes(families, prepared.task, training_axes(prepared.task))
 
         with timed(clock, "search"):
-            hunt = Hunt(cfg, wanted, prepared, profile, families, axes, store, engine, tracker)
+            hunt = Hunt(stack, cfg, wanted, prepared, profile, families, axes, store, engine, tracker)
             trials = hunt.run()
         finished = finish(
             prepared,
@@ -168,10 +171,14 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
 
 
 class Hunt:
-    """One search with its surroundings: prior from past runs, store, artifacts, progress, meta-learner's updates."""
+    """One search with its surroundings: prior from past runs, store, artifacts, progress, meta-learner's updates.
+
+    The search is this process's own until ``stack`` ends. Raises UserError when another one has it.
+    """
 
     def __init__(
         self,
+        stack: contextlib.ExitStack,
         cfg: DictConfig,
         wanted: Settings,
         prepared: Prepared,
@@ -203,22 +210,29 @@ class Hunt:
         self.search: Search = store.begin(
             key, task, profile, seed=wanted.seed, config=plain_config(cfg), prior=prior, resume=wanted.resume
         )
+        self.hold = stack.enter_context(store.hold(self.search.id, wanted.budget, engine.workers))
         self.record = store.trials(search=self.search.id)
-        self.artifacts = Artifacts(Path(cfg.artifacts) / f"{key[:12]}-{self.search.id}")
+        # The token, since another store may have given the same number to another search.
+        named = "-".join(filter(None, [key[:12], str(self.search.id), self.search.token]))
+        self.artifacts = Artifacts(Path(cfg.artifacts) / named)
         self.artifacts.remember(self.record)
 
     def run(self) -> list[Trial]:
-        """Search; every trial of this search, those from before a crash too."""
+        """Search; every trial of this search, those from before it was stopped too.
+
+        Ctrl-C or SIGTERM ends the search, not the run, once there is something to make a model of.
+        """
         self.tracker.start(plain_config(self.cfg), self.prepared.task.name)
         shown = Progress(self.wanted.budget, quiet=not self.wanted.progress, spent=lambda: self.engine.seconds_spent)
-        with shown:
+        self.hold.clock = lambda: self.engine.seconds_spent
+        with shown, stoppable(self.stop):
             for trial in self.record:
                 shown.trial(trial, resumed=True)
 
             def finished(trial: Trial, outcome: Outcome | None) -> None:
                 if outcome is not None:
                     self.artifacts.write(trial, outcome)
-                self.store.append(self.search.id, trial)
+                self.store.append(self.search.id, trial, self.hold)
                 shown.trial(trial)
                 self.tracker.trial(trial)
 
@@ -231,10 +245,27 @@ class Hunt:
                 seed=self.wanted.seed,
                 portfolio=self.wanted.portfolio,
                 record=self.record,
+                attempts=self.hold.attempts,
+                spent=self.hold.spent,
                 finished=finished,
                 learn=Follow(self.learner, self.profile, self.axes, self.wanted.budget.epochs),
             )
-        return self.store.trials(search=self.search.id)
+        spent = self.engine.seconds_spent
+        self.hold.clock = lambda: spent  # what follows is not the search's time
+        trials = self.store.trials(search=self.search.id)
+        if self.engine.stopped:
+            line = f"Stopped early: the model is made of {len(trials)} trials. resume=true goes on with the search."
+            print(line, file=sys.stderr)
+        return trials
+
+    def stop(self) -> bool:
+        """Called by a signal: end the search if there is something to go on with."""
+        if not len(self.artifacts):
+            return False
+        self.engine.stop()
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"\nStopping: a model is made of what has finished. Once more stops at once.\n")
+        return True
 
 
 def folds_in(asked: int | None, budget: Budget) -> int | None:

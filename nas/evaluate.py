@@ -63,10 +63,10 @@ class Outcome:
     """What came of an order.
 
     ``predictions``: probabilities (rows, classes) or values (rows,) for the rows of ``Job.valid``, or of
-    ``Job.folds.valid`` when ``folded``. ``weights``: the trained network's state as safetensors bytes. Both None unless
-    ok. ``epochs``: really trained; ``cut``: they are fewer than asked because time was up, not because the curve was
-    flat. ``latency_ms``: of one row, when it was asked for. ``resume``: what a longer training goes on from, when the
-    order asked to keep it.
+    ``Job.folds.valid`` when ``folded``. ``weights``: the trained network's state as safetensors bytes, with the
+    candidate's id as ``candidate`` in their metadata. Both None unless ok. ``epochs``: really trained; ``cut``: they
+    are fewer than asked because time was up, not because the curve was flat. ``latency_ms``: of one row, when it was
+    asked for. ``resume``: what a longer training goes on from, when the order asked to keep it.
     """
 
     status: Status
@@ -154,7 +154,9 @@ def evaluate(job: Job, order: Order) -> Outcome:
             cut=cut,
             folded=folds is not None,
             predictions=fit.predictions,
-            weights=save({name: tensor.contiguous().cpu() for name, tensor in fit.state.items()}),
+            weights=save(
+                {name: tensor.contiguous().cpu() for name, tensor in fit.state.items()}, {"candidate": candidate.id}
+            ),
             resume=fit.resume.to_bytes() if order.keep and fit.resume is not None else None,
         )
     except (MemoryError, torch.OutOfMemoryError) as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from nni.nas.strategy.base import Strategy
 
-from automl.types import Budget, Prior, Trial
+from automl.types import Attempt, Budget, Prior, Trial
 from nas.engines.base import Engine
 from nas.evaluate import Job, Outcome
 from nas.space import SearchSpace
@@ -22,6 +22,8 @@ def search(
     seed: int,
     portfolio: int = 10,
     record: Sequence[Trial] = (),
+    attempts: Sequence[Attempt] = (),
+    spent: float | None = None,
     finished: Callable[[Trial, Outcome | None], None] = lambda trial, outcome: None,
     learn: Callable[[Trial], Prior | None] = lambda trial: None,
 ) -> list[Trial]:
@@ -29,11 +31,12 @@ def search(
 
     ``portfolio``: how many of the prior's own candidates go first.
     ``record``: trials of the same search from before it was stopped; they are replayed, not trained again.
+    ``attempts``, ``spent``: by what those were decided and how long it took: see ``Engine.open``.
     ``finished``: hears of each new trial the moment it ends. ``learn``: hears of every trial as the strategy does
     and may answer with a new prior, which the strategy follows from its next proposal on.
     """
     space = SearchSpace(prior, portfolio)
-    trials: dict[int, Trial] = {}
+    trials = {trial.number: trial for trial in record}
 
     def learned(trial: Trial) -> None:
         trials[trial.number] = trial
@@ -41,7 +44,17 @@ def search(
         if new is not None:
             space.follow(new)
 
-    engine.open(job, budget, seed=seed, record=record, finished=finished, learned=learned)
+    engine.open(
+        job,
+        budget,
+        seed=seed,
+        propose=space.propose,
+        record=record,
+        attempts=attempts,
+        spent=spent,
+        finished=finished,
+        learned=learned,
+    )
     strategy(space, engine)
     engine.wait_models()  # some strategies return while their last models still train
     return [trials[number] for number in sorted(trials)]

@@ -15,6 +15,7 @@ from nas.engines.base import Engine
 from nas.evaluate import Order, Outcome, evaluate
 
 AGAIN = 5.0  # seconds between two alarms for one training
+SOON = 0.05  # the same for one that is given up
 
 
 class SequentialEngine(Engine):
@@ -24,22 +25,37 @@ class SequentialEngine(Engine):
         super().__init__(workers=1, trial_seconds=trial_seconds)
         self.threads = threads
         self._queue: deque[tuple[int, Order]] = deque()
+        self._training = False
 
     def _start(self, number: int, order: Order) -> None:
         self._queue.append((number, order))
 
-    def _collect(self) -> list[tuple[int, Outcome]]:
+    def _collect(self) -> list[tuple[int, Outcome | None]]:
         number, order = self._queue.popleft()
+        if self.stopped:
+            return [(number, None)]
         threads = torch.get_num_threads()
+        outcome: Outcome | None
         try:
             torch.set_num_threads(self.threads or threads)
             with alarm(order.seconds):
+                self._training = True
                 outcome = evaluate(self.job, order)
         except TrialHangs as hang:
-            outcome = Outcome("timeout", seconds=hang.seconds, error=str(hang))
+            outcome = None if self.stopped else Outcome("timeout", seconds=hang.seconds, error=str(hang))
+        except SystemExit:  # Lightning's answer to SIGTERM, at the next step
+            if not self.stopped:
+                raise
+            outcome = None
         finally:
+            self._training = False
             torch.set_num_threads(threads)
         return [(number, outcome)]
+
+    def stop(self) -> None:
+        super().stop()
+        if self._training and threading.current_thread() is threading.main_thread():
+            signal.setitimer(signal.ITIMER_REAL, SOON, SOON)  # as if it hung
 
     def shutdown(self) -> None:
         self._queue.clear()
@@ -57,19 +73,20 @@ class TrialHangs(BaseException):
 def alarm(seconds: float | None) -> Iterator[None]:
     """Interrupt Python code that ignores its time limit, at twice the limit plus two seconds.
 
-    The training keeps the limit itself, batch by batch; this is for one that hangs. Needs the main thread.
+    The training keeps the limit itself, batch by batch; this is for one that hangs. Needs the main thread. Without a
+    limit it only waits for whoever sets the timer.
     """
-    if seconds is None or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    patience = 2 * seconds + 2
+    patience = 0.0 if seconds is None else 2 * seconds + 2
 
     def ring(signum: int, frame: FrameType | None) -> None:
         raise TrialHangs(patience)
 
     before = signal.signal(signal.SIGALRM, ring)
     # Again and again: Python swallows what is raised while it collects garbage.
-    signal.setitimer(signal.ITIMER_REAL, patience, AGAIN)
+    signal.setitimer(signal.ITIMER_REAL, patience, AGAIN)  # 0: none
     try:
         yield
     finally:

@@ -71,6 +71,7 @@ class OneShot(Stepwise):
 
     def observe(self, proposal: Proposal, score: float | None) -> None:
         """The ranking stands."""
+        self._tried.add(proposal.candidate.id)
 
     def _next(self) -> Candidate | None:
         if (listed := self.listed(self._tried)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from typing import Literal
 
@@ -84,8 +85,10 @@ class PriorBand(Stepwise):
 
     def observe(self, proposal: Proposal, score: float | None) -> None:
         id = proposal.candidate.id
+        self._known.setdefault(id, proposal.candidate)
         assert proposal.fidelity is not None
-        self.rungs.report(self.rungs.epochs.index(proposal.fidelity), id, score)
+        reached = bisect.bisect_right(self.rungs.epochs, proposal.fidelity) - 1  # one that was cut may lie between
+        self.rungs.report(max(reached, 0), id, score)
         if score is not None:
             self._best[id] = max(score, self._best.get(id, -math.inf))
 

@@ -42,15 +42,14 @@ class Stepwise(Strategy):
             if proposal is not None:
                 self.running.append(proposal)
                 self.engine.submit_models(proposal)
-            elif self.running:
-                self.engine.wait_models(self.running[0])  # what comes back may open the way again
-            else:
+            elif not self.search_engine.next_result():  # what comes back may open the way again
                 return
 
     def _ended(self, event: TrainingEndEvent) -> None:
         proposal = event.model
         assert isinstance(proposal, Proposal)
-        self.running.remove(proposal)
+        if proposal in self.running:
+            self.running.remove(proposal)
         score = proposal.metric if event.status == ModelStatus.Trained else None
         self.observe(proposal, None if score is None else float(score))  # pyright: ignore[reportArgumentType]
 
@@ -77,7 +76,10 @@ class Stepwise(Strategy):
 
     @abstractmethod
     def observe(self, proposal: Proposal, score: float | None) -> None:
-        """A training ended; ``score`` is None unless it went well."""
+        """A training ended; ``score`` is None unless it went well.
+
+        Also one that ``propose`` never asked for: of a search that went another way before it was stopped.
+        """
 
 
 class Portfolio:

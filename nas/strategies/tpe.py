@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from nni import NoMoreTrialError
 from nni.algorithms.hpo.tpe_tuner import TpeTuner
 
@@ -35,11 +37,10 @@ class TPE(Stepwise):
         )
         self._count = 0
         self._keys: dict[Proposal, int | None] = {}  # the tuner's number; None: a candidate that it did not propose
-        self._scores: dict[str, float | None] = {}  # candidate -> score, None while running and for failures
+        self._scores: dict[str, float | None] = {}  # candidate -> score, None while running
 
     def propose(self) -> Proposal | None:
-        listed = self.portfolio.next()
-        if listed is not None:
+        if (listed := self.listed(self._scores)) is not None:
             return self._note(listed, None)
         for _ in range(self.retries):
             key, self._count = self._count, self._count + 1
@@ -60,11 +61,12 @@ class TPE(Stepwise):
         return proposal
 
     def observe(self, proposal: Proposal, score: float | None) -> None:
-        key = self._keys.pop(proposal)
+        score = -math.inf if score is None else score  # the tuner only sorts: a failure is worse than anything
         self._scores[proposal.candidate.id] = score
+        key = self._keys.pop(proposal, None)
         if key is not None:
             self._tell(key, score)
-        elif score is not None:
+        else:
             self.tuner.import_data([{"parameter": dict(proposal.sample or {}), "value": score}])
 
     def _tell(self, key: int, score: float | None) -> None:

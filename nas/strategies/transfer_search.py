@@ -35,4 +35,5 @@ class TransferSearch(Stepwise):
         return self.space.propose(candidate)
 
     def observe(self, proposal: Proposal, score: float | None) -> None:
-        """Nothing to keep: ``nas.search`` tells the meta-learner."""
+        """``nas.search`` tells the meta-learner; here it only counts as tried."""
+        self._tried.add(proposal.candidate.id)

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from automl import store_schema as schema
 from automl.errors import UserError
 from automl.store import Store
-from automl.types import Candidate, Input, Prior, Profile, Task
+from automl.types import Attempt, Budget, Candidate, Input, Prior, Profile, Task
 from tests.automl import postgres
 from tests.automl import vocabulary as v
 from tests.automl.examples import AXES, CONVNET, MLP, TASK, trial
@@ -34,11 +35,14 @@ PROFILE = Profile(("log10_train_rows", "landmark_1nn_error"), (3.1, float("nan")
 PRIOR = replace(Prior.uniform(AXES, why=("no past runs",)), portfolio=(MLP, CONVNET))
 
 
+BUDGET = Budget()
+
+
 def begin(store: Store, key: str = "k", task=TASK, *, resume: bool = False, prior=None, profile=None):
     return store.begin(key, task, profile, seed=0, config={}, prior=prior, resume=resume)
 
 
-def other_process(code: str, *args: object) -> subprocess.Popen[str]:
+def other_process(code: str, *args: object, stdin: int | None = None) -> subprocess.Popen[str]:
     """Run code that finds the store's module and the ready-made values imported."""
     head = (
         "import sys\nfrom automl.store import Store\nfrom automl.types import *\nfrom tests.automl.examples import *\n"
@@ -46,6 +50,7 @@ def other_process(code: str, *args: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", head + textwrap.dedent(code), *map(str, args)],
         cwd=ROOT,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -353,13 +358,131 @@ class StoreContract:
             assert numbers in (list(range(said[-1] + 1)), list(range(said[-1] + 2)))
             store.append(search.id, trial(len(numbers)))
 
+    # -- one process at a time --
+
+    def test_a_search_that_is_at_work_is_refused_in_one_line(self, store, url):
+        search = begin(store).id
+        with store.hold(search, BUDGET, 2), pytest.raises(UserError, match=f"search {search} is at work") as caught:
+            Store(url).hold(search, BUDGET, 2)
+        assert f"process {os.getpid()} on" in str(caught.value) and "\n" not in str(caught.value)
+        with store.hold(search, BUDGET, 2), store.hold(begin(store).id, BUDGET, 2):
+            pass  # given back, and another search is another matter
+
+    def test_a_process_that_was_killed_holds_nothing(self, store, url):
+        search = begin(store).id
+        holder = other_process(
+            """
+            import time
+            with Store(sys.argv[1]).hold(int(sys.argv[2]), Budget(), 1):
+                print("held", flush=True)
+                time.sleep(100)
+            """,
+            url, search,
+        )  # fmt: skip
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match=f"process {holder.pid} on"):
+            store.hold(search, BUDGET, 1)
+        holder.kill()
+        while psutil.Process(holder.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        with store.hold(search, BUDGET, 1) as hold:
+            store.append(search, trial(0), hold)
+        holder.wait()
+        assert len(store.trials(search=search)) == 1
+
+    def test_a_process_elsewhere_counts_as_gone_when_it_was_silent_for_a_minute(self, store, url):
+        search = begin(store).id
+        with store.hold(search, BUDGET, 1) as first:
+            with store._write() as c:
+                c.execute(sa.text("UPDATE attempts SET host = 'elsewhere'"))
+            with pytest.raises(UserError, match="on elsewhere"):
+                store.hold(search, BUDGET, 1)
+            with store._write() as c:
+                c.execute(sa.text("UPDATE attempts SET beat = beat - 61"))
+            with Store(url).hold(search, BUDGET, 1) as second:
+                with pytest.raises(UserError, match=f"search {search} was taken over"):
+                    store.append(search, trial(0), first)
+                store.append(search, trial(0), second)
+        assert len(store.trials(search=search)) == 1
+
+    def test_one_of_many_that_ask_together_gets_the_search(self, store, url):
+        search = begin(store).id
+        code = """
+            try:
+                hold = Store(sys.argv[1]).hold(int(sys.argv[2]), Budget(), 1)
+                print("mine", flush=True)
+            except Exception as error:
+                print(type(error).__name__, flush=True)
+            sys.stdin.read()
+            """
+        asking = [other_process(code, url, search, stdin=subprocess.PIPE) for _ in range(3)]
+        answers = sorted(p.stdout.readline().strip() for p in asking)
+        for process in asking:
+            process.communicate()
+        assert answers == ["UserError", "UserError", "mine"]
+
+    def test_attempts_tell_how_trials_were_decided_and_the_clock(self, store):
+        search = begin(store).id
+        first, more = Budget(7, 60.0, 9), Budget(None, 600.0, 9)
+        with store.hold(search, first, 2) as hold:
+            assert hold.attempts == () and hold.spent is None
+            hold.clock = lambda: 12.5
+            for number in (0, 3):
+                store.append(search, replace(trial(number), number=number), hold)
+        with store.hold(search, more, 16) as hold:
+            assert hold.attempts == (Attempt(0, first, 2),) and hold.spent == 12.5
+        with store.hold(search, first, 1) as hold:
+            assert hold.attempts == (Attempt(0, first, 2), Attempt(4, more, 16)) and hold.spent == 12.5
+
+    def test_the_clock_goes_on_without_trials(self, store, url, monkeypatch):
+        monkeypatch.setattr("automl.store_hold.BEAT", 0.02)
+        search = begin(store).id
+        with store.hold(search, BUDGET, 1) as hold:
+            hold.clock = lambda: 77.0
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline:
+                with Store(url)._read() as c:
+                    if c.execute(sa.text("SELECT spent FROM attempts")).scalar_one() == 77.0:
+                        return
+                time.sleep(0.02)
+        pytest.fail("no sign of life in 20 s")
+
+    def test_no_two_searches_have_the_same_token(self, store):
+        searches = [begin(store), begin(store)]
+        assert len({s.token for s in searches} - {""}) == 2
+        assert begin(store, resume=True).token == searches[-1].token
+
+    def test_a_store_of_version_1_is_taken_over_with_all_its_rows(self, store, url):
+        search = begin(store, prior=PRIOR)
+        for number in range(3):
+            store.append(search.id, trial(number))
+        before = store.trials(search=search.id)
+        with store._write() as c:
+            for change in (
+                "DROP TABLE attempts",
+                "ALTER TABLE searches DROP COLUMN token",
+                "UPDATE schema_version SET version = 1",
+            ):
+                c.execute(sa.text(change))
+        store.close()
+        again, beside = Store(url), Store(url)
+        assert again.trials(search=search.id) == before == beside.trials()
+        taken = begin(again, resume=True)
+        assert (taken.id, taken.prior, taken.token) == (search.id, PRIOR, "")
+        with again.hold(search.id, BUDGET, 1) as hold:
+            assert hold.attempts == () and hold.spent is None
+            again.append(search.id, trial(3), hold)
+        with again.hold(search.id, BUDGET, 1) as hold:
+            assert hold.attempts == (Attempt(3, BUDGET, 1),)
+        assert begin(again).token
+
     # -- faults of the user --
 
     def test_tables_of_another_version_are_refused(self, store, url):
         with store._engine.connect() as c:
             c.execute(sa.text("UPDATE schema_version SET version = 99"))
             c.commit()
-        with pytest.raises(UserError, match="tables of version 99, this program writes version 1") as caught:
+        with pytest.raises(UserError, match="tables of version 99, this program writes version 2") as caught:
             Store(url)
         assert "\n" not in str(caught.value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ def trial(number: int, score: float) -> Trial:
 
 
 def write(to: Artifacts, number: int, score: float, folded: bool = False) -> Trial:
-    weights = save({"w": torch.full((1,), float(number))})
+    weights = save({"w": torch.full((1,), float(number))}, {"candidate": trial(number, score).candidate.id})
     rows = 6 if folded else 2
     outcome = Outcome("ok", score, predictions=np.full((rows, 2), score), weights=weights, folded=folded)
     to.write(trial(number, score), outcome)
@@ -62,3 +63,34 @@ def test_what_a_killed_run_left_under_a_number_is_replaced(tmp_path: Path) -> No
     kept = Artifacts(tmp_path)
     written = write(kept, 0, 0.5)
     assert not kept.folded(written) and len(kept.predictions(written)) == 2
+
+
+def test_files_of_another_search_are_not_taken(tmp_path: Path) -> None:
+    write(Artifacts(tmp_path), 0, 0.9, folded=True)
+    write(Artifacts(tmp_path), 1, 0.6)
+    kept = Artifacts(tmp_path)
+    other = replace(trial(0, 0.7), candidate=Candidate("f", {"n": 99}))
+    mine = trial(1, 0.6)
+    kept.remember([other, mine])
+    assert kept.best([other, mine]) == [mine], "neither its weights nor its being folded"
+    (tmp_path / "1.safetensors").write_bytes(b"torn")
+    assert kept.best([mine]) == []
+
+
+def test_a_kill_while_writing_loses_none_of_the_best(tmp_path: Path, monkeypatch) -> None:
+    kept = Artifacts(tmp_path, keep=2)
+    trials = [write(kept, 0, 0.5), write(kept, 1, 0.6)]
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    for step in ("numpy.save", "experiments.artifacts.write_atomically"):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(step, die)
+            write(kept, 2, 0.9)
+        again = Artifacts(tmp_path, keep=2)
+        again.remember(trials)
+        assert [t.number for t in again.best([*trials, trial(2, 0.9)])] == [1, 0]

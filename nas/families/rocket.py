@@ -65,9 +65,10 @@ class RocketSpace(FamilySpace):
     middle: Tensor
     factor: Tensor
 
-    def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor) -> None:
+    def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor, until: float = math.inf) -> None:
         """Standardise the features and solve for the head; see ``automl.training.module.Begins``."""
         features = torch.cat([self.features(*batch) for batch in batches])
+        y = y[: len(features)]  # the closed form takes little beside the features, so ``until`` need not be looked at
         self.middle.copy_(features.mean(dim=0))
         spread = (features.var(dim=0, unbiased=False) + 1e-5).sqrt()
         self.factor.copy_(self.scale / spread)

@@ -25,27 +25,34 @@ class Artifacts:
     """Keeps the ``keep`` best; weights of the others are deleted as better ones come.
 
     Cross-validated trials come before all others: those were judged on fewer rows, so the best of them were lucky.
+    One candidate takes one place: of its trainings the best is kept, of equal ones the last.
     """
 
     def __init__(self, folder: Path, keep: int = 20) -> None:
         self.folder, self.keep = folder, keep
         folder.mkdir(parents=True, exist_ok=True)
         self._ranks: dict[int, tuple[bool, float]] = {}
+        self._numbers: dict[str, int] = {}  # candidate -> its trial that is kept
 
     def remember(self, trials: Iterable[Trial]) -> None:
         """Scores of trials from before a crash whose files are there."""
         for trial in trials:
             if trial.score is not None and self._file(trial.number, "safetensors").exists():
                 self._ranks[trial.number] = self.folded(trial), trial.score
+                self._numbers[trial.candidate.id] = trial.number
 
     def write(self, trial: Trial, outcome: Outcome) -> None:
         if trial.score is None or outcome.weights is None or outcome.predictions is None:
             return
         rank = outcome.folded, trial.score
-        if len(self._ranks) >= self.keep:
+        worst = self._numbers.get(trial.candidate.id, -1)
+        if worst in self._ranks and self._ranks[worst] > rank:
+            return
+        if worst not in self._ranks and len(self._ranks) >= self.keep:
             worst = min(self._ranks, key=lambda n: (self._ranks[n], -n))
             if self._ranks[worst] >= rank:
                 return
+        if worst in self._ranks:
             del self._ranks[worst]
             for ending in ("safetensors", *ENDINGS.values()):
                 self._file(worst, ending).unlink(missing_ok=True)
@@ -56,6 +63,7 @@ class Artifacts:
         self._file(trial.number, ENDINGS[not outcome.folded]).unlink(missing_ok=True)  # left by a killed run
         temporary.replace(self._file(trial.number, ENDINGS[outcome.folded]))
         self._ranks[trial.number] = rank
+        self._numbers[trial.candidate.id] = trial.number
 
     def best(self, trials: Iterable[Trial]) -> list[Trial]:
         """Those whose files are there, best first; ties go to the smaller network. All of one kind: see ``folded``."""

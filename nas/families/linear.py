@@ -83,9 +83,7 @@ class LinearSpace(FamilySpace):
         """Fit; see ``automl.training.module.Begins``."""
         x = torch.cat([self.features(*batch) for batch in batches])
         target = y[: len(x)].cpu().numpy()
-        weight, bias = linear_head(
-            x.cpu().numpy(), target, self.classes, threads=torch.get_num_threads(), until=until
-        )
+        weight, bias = linear_head(x.cpu().numpy(), target, self.classes, threads=torch.get_num_threads(), until=until)
         self.start.copy_(torch.from_numpy(weight))
         self.level.copy_(torch.from_numpy(bias))
 

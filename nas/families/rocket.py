@@ -113,9 +113,10 @@ class RandomFeatures(nn.Module):
     def __init__(self, of: Input, count: int, length: int) -> None:
         super().__init__()
         channels = of.shape[0]
-        # dilations are powers of two, as in MiniRocket: few groups. The paper draws 2^uniform and rounds down.
+        # Dilations are powers of two, as in MiniRocket: few groups. The paper draws 2^uniform and rounds down; here
+        # each gets the share that is expected, so that the groups follow from the candidate and not from the seed.
         most = math.log2(max(1.0, (length - 1) / (TAPS - 1)))
-        exponents = (torch.rand(count) * most).floor().long().sort().values
+        exponents = ((torch.arange(count) + 0.5) / count * most).floor().long()
         weight = torch.randn(count, TAPS, channels)
         weight = weight - weight.mean(dim=1, keepdim=True)
         if channels > 1:

@@ -362,6 +362,6 @@ class MetaLearner(Protocol):
         """The prior for a task, given what ``update`` has told about it so far."""
         ...
 
-    def update(self, trials: Sequence[Trial]) -> None:
-        """Take in new finished trials of the task at hand."""
+    def update(self, trials: Sequence[Trial], running: Sequence[Candidate] = ()) -> None:
+        """Take in new finished trials of the task at hand; ``running``: all candidates that are being trained now."""
         ...

@@ -27,18 +27,21 @@ class Artifacts:
     """Keeps the ``keep`` best; weights of the others are deleted as better ones come.
 
     Cross-validated trials come before all others: those were judged on fewer rows, so the best of them were lucky.
+    One candidate takes one place: of its trainings the best is kept, of equal ones the last.
     """
 
     def __init__(self, folder: Path, keep: int = 20) -> None:
         self.folder, self.keep = folder, keep
         folder.mkdir(parents=True, exist_ok=True)
         self._ranks: dict[int, tuple[bool, float]] = {}
+        self._numbers: dict[str, int] = {}  # candidate -> its trial that is kept
 
     def remember(self, trials: Iterable[Trial]) -> None:
         """Scores of trials from before a crash whose files are there."""
         for trial in trials:
             if trial.score is not None and self._is_there(trial):
                 self._ranks[trial.number] = self.folded(trial), trial.score
+                self._numbers[trial.candidate.id] = trial.number
 
     def __len__(self) -> int:
         return len(self._ranks)
@@ -48,9 +51,13 @@ class Artifacts:
         if trial.score is None or outcome.weights is None or outcome.predictions is None:
             return
         rank = outcome.folded, trial.score
-        worst = min(self._ranks, key=lambda n: (self._ranks[n], -n)) if len(self._ranks) >= self.keep else None
-        if worst is not None and self._ranks[worst] >= rank:
+        worst = self._numbers.get(trial.candidate.id, -1)  # its own shorter training, or else the worst of all
+        if worst in self._ranks and self._ranks[worst] > rank:
             return
+        if worst not in self._ranks and len(self._ranks) >= self.keep:
+            worst = min(self._ranks, key=lambda n: (self._ranks[n], -n))
+            if self._ranks[worst] >= rank:
+                return
         # Predictions first: where the weights are, all is. What a killed run left under the number goes before.
         self._remove(trial.number)
         temporary = self._file(trial.number, "npy.part")
@@ -61,7 +68,8 @@ class Artifacts:
         temporary.replace(self._file(trial.number, ENDINGS[outcome.folded]))
         write_atomically(self._file(trial.number, "safetensors"), outcome.weights)
         self._ranks[trial.number] = rank
-        if worst is not None:
+        self._numbers[trial.candidate.id] = trial.number
+        if worst in self._ranks:
             del self._ranks[worst]
             self._remove(worst)
 

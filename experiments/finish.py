@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from automl.data.dataset import Parts
+from automl.data.dataset import Part, Parts
 from automl.data.prepare import Prepared
 from automl.deploy.bundle import Bundle, export
+from automl.deploy.onnx import write_onnx
 from automl.errors import UserError
 from automl.metrics import score, scores
 from automl.task import parse_goal
@@ -27,6 +29,9 @@ from experiments.artifacts import Artifacts
 from experiments.clock import timed
 from nas.space import build
 
+SAME = 1e-3  # mean difference up to which two answers are of the same network
+LINE = 300  # characters of an error
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -34,6 +39,7 @@ class Finished:
 
     ``val``, ``test``: metric -> value. ``test_predictions``: what the exported model answered for the test rows,
     probabilities (rows, classes) or values (rows,). ``judged_by``: the rows behind ``val``, for people.
+    ``notes``: one line for each network that was chosen and had to be left out.
     """
 
     chosen: Trial
@@ -44,6 +50,7 @@ class Finished:
     bundle: Path
     judged_by: str
     goal_met: bool | None
+    notes: tuple[str, ...] = ()
 
 
 def finish(
@@ -62,38 +69,72 @@ def finish(
 
     ``refit_seconds``: for training the chosen networks once more, on training and validation rows together; ``val``
     stays that of the networks before, as those rows can judge no longer. With folds ``val`` is that of
-    cross-validation, and the networks have learned from all rows already.
-    ``clock`` receives the seconds of ``refit`` and ``export``. Raises UserError when no training succeeded.
+    cross-validation, and the networks have learned from all rows already. A network that does not answer any more what
+    was judged, or that cannot be exported, is left out, and the ensemble chosen again without it.
+    ``clock`` receives the seconds of ``refit`` and ``export``. Raises UserError when no training succeeded, or when
+    none of the networks can be deployed.
     """
     task, parts = prepared.task, prepared.parts
-    best = artifacts.best(trials)
+    best = once_each(artifacts.best(trials))
     if not best:
         raise UserError(nothing_worked(trials))
     # The best were all judged by the folds, or none was: a search too short for a single training of full length.
     folds = prepared.folds if artifacts.folded(best[0]) else None
     learned, judged = (parts.train, parts.valid) if folds is None else (folds.rows, folds.valid)
-    with timed(clock, "refit"):
-        predictions = [artifacts.predictions(t) for t in best]
-        allowed = within_limits(task, best)
-        families_of = [t.candidate.family for t in best]
-        weights = select(predictions, judged.y, task, families=families_of, size=ensemble, allowed=allowed)
-        members = [(t, w) for t, w in zip(best, weights, strict=True) if w > 0]
-        members.sort(key=lambda pair: -pair[1])
-        shares = [float(w) for _, w in members]
-        seconds = refit_seconds if folds is None else 0.0
-        again = refits(task, parts, families, axes, members, seconds)
-        scale = target_scale(task, learned)
-        predictors = []
-        for trial, _ in members:
-            if (predictor := again.get(trial.number)) is None:
-                network = network_of(trial, task, families, axes)
-                network.load_state_dict(artifacts.weights(trial))
-                predictor = Predictor(network, task, *scale).eval()
-            predictors.append(predictor)
-        predictor = EnsemblePredictor(predictors, shares).eval() if len(members) > 1 else predictors[0]
-        val = scores(task.kind, judged.y, blend(predictions, weights))
+    scale = target_scale(task, learned)
+    refit_left = refit_seconds if folds is None else 0.0
+    again: dict[int, Predictor | None] = {}  # trained once more, by the trial's number; None: better not
+    judged_ones: dict[int, Predictor] = {}
+    left_out: dict[int, str] = {}  # why, by the trial's number
+    while True:
+        with timed(clock, "refit"):
+            pool = [t for t in best if t.number not in left_out]
+            allowed = within_limits(task, pool)
+            if not any(allowed((i,)) for i in range(len(pool))):
+                raise UserError(f"none of {len(best)} networks can be deployed; {next(iter(left_out.values()))}")
+            predictions = [artifacts.predictions(t) for t in pool]
+            families_of = [t.candidate.family for t in pool]
+            weights = select(predictions, judged.y, task, families=families_of, size=ensemble, allowed=allowed)
+            members = [(t, float(w)) for t, w in zip(pool, weights, strict=True) if w > 0]
+            members.sort(key=lambda pair: -pair[1])
+            new = [t for t, _ in members if t.number not in judged_ones]
+            for trial in new:
+                try:
+                    network = network_of(trial, task, families, axes)
+                    network.load_state_dict(artifacts.weights(trial))
+                    predictor = Predictor(network, task, *scale).eval()
+                    if folds is None:  # the folds' predictions are those of other networks
+                        check_same(predictor, judged.inputs, artifacts.predictions(trial))
+                    judged_ones[trial.number] = predictor
+                except Exception as error:  # code and files may be of another time: any error is possible
+                    left_out[trial.number] = f"{named(trial)} is not the one that was judged: {flat(error)}"
+            if left_out.keys() & {t.number for t in new}:
+                continue
+            began = time.monotonic()
+            todo = [(whole(t, trials), w) for t, w in members if t.number not in again]
+            found = refits(task, parts, families, axes, todo, refit_left)
+            again |= {t.number: found.get(t.number) for t, _ in todo}
+            refit_left -= time.monotonic() - began
+            predictors = [again[t.number] or judged_ones[t.number] for t, _ in members]
+            shares = [w for _, w in members]
+            predictor = EnsemblePredictor(predictors, shares).eval() if len(members) > 1 else predictors[0]
+            val = scores(task.kind, judged.y, blend(predictions, weights))
+        with timed(clock, "export"):
+            try:
+                bundle = export(folder / "bundle", predictor, task, prepared.encoding, parts.valid.inputs)
+                break
+            except OSError:  # the disk is full or closed: that is no network's fault
+                raise
+            except Exception as error:  # the exporter raises whatever it meets
+                alone = {} if len(members) == 1 else unexportable(predictors, task, parts.valid)
+                faults = alone or {len(members) - 1: flat(error)}  # the lightest, where each alone would do
+                for place, why in faults.items():
+                    number = members[place][0].number
+                    if again[number] is not None:
+                        again[number] = None  # the network that was judged may do
+                    else:
+                        left_out[number] = f"{named(members[place][0])} cannot be exported: {why}"
     with timed(clock, "export"):
-        bundle = export(folder / "bundle", predictor, task, prepared.encoding, parts.valid.inputs)
         deployed = Bundle.load(bundle)
         answers = deployed.predict_encoded(parts.test.inputs)
         test = scores(task.kind, parts.test.y, answers)
@@ -108,7 +149,7 @@ def finish(
                 "weight": share / sum(shares),
                 "score": t.score,
                 "parameters": t.parameters,
-                "refit": t.number in again,
+                "refit": again[t.number] is not None,
             }
             for (t, _), share in zip(members, shares, strict=True)
         ],
@@ -118,7 +159,66 @@ def finish(
         bundle=bundle,
         judged_by=f"{len(judged):,} rows" if folds is None else str(folds),
         goal_met=None if goal is None else goal.met(test),
+        notes=tuple(f"left out: {why}" for why in left_out.values()),
     )
+
+
+def once_each(best: Sequence[Trial]) -> list[Trial]:
+    """Of each candidate its best training, of equal ones the longest: a shorter one is no second network.
+
+    ``best``: best first, and so is the result.
+    """
+    found: dict[str, Trial] = {}
+    for trial in best:
+        kept = found.setdefault(trial.candidate.id, trial)
+        if trial.score == kept.score and trial.fidelity > kept.fidelity:
+            found[trial.candidate.id] = trial
+    return list(found.values())
+
+
+def whole(trial: Trial, trials: Sequence[Trial]) -> Trial:
+    """With the seconds of all trainings that led to it: it went on from the shorter ones of its candidate."""
+    led = [
+        t for t in trials if t.candidate.id == trial.candidate.id and t.status == "ok" and t.fidelity < trial.fidelity
+    ]
+    return replace(trial, seconds=trial.seconds + sum(t.seconds for t in led))
+
+
+def check_same(predictor: Predictor, inputs: Sequence[np.ndarray], expected: np.ndarray) -> None:
+    """Raises ValueError when a network does not answer what it answered when it was judged.
+
+    The mean difference decides, in probabilities or in spreads of the target: single rows differ a little between a
+    GPU and this CPU.
+    """
+    answers = predict(predictor, inputs)
+    if answers.shape != expected.shape:
+        raise ValueError(f"it answers with shape {answers.shape}, not {expected.shape}")
+    apart = float(np.abs(answers - expected).mean()) / predictor.unit
+    if not apart <= SAME:  # NaN differs too
+        raise ValueError(f"its answers for the validation rows differ by {apart:.3g} on average, {SAME:g} is allowed")
+
+
+def unexportable(predictors: Sequence[Predictor], task: Task, valid: Part) -> dict[int, str]:
+    """Which of the networks the exporter refuses alone, by their place, and why."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for place, predictor in enumerate(predictors):
+            try:
+                write_onnx(Path(folder) / "alone.onnx", predictor, [i.name for i in task.inputs], valid.inputs)
+            except OSError:
+                raise
+            except Exception as error:  # the exporter raises whatever it meets
+                found[place] = flat(error)
+    return found
+
+
+def named(trial: Trial) -> str:
+    return f"network {trial.number} ({trial.candidate.family})"
+
+
+def flat(error: Exception) -> str:
+    """An error in one line that fits a terminal."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:LINE]
 
 
 def network_of(trial: Trial, task: Task, families: Mapping[str, Family], axes: Axes) -> nn.Module:

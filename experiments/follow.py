@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from automl.types import Axes, MetaLearner, Prior, Profile, Trial
+from automl.types import Axes, Candidate, MetaLearner, Prior, Profile, Trial
 
 SHARE = 1 / 8  # of the trials that it knew when it last thought
 
@@ -28,9 +29,10 @@ class Follow:
     told: int = 0
     last: int = 0
 
-    def __call__(self, trial: Trial) -> Prior | None:
-        if trial.status != "timeout" or trial.fidelity >= self.epochs:
-            self.learner.update([trial])
+    def __call__(self, trial: Trial, running: Sequence[Candidate] = ()) -> Prior | None:
+        """``running``: candidates that were begun and have told nothing yet; to the learner they are as good as run."""
+        short = trial.status == "timeout" and trial.fidelity < self.epochs
+        self.learner.update([] if short else [trial], running)
         self.told += 1
         if self.told - self.last < SHARE * self.last:
             return None

@@ -36,6 +36,7 @@ from automl.files import write_atomically
 from automl.serial import dumps
 from automl.store import Search, Store
 from automl.types import Axes, Budget, Family, Prior, Profile, Runs, Trial
+from automl.version import code_version
 from experiments.artifacts import Artifacts
 from experiments.clock import timed
 from experiments.finish import Finished, finish
@@ -163,7 +164,7 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
             clock=clock,
         )
         clock["total"] = time.monotonic() - began
-        result = compose_result(wanted, prepared, trials, finished, clock, store.name)
+        result = compose_result(wanted, prepared, trials, finished, clock, store.name, hunt.notes)
         write_outputs(folder, prepared, finished, result, trials, hunt.search.prior, profile)
         store.finish(hunt.search.id, result)
         tracker.finish(result, folder / "report.html", trials)
@@ -196,6 +197,7 @@ class Hunt:
         self.job = Job(task, parts.train, parts.valid, families, axes, latency=wanted.latency, folds=prepared.folds)
         key = search_key(cfg, prepared)
         earlier = store.searches(key=key) if wanted.resume else []
+        self.notes = other_code([s.code_version for s in earlier[-1:]])
         past = Runs.none()
         if wanted.level >= 4:
             groups = {task.group} - {""}
@@ -268,6 +270,12 @@ class Hunt:
         return True
 
 
+def other_code(versions: Sequence[str]) -> tuple[str, ...]:
+    """A line for each version of the code that a resumed search began with and that is not today's."""
+    now = code_version()
+    return tuple(f"this search began with code {v}, it goes on with {now}" for v in versions if v != now)
+
+
 def folds_in(asked: int | None, budget: Budget) -> int | None:
     """None (as the data advise) becomes 0 in a short search: a training per fold would leave it too few candidates."""
     short = budget.seconds is not None and budget.seconds < FOLD_SECONDS
@@ -305,6 +313,7 @@ def compose_result(
     finished: Finished,
     clock: Mapping[str, float],
     store: str,
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """result.json, a contract that other parts and people read."""
     task = prepared.task
@@ -331,6 +340,7 @@ def compose_result(
             {"number": t.number, "family": t.candidate.family, "score": t.score, "latency_ms": t.latency_ms}
             for t in pareto_front(trials)
         ],
+        "notes": [*notes, *finished.notes],
         "bundle": str(finished.bundle),
         "store": store,
     }
@@ -408,6 +418,7 @@ def summary(solution: Solution) -> str:
     ]
     if result["task"]["goal"]:
         lines.append(f"goal      {result['task']['goal']}: {'met' if result['task']['goal_met'] else 'not met'}")
+    lines += [f"note      {note}" for note in result["notes"]]
     lines += [f"model     {solution.bundle}", f"report    {solution.folder / 'report.html'}"]
     return "\n".join(lines)
 

@@ -190,7 +190,7 @@ class Duel:
             seed=self.seed,
             portfolio=self.cfg.portfolio,
             finished=finished,
-            learn=(lambda trial: None)
+            learn=(lambda trial, running: None)
             if learner is None
             else Follow(learner, self.made.profile, self.axes, self.epochs),
         )

@@ -19,7 +19,8 @@ class History:
     """Past runs, one row per (task, candidate), sorted by task, then candidate.
 
     ``task``, ``candidate``: int (n,) indices into ``tasks`` and ``candidates``. ``score``: float (n,), the
-    mean over seeds at the highest fidelity seen for that pair; NaN where every such trial failed. ``rank``:
+    mean over seeds at the highest fidelity seen for that pair, as if it had gone on for the most epochs of its task
+    (see ``gain``); NaN where every such trial failed. ``rank``:
     float (n,), share of the task's other candidates that this one beats: 1 best, 0 worst, failures 0, ties
     share their mean.
     ``seconds``: float (n,), mean wall seconds of those trials, as if each had gone on for the most epochs that any
@@ -56,6 +57,7 @@ class History:
         longer = longest[runs.task] / np.maximum(runs.fidelity, 1)
         seconds = _group_mean((runs.seconds * longer)[full], inverse[full], len(pairs))
         task, candidate = np.divmod(pairs, max(1, len(runs.candidates)))
+        score = score + gain(runs, inverse, task, candidate, score, top, longest)
         return cls(
             tasks=runs.tasks,
             groups=runs.groups,
@@ -76,6 +78,43 @@ class History:
         matrix = np.full((len(self.tasks), len(of)), np.nan)
         matrix[self.task[keep], place[self.candidate[keep]]] = column[keep]
         return matrix
+
+
+def gain(
+    runs: Runs,
+    pair: np.ndarray,
+    task: np.ndarray,
+    candidate: np.ndarray,
+    score: np.ndarray,
+    length: np.ndarray,
+    longest: np.ndarray,
+) -> np.ndarray:
+    """What each pair would gain from its ``length`` to the ``longest`` of its task, (pairs,).
+
+    A search that stops the worse candidates early would else have them compared with what was trained to the end: the
+    mean gain of those that were trained to both lengths, of the same family if there are any. 0 where there are none.
+    ``pair``: of each trial, (trials,); ``task``, ``candidate``, ``score`` and ``length``: of each pair.
+    """
+    out = np.zeros(len(task))
+    if not len(task):
+        return out
+    families = np.unique([c.family for c in runs.candidates], return_inverse=True)[1][candidate]
+    lengths = int(longest.max()) + 1
+    steps, of = np.unique(pair * lengths + runs.fidelity, return_inverse=True)
+    reached = _group_mean(runs.score, of, len(steps))
+    p, at = np.divmod(steps, lengths)
+    both = (at < length[p]) & (length[p] == longest[task[p]]) & np.isfinite(reached) & np.isfinite(score[p])
+    grown = score[p[both]] - reached[both]
+    short = length < longest[task]
+    for kind in (np.zeros_like(families), families + 1):  # of any family, then of its own
+        key = (task * (len(runs.candidates) + 2) + kind) * lengths
+        known, group = np.unique(key[p[both]] + at[both], return_inverse=True)
+        mean = np.bincount(group, weights=grown) / np.maximum(1, np.bincount(group))
+        if len(known):
+            place = np.minimum(np.searchsorted(known, key + length), len(known) - 1)
+            found = short & (known[place] == key + length)
+            out[found] = mean[place[found]]
+    return out
 
 
 def rank_within(score: np.ndarray, group: np.ndarray) -> np.ndarray:

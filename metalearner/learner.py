@@ -45,8 +45,8 @@ class Learner(ABC):
     def predict(self, profile: Profile, axes: Axes) -> Prior:
         """The prior for a task, given what ``update`` has told about it so far."""
 
-    def update(self, trials: Sequence[Trial]) -> None:
-        """Take in finished trials of the task at hand; a plain list does not adapt."""
+    def update(self, trials: Sequence[Trial], running: Sequence[Candidate] = ()) -> None:
+        """Take in finished trials of the task at hand, and what is ``running`` now; a plain list does not adapt."""
         return
 
     def save(self, path: str | Path) -> None:

@@ -55,7 +55,7 @@ class Practice:
             why=("no past runs were used: common practice says where to start",),
         )
 
-    def update(self, trials: Sequence[Trial]) -> None:
+    def update(self, trials: Sequence[Trial], running: Sequence[Candidate] = ()) -> None:
         """Habits do not change."""
 
     def _weights(self, family: str, axis: Axis) -> tuple[float, ...]:

@@ -140,18 +140,21 @@ class Session:
             value += weight[of] @ (deviation * (u * ndtr(u) + np.exp(-0.5 * u * u) / np.sqrt(2 * np.pi)))
         return value
 
-    def ranking(self, most: int, ahead: int = 12) -> list[int]:
+    def ranking(self, most: int, ahead: int = 12, pending: Sequence[int] = ()) -> list[int]:
         """The next candidates, best first: ``ahead`` chosen one after the other, as for parallel workers,
-        then the rest as they stand then.
+        then the rest as they stand then. ``pending``: those that are running, not yet observed.
         """
         chosen: list[int] = []
         forks = [belief.fork() for belief in self.beliefs]
-        value = self.acquisition()
-        for _ in range(min(ahead, most, int((~self._done).sum()))):
+        for j in pending:
+            for fork in forks:
+                fork.observe(j)
+        value = self.acquisition(pending, forks)
+        for _ in range(min(ahead, most, int(np.isfinite(value).sum()))):
             chosen.append(int(np.argmax(value)))
             for fork in forks:
                 fork.observe(chosen[-1])
-            value = self.acquisition(chosen, forks)
+            value = self.acquisition([*pending, *chosen], forks)
         rest = [int(i) for i in np.argsort(-value, kind="stable")[: most - len(chosen)] if np.isfinite(value[i])]
         return chosen + rest
 

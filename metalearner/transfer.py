@@ -63,6 +63,7 @@ class Transfer(Learner):
     start: Practice | None = None
     seed: int = 0
     _trials: dict[str, Trial] = field(default_factory=dict, init=False, repr=False)
+    _running: tuple[Candidate, ...] = field(default=(), init=False, repr=False)
     _learned: dict = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -71,25 +72,37 @@ class Transfer(Learner):
 
     def fit_history(self, history: History) -> Transfer:
         self.history = history
-        self._trials, self._learned = {}, {}
+        self._trials, self._running, self._learned = {}, (), {}
         return self
 
-    def update(self, trials: Sequence[Trial]) -> None:
-        """Trials that were skipped say nothing; of one candidate the one with most epochs counts."""
+    def update(self, trials: Sequence[Trial], running: Sequence[Candidate] = ()) -> None:
+        """Trials that were skipped say nothing; of one candidate the one with most epochs counts, before all failures:
+        that it failed later does not undo what it scored.
+        """
+        self._running = tuple(running)
         for trial in trials:
             before = self._trials.get(trial.candidate.id)
-            if trial.status != "skipped" and (before is None or trial.fidelity >= before.fidelity):
+            if trial.status != "skipped" and (before is None or _told(trial) >= _told(before)):
                 self._trials[trial.candidate.id] = trial
 
     def predict(self, profile: Profile, axes: Axes) -> Prior:
         candidates, session, why = self._resumed(profile, axes)
         if not len(self.history.tasks) and not self._trials:
             return self._base(profile, axes)
-        tried = [t.candidate.family for t in self._trials.values() if fits(t.candidate, axes)]
-        ranked = varied([candidates[i] for i in session.ranking(self.portfolio)], tried)
+        running = self._pending(axes)
+        given = [t.candidate.family for t in self._trials.values() if fits(t.candidate, axes)]
+        given += [c.family for c in running]
+        places = {c.id: i for i, c in enumerate(candidates)}
+        best = session.ranking(self.portfolio, pending=[places[c.id] for c in running])
+        ranked = varied([candidates[i] for i in best], given)
         chance = chance_of_best(*session.expected(), np.random.default_rng(self.seed))
         marginals = prior_from_list(axes, candidates, chance, why)
         return Prior(marginals.families, axes, marginals.weights, tuple(ranked), why)
+
+    def _pending(self, axes: Axes) -> list[Candidate]:
+        """What is running in this space and has told nothing yet, each once."""
+        of = {c.id: c for c in self._running if fits(c, axes) and c.id not in self._trials}
+        return list(of.values())
 
     def _base(self, profile: Profile, axes: Axes) -> Prior:
         if self.start is None:
@@ -146,7 +159,7 @@ class Transfer(Learner):
         trials = {k: t for k, t in self._trials.items() if fits(t.candidate, axes)}
         of = inside(self.history, axes, self.limit)
         pool = {self.history.candidates[i].id: self.history.candidates[i] for i in of}
-        pool |= {k: t.candidate for k, t in trials.items()}
+        pool |= {k: t.candidate for k, t in trials.items()} | {c.id: c for c in self._pending(axes)}
         done = sorted((t for t in trials.values() if t.score is not None), key=lambda t: -(t.score or 0.0))
         failed = [t for t in trials.values() if t.score is None]
         good = [t.candidate for t in done[:10]]
@@ -188,6 +201,11 @@ class Transfer(Learner):
         return np.array([overall + by_id.get(c.id, family.get(c.family, 0.0)) for c in candidates])
 
 
+def _told(trial: Trial) -> tuple[bool, int]:
+    """How much a trial tells of its candidate."""
+    return trial.score is not None, trial.fidelity
+
+
 def chance_of_best(mean: np.ndarray, sd: np.ndarray, rng: np.random.Generator, draws: int = 1000) -> np.ndarray:
     """How often each candidate is the best, (C,), when scores are drawn on their own: what is uncertain gets its share.
 
@@ -197,13 +215,14 @@ def chance_of_best(mean: np.ndarray, sd: np.ndarray, rng: np.random.Generator, d
     return np.bincount(best, minlength=len(mean)) / draws
 
 
-def varied(ranked: Sequence[Candidate], tried: Sequence[str]) -> list[Candidate]:
-    """The list with the best of each family that was not ``tried`` moved to its front, until VARIED are.
+def varied(ranked: Sequence[Candidate], given: Sequence[str]) -> list[Candidate]:
+    """The list with the best of each family that was not ``given`` yet, to run or running, moved to its front, until
+    VARIED are.
 
     An ensemble of unlike networks errs less than its members (Krogh and Vedelsby 1995), and a family that past tasks
     put a little behind may be ahead on this one: both are lost when all of a short search goes to one family.
     """
-    seen, front = set(tried), []
+    seen, front = set(given), []
     for candidate in ranked:  # the first one stays the first
         if len(seen) >= VARIED:
             break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from automl.types import Axes, Prior, Profile, Runs, Trial
+from automl.types import Axes, Candidate, Prior, Profile, Runs, Trial
 
 
 class Uniform:
@@ -16,5 +16,5 @@ class Uniform:
     def predict(self, profile: Profile, axes: Axes) -> Prior:
         return Prior.uniform(axes, why=("no past runs were used",))
 
-    def update(self, trials: Sequence[Trial]) -> None:
+    def update(self, trials: Sequence[Trial], running: Sequence[Candidate] = ()) -> None:
         pass

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from automl.data.dataset import Part
+from automl.training.module import BEGIN_BATCH, VALID_BATCH, Begins
 from automl.training.options import Options
 from automl.training.predictor import Predictor
 from automl.training.rows import Stretches, as_tensor
@@ -20,10 +21,10 @@ from automl.types import Candidate, Task
 from nas.layers.remember import nothing_remembered
 
 FORWARDS, WARM_UP, SECONDS = 25, 5, 2.0
-VALID_BATCH = 512  # of automl.training.module
 LEAST_STEPS = 16  # fewer teach nothing that a score could tell
 BOTH_WAYS = 3  # a step takes so many times what its forward pass takes
 PROBE = 8  # rows by which the time of a step is measured
+QUICK = 0.02  # seconds: what takes less for them is measured by more, because many rows leave the processor's cache
 SHARE = 0.9  # of the free memory that a training may fill
 
 
@@ -105,12 +106,15 @@ def too_slow(
 ) -> str:
     """Why a training within ``seconds`` on this CPU would end before it learned anything, or an empty string.
 
-    It needs ``LEAST_STEPS`` steps (or those of ``epochs``, if fewer) and one validation. The time of a pass is a line
-    over its rows, drawn through one row and ``PROBE`` rows: small networks cost what their calls cost, large ones what
+    It needs ``LEAST_STEPS`` steps (or those of ``epochs``, if fewer) and one validation; a network that begins needs
+    to read the fewest rows instead, and what it fits to them knows its limit. The time of a pass is a line over its
+    rows, drawn through one row and ``PROBE`` rows or more: small networks cost what their calls cost, large ones what
     their rows cost. What is remembered of a row costs nothing here, as in the training.
     """
-    batch = min(Options.of(candidate.choices).batch_size, len(train))
-    steps = min(LEAST_STEPS, epochs * Stretches(len(train), batch, 0, lambda: 0).steps)
+    begins = isinstance(network, Begins)
+    batch = min(BEGIN_BATCH if begins else Options.of(candidate.choices).batch_size, len(train))
+    steps = 1 if begins else min(LEAST_STEPS, epochs * Stretches(len(train), batch, 0, lambda: 0).steps)
+    ways = 1 if begins else BOTH_WAYS
     passes = -(-len(valid) // VALID_BATCH)
     predictor = Predictor(network, task)
 
@@ -124,15 +128,20 @@ def too_slow(
     with as_it_was(network):
         predictor.eval()
         one = forward(1)
-        if steps * BOTH_WAYS * batch * one + len(valid) * one <= seconds:
+        if steps * ways * batch * one + len(valid) * one <= seconds:
             return ""  # even as if every row of a batch cost as much as one alone
         one = min(one, forward(1))
-        many = min(forward(PROBE), forward(PROBE))
-    per_row = max(many - one, 0.0) / (PROBE - 1)
-    needed = steps * BOTH_WAYS * (one + batch * per_row) + passes * one + len(valid) * per_row
+        rows = min(PROBE, len(train))
+        many = min(forward(rows), forward(rows))
+        if many < QUICK and rows < len(train):
+            rows = min(PROBE**2, len(train))
+            many = forward(rows)
+    per_row = max(many - one, 0.0) / max(rows - 1, 1)
+    needed = steps * ways * (one + batch * per_row) + passes * one + len(valid) * per_row
     if needed <= seconds:
         return ""
-    return f"{steps} steps and a validation would take about {needed:.0f} s, {seconds:.1f} s are given"
+    first = f"to read {batch} rows" if begins else f"{steps} steps"
+    return f"{first} and a validation would take about {needed:.0f} s, {seconds:.1f} s are given"
 
 
 def free_gb(device: str = "auto") -> float:

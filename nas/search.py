@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from nni.nas.space import ModelStatus
 from nni.nas.strategy.base import Strategy
 
-from automl.types import Attempt, Budget, Prior, Trial
+from automl.types import Attempt, Budget, Candidate, Prior, Trial
 from nas.engines.base import Engine
 from nas.evaluate import Job, Outcome
-from nas.space import SearchSpace
+from nas.space import Proposal, SearchSpace
 
 
 def search(
@@ -25,22 +26,24 @@ def search(
     attempts: Sequence[Attempt] = (),
     spent: float | None = None,
     finished: Callable[[Trial, Outcome | None], None] = lambda trial, outcome: None,
-    learn: Callable[[Trial], Prior | None] = lambda trial: None,
+    learn: Callable[[Trial, Sequence[Candidate]], Prior | None] = lambda trial, running: None,
 ) -> list[Trial]:
     """Search until the budget is spent or the space is exhausted; every trial, in the order of their proposals.
 
     ``portfolio``: how many of the prior's own candidates go first.
     ``record``: trials of the same search from before it was stopped; they are replayed, not trained again.
     ``attempts``, ``spent``: by what those were decided and how long it took: see ``Engine.open``.
-    ``finished``: hears of each new trial the moment it ends. ``learn``: hears of every trial as the strategy does
-    and may answer with a new prior, which the strategy follows from its next proposal on.
+    ``finished``: hears of each new trial the moment it ends. ``learn``: hears of every trial as the strategy does, and
+    of the candidates that are running then, and may answer with a new prior, which the strategy follows from its next
+    proposal on.
     """
     space = SearchSpace(prior, portfolio)
     trials = {trial.number: trial for trial in record}
 
     def learned(trial: Trial) -> None:
         trials[trial.number] = trial
-        new = learn(trial)
+        running = [m for m in engine.list_models(ModelStatus.Training) if isinstance(m, Proposal)]
+        new = learn(trial, [m.candidate for m in running if m.number != trial.number])
         if new is not None:
             space.follow(new)
 

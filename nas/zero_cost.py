@@ -1,7 +1,8 @@
 """Scores of untrained networks: a hint in milliseconds, good enough to decide between equals.
 
 See Abdelfattah et al. 2021, *Zero-cost proxies for lightweight NAS*. Higher is better; -inf where a score cannot be
-measured.
+measured, NaN where it says nothing: of a network that is fitted before its first step the untrained one tells as much
+as an empty page.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from automl.data.dataset import Part
+from automl.training.module import Begins
 from automl.training.predictor import Prepare
 from automl.training.rows import as_tensor
 from automl.types import Candidate, Task
@@ -29,6 +31,8 @@ def zero_cost(job: Job, candidate: Candidate, kind: ZeroCost, seed: int = 0) -> 
     scores = {"synflow": synflow, "jacob_cov": jacob_cov, "params": parameters}
     try:
         network = build(job.families[candidate.family], job.task, candidate, job.axes[candidate.family], seed=seed)
+        if isinstance(network, Begins):
+            return math.nan
         value = scores[kind](network, rows_of(job.task, job.train))
     except (RuntimeError, ValueError, NotImplementedError):
         return -math.inf  # a network that cannot be scored is no error: training it will tell

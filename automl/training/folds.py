@@ -126,7 +126,7 @@ def cross_validate(
         best_epoch=best,
         resume=None,
     )
-    return CrossFit(fit, cut)
+    return CrossFit(fit, cut or last.resume is None)
 
 
 def pooled_at(folds: Folds, histories: Sequence[Sequence[np.ndarray]], epoch: int) -> np.ndarray:

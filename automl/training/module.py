@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -29,6 +30,10 @@ VALID_BATCH = 512
 SHORTEST_PATIENCE = 5
 PACE_STEPS = 16  # steps from which the pace of a training is judged
 LATE = 1.25  # it hurries when the steps left would take this many times the time left
+DOWN = 0.9  # of the schedule: from there the rates count as brought down
+BEGIN_BATCH = 128  # rows that a network which begins is shown at once: it looks at the clock between them
+# shares of the time given after which no more rows are read, and the fit should end: sooner where judging takes long
+READ, LEAST, FITTED = 0.4, 0.6, 0.75
 
 
 class Diverged(Exception):
@@ -50,9 +55,12 @@ class Begins(Protocol):
     begin_rows: int
     patience: int
 
-    def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor) -> None:
+    def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor, until: float = math.inf) -> None:
         """``batches``: prepared inputs, each (rows, ...), of at most ``begin_rows`` rows in all; ``y``: the targets of
-        these rows, (rows,), standardised for regression. Sets weights in place; no gradients are recorded.
+        these rows, (rows,), standardised for regression. Where reading takes long the batches end sooner: then the
+        first of ``y`` are meant. ``until``: of ``time.monotonic()``, when the fit should be done; it makes do with
+        less rather than come late. Sets weights in place; no gradients are recorded. Raises OutOfTime where not even
+        the least fits.
         """
         ...
 
@@ -115,7 +123,10 @@ class Training(pl.LightningModule):
 
     @torch.no_grad()
     def begin(self) -> None:
-        """Before the first step of a training that starts anew. Raises OutOfTime when the time is up."""
+        """Before the first step of a training that starts anew. Raises OutOfTime when the time is up.
+
+        The time for judging what was begun is kept.
+        """
         network = self.predictor.network
         if not isinstance(network, Begins):
             return
@@ -125,12 +136,22 @@ class Training(pl.LightningModule):
         if self.task.kind == "regression":
             y = (y - self.predictor.center) / self.predictor.scale
 
+        now = time.monotonic()
+        left = math.inf if self.deadline is None else self.deadline - now
+
         def batches() -> Iterator[tuple[Tensor, ...]]:
-            for some in index.split(VALID_BATCH):
+            for at, some in enumerate(index.split(BEGIN_BATCH)):
                 self.check_time()
+                if at and time.monotonic() > now + READ * left:
+                    return
                 yield self.predictor.prepare(*self.rows.take(some)[0])
 
-        network.begin(batches(), y)
+        until = now + FITTED * left
+        if self.deadline is not None and self.valid is not None:
+            until = max(now + LEAST * left, min(until, self.deadline - self.judging()))
+        network.begin(batches(), y, until=until)
+        if self.deadline is not None and self.valid is not None:
+            self.deadline -= self.judging()  # the last validation: for some of these it is most of the work
         self.seen = -1  # there is something to judge already
         if self.ema is not None:
             self.ema.restart()
@@ -210,7 +231,8 @@ class Training(pl.LightningModule):
             if done < PACE_STEPS or done % PACE_STEPS:
                 return self.step
             needed = (now - self.first[1]) / done * (self.last_step - self.step)
-            if needed <= LATE * (self.deadline - now):
+            # What is not validated has no better epoch to fall back on.
+            if needed <= (LATE if self.valid is not None else 1.0) * (self.deadline - now):
                 return self.step
             self.hurry = self.step, now
         step, since = self.hurry
@@ -264,11 +286,17 @@ class Training(pl.LightningModule):
     def end_early(self) -> None:
         """The time limit came in mid-epoch: what was learned since the last validation counts as one more epoch.
 
-        What a network learned before its first step counts too. Raises OutOfTime when there is nothing to judge, or
-        when judging takes longer than half the training did.
+        What a network learned before its first step counts too. Without validation the weights count as they are, once
+        the rates were brought down. Raises OutOfTime when there is nothing to judge, or when judging takes longer than
+        half the training did.
         """
         self.cut = True
-        if self.valid is None or self.step == self.seen:
+        if self.valid is None:
+            if self.seen == 0 and (self.step == 0 or self.place() < DOWN * self.last_step):
+                raise OutOfTime("the time limit came before the rates were brought down")
+            self.epoch += 1
+            return
+        if self.step == self.seen:
             if not self.curve:
                 raise OutOfTime("the time limit came before the end of the first epoch")
             return
@@ -303,6 +331,21 @@ class Training(pl.LightningModule):
     def release(self) -> None:
         """Give up the rows: module and Trainer refer to each other, so they would wait for the collector."""
         del self.rows, self.valid
+
+    def judging(self) -> float:
+        """About how many seconds a validation takes, by that of its first rows. Raises OutOfTime when it takes longer
+        than all that is given.
+        """
+        assert self.valid is not None and self.deadline is not None
+        index = torch.arange(len(self.valid))[:BEGIN_BATCH]
+        began = time.monotonic()
+        self.predictor.eval()
+        self.predictor(*self.valid.take(index)[0])
+        self.predictor.train()
+        needed, given = (time.monotonic() - began) * len(self.valid) / len(index), self.deadline - self.began
+        if needed > given:
+            raise OutOfTime(f"judging takes about {needed:.1f} s, {given:.1f} s are given")
+        return needed
 
     def check_time(self) -> None:
         if self.deadline is not None and time.monotonic() > self.deadline:

@@ -25,8 +25,9 @@ def refit(
 
     Nothing is left to choose an epoch by. Not the first training's best epoch either: among few validation rows that is
     chance, and it lies where the learning rate is still high. The schedule (``horizon``: the epochs that the first
-    training was planned for) is that of the first. The result has no score and no predictions. It is a timeout when
-    ``seconds`` are not enough: keep the first weights then.
+    training was planned for) is that of the first. The result has no score and no predictions. Where ``seconds`` are
+    not enough the rates are brought down in them; where there was no time for that it is a timeout: keep the first
+    weights then.
     """
     return train(
         network,

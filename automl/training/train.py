@@ -93,7 +93,7 @@ def train(
 
     ``seconds`` ends the training in mid-epoch; what it learned till then is validated, so that it is ok with the best
     so far, and a timeout only where there was no time for a step and a validation. A training that will not keep its
-    time brings its rates down in the time it has.
+    time brings its rates down in the time it has; one without ``valid`` is a timeout where it could not.
     Early stop: after ``Options.patience`` epochs without a better one.
     The same seed and thread count give the same result. The global random state is as before afterwards.
     Raises nothing: whatever goes wrong is the Fit's status and error.

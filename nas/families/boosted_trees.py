@@ -6,6 +6,7 @@ step; what is trained is how much each of them counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -79,10 +80,12 @@ class BoostedTreesSpace(FamilySpace):
     starts: Tensor
     base: Tensor
 
-    def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor) -> None:
-        """Order the categories and grow the trees; see ``automl.training.module.Begins``."""
+    def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor, until: float = math.inf) -> None:
+        """Order the categories and grow the trees; see ``automl.training.module.Begins``. Those for which there is no
+        time are of one leaf, with the value 0.
+        """
         x = torch.cat([x for (x,) in batches])
-        target = y.cpu().numpy()
+        target = y[: len(x)].cpu().numpy()
         aim = (target[:, None] == np.arange(self.classes)).astype(float) if self.classes else target[:, None]
         codes = x[:, self.codes].long().cpu().numpy()
         found = [category_order(codes[:, i], aim, c) for i, c in enumerate(self.cardinalities)]
@@ -94,6 +97,7 @@ class BoostedTreesSpace(FamilySpace):
             rounds=self.rounds,
             leaves=self.leaves,
             threads=torch.get_num_threads(),
+            until=until,
             learning_rate=self.shrinkage,
             min_samples_leaf=self.smallest,
             max_features=self.share,

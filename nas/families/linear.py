@@ -79,10 +79,11 @@ class LinearSpace(FamilySpace):
     start: Tensor
     level: Tensor
 
-    def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor) -> None:
+    def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor, until: float = math.inf) -> None:
         """Fit; see ``automl.training.module.Begins``."""
         x = torch.cat([self.features(*batch) for batch in batches])
-        weight, bias = linear_head(x.cpu().numpy(), y.cpu().numpy(), self.classes, threads=torch.get_num_threads())
+        target = y[: len(x)].cpu().numpy()
+        weight, bias = linear_head(x.cpu().numpy(), target, self.classes, threads=torch.get_num_threads(), until=until)
         self.start.copy_(torch.from_numpy(weight))
         self.level.copy_(torch.from_numpy(bias))
 

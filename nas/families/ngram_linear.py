@@ -6,6 +6,7 @@ On a few thousand texts this is hard to beat (Wang and Manning 2012, "Baselines 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -74,7 +75,7 @@ class NgramLinearSpace(FamilySpace):
         tokens = self.ngrams(cut(ids[:, : self.tokens]))
         return [tokens] if self.letters is None else [tokens, self.letters(cut(ids[:, self.tokens :]))]
 
-    def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor) -> None:
+    def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor, until: float = math.inf) -> None:
         """Count, and fit the head; see ``automl.training.module.Begins``."""
         columns: list[list[np.ndarray]] = [[] for _ in range(1 if self.letters is None else 2)]
         lengths: list[list[np.ndarray]] = [[] for _ in columns]
@@ -82,6 +83,7 @@ class NgramLinearSpace(FamilySpace):
             for kind, (places, new) in enumerate(self.found(ids)):
                 columns[kind].append(places[new].cpu().numpy())
                 lengths[kind].append(new.sum(dim=1).cpu().numpy())
+        y = y[: sum(map(len, lengths[0]))]
         used, count = np.unique(np.concatenate([c for kind in columns for c in kind]), return_counts=True)
         rarity = np.full(len(self.rarity), 1 + np.log(1 + len(y)), np.float32)
         rarity[used] -= np.log(1 + count)
@@ -92,7 +94,7 @@ class NgramLinearSpace(FamilySpace):
             one: Any = csr_matrix((rarity[place], np.searchsorted(used, place), ends), shape=x.shape)
             size = np.sqrt(one.multiply(one).sum(axis=1) * len(columns))
             x = x + csr_matrix(one.multiply(1 / np.maximum(size, 1e-6)), dtype=np.float32)
-        weight, bias = sparse_head(x, y.cpu().numpy(), self.classes, weighting=self.weighting)
+        weight, bias = sparse_head(x, y.cpu().numpy(), self.classes, weighting=self.weighting, until=until)
         self.rarity.copy_(torch.from_numpy(rarity))
         self.table.weight[torch.from_numpy(used)] = torch.from_numpy(weight).to(self.table.weight)
         self.bias.copy_(torch.from_numpy(bias))

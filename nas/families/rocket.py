@@ -65,9 +65,10 @@ class RocketSpace(FamilySpace):
     middle: Tensor
     factor: Tensor
 
-    def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor) -> None:
+    def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor, until: float = math.inf) -> None:
         """Standardise the features and solve for the head; see ``automl.training.module.Begins``."""
         features = torch.cat([self.features(*batch) for batch in batches])
+        y = y[: len(features)]  # the closed form takes little beside the features, so ``until`` need not be looked at
         self.middle.copy_(features.mean(dim=0))
         spread = (features.var(dim=0, unbiased=False) + 1e-5).sqrt()
         self.factor.copy_(self.scale / spread)
@@ -112,9 +113,10 @@ class RandomFeatures(nn.Module):
     def __init__(self, of: Input, count: int, length: int) -> None:
         super().__init__()
         channels = of.shape[0]
-        # dilations are powers of two, as in MiniRocket: few groups. The paper draws 2^uniform and rounds down.
+        # Dilations are powers of two, as in MiniRocket: few groups. The paper draws 2^uniform and rounds down; here
+        # each gets the share that is expected, so that the groups follow from the candidate and not from the seed.
         most = math.log2(max(1.0, (length - 1) / (TAPS - 1)))
-        exponents = (torch.rand(count) * most).floor().long().sort().values
+        exponents = ((torch.arange(count) + 0.5) / count * most).floor().long()
         weight = torch.randn(count, TAPS, channels)
         weight = weight - weight.mean(dim=1, keepdim=True)
         if channels > 1:

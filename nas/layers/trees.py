@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
+
+from automl.training.module import OutOfTime
+
+SAFE = 0.8  # of the time left that a further stage of growth may be expected to take
+PROBED = 5  # trees by which the time of a round is measured
 
 
 def deepest(leaves: int) -> int:
@@ -66,16 +74,25 @@ def not_above(values: np.ndarray) -> np.ndarray:
 
 
 def boosted(
-    x: np.ndarray, y: np.ndarray, classes: int, *, rounds: int, leaves: int, threads: int, **options: Any
+    x: np.ndarray,
+    y: np.ndarray,
+    classes: int,
+    *,
+    rounds: int,
+    leaves: int,
+    threads: int,
+    until: float = math.inf,
+    **options: Any,
 ) -> tuple[list[list[np.ndarray]], np.ndarray]:
     """Trees by round and output, and the score (outputs,) that they add to: log-odds of class 1 for two classes, one
     score per class for more, or the value where ``classes`` is 0.
 
     x: float32 (rows, columns); y: class numbers, all below ``classes``, or values. A class without rows gets no tree
     and the score of one row in all. Gradient boosting over binned columns (Ke et al. 2017, "LightGBM").
+    ``until``: of ``time.monotonic()``; the rounds are as many as end by then. Raises OutOfTime when not one would.
     """
     kind: Any = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
-    model = kind(max_iter=rounds, max_leaf_nodes=leaves, max_depth=deepest(leaves), early_stopping=False, **options)
+    model = kind(max_leaf_nodes=leaves, max_depth=deepest(leaves), early_stopping=False, warm_start=True, **options)
     seen = np.unique(y) if classes else np.zeros(1)
     outputs = classes if classes > 2 else 1
     if classes and len(seen) == 1:
@@ -83,13 +100,43 @@ def boosted(
         alone[seen[0]] = 0.0
         return [], alone if outputs > 1 else alone[1:] - alone[:1]
     with threadpool_limits(threads):
-        model.fit(x, y)
+        if math.isfinite(until) and len(seen) > 2:
+            check_round(model, x, y, len(seen), until)
+        grow(model, x, y, rounds, until)
     # scikit-learn offers no public way to the trees of its histogram boosting; the tests compare with its predictions
     found = [[tree.nodes for tree in one] for one in model._predictors]
     start = np.ravel(model._baseline_prediction)
     if outputs == 1 or len(seen) == outputs:
         return found, start
     return spread(found, start, seen, classes, rows=len(y))
+
+
+def check_round(model: Any, x: np.ndarray, y: np.ndarray, trees: int, until: float) -> None:
+    """Raises OutOfTime when one round of so many trees would end after ``until``, by the time that ``PROBED`` trees
+    take: a round of a thousand classes takes seconds, and nothing stops it.
+    """
+    one = clone(model)
+    times = []
+    for count in (1, 1 + PROBED):
+        began = time.monotonic()
+        one.set_params(max_iter=count).fit(x, y == y[0])
+        times.append(time.monotonic() - began)
+    each = max(times[1] - times[0], 0.0) / PROBED  # the rest is the binning of the columns
+    needed, left = times[0] + trees * each, until - time.monotonic()
+    if needed > left:
+        raise OutOfTime(f"one round of {trees} trees would take about {needed:.1f} s, {max(left, 0.0):.1f} s are left")
+
+
+def grow(model: Any, x: np.ndarray, y: np.ndarray, rounds: int, until: float) -> None:
+    """Fit in stages, between which the clock is looked at: the trees are those of a fit in one go, only fewer."""
+    stage = rounds if math.isinf(until) else 1
+    done = 0
+    while stage > 0:
+        began = time.monotonic()
+        done += stage
+        model.set_params(max_iter=done).fit(x, y)
+        each = (time.monotonic() - began) / stage  # with the binning of the columns, so rather too much
+        stage = min(rounds - done, int(min(SAFE * (until - time.monotonic()) / max(each, 1e-6), rounds)))
 
 
 def spread(

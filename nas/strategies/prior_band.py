@@ -37,7 +37,8 @@ class PriorBand(Stepwise):
     may hide the one that the prior rightly favours.
     brackets: false starts every candidate on the lowest rung. elite: parents are drawn from that many of the best.
     zero_cost: score of an untrained network that decides between ``draws`` equally likely candidates and between
-    equal results. retries: draws in a row that give nothing new before the space counts as exhausted.
+    equal results; what it says nothing of gets the median. retries: draws in a row that give nothing new before the
+    space counts as exhausted.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class PriorBand(Stepwise):
 
     def prepare(self) -> None:
         epochs = rung_epochs(self.search_engine.budget.epochs, self.min_epochs, self.eta)
-        self.rungs = Rungs(epochs, self.eta, tie_break=lambda id: self._untrained.get(id, 0.0))
+        self.rungs = Rungs(epochs, self.eta, tie_break=self._hint)
         self._starts = bracket_starts(len(epochs), self.eta) if self.brackets else (0,)
         self._uniform = Prior.uniform(self.space.axes)
         self._turn = 0
@@ -130,7 +131,15 @@ class PriorBand(Stepwise):
         for id, candidate in found.items():
             if id not in self._untrained:
                 self._untrained[id] = zero_cost(self.search_engine.job, candidate, self.zero_cost)
-        return max(found.values(), key=lambda c: self._untrained[c.id])
+        return max(found.values(), key=lambda c: self._hint(c.id))
+
+    def _hint(self, id: str) -> float:
+        """The zero-cost score; the median of all where it says nothing, and 0 without any."""
+        value = self._untrained.get(id, math.nan)
+        if not math.isnan(value):
+            return value
+        known = [score for score in self._untrained.values() if math.isfinite(score)]
+        return float(np.median(known)) if known else 0.0
 
     # --- where from
 

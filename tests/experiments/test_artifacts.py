@@ -35,6 +35,17 @@ def test_the_best_are_kept(tmp_path: Path) -> None:
     assert sorted(f.name for f in tmp_path.iterdir()) == ["1.npy", "1.safetensors", "3.npy", "3.safetensors"]
 
 
+def test_one_candidate_takes_one_place(tmp_path: Path) -> None:
+    kept = Artifacts(tmp_path, keep=2)
+    scores = ((0, 0.5, 1), (1, 0.6, 1), (2, 0.4, 2), (3, 0.6, 1), (4, 0.55, 1))  # number, score, candidate
+    trials = []
+    for number, score, candidate in scores:
+        trial = Trial("t", Candidate("f", {"n": candidate}), 4, 0, "ok", score, number=number)
+        kept.write(trial, Outcome("ok", score, predictions=np.zeros((2, 2)), weights=save({"w": torch.zeros(1)})))
+        trials.append(trial)
+    assert [t.number for t in kept.best(trials)] == [3, 2]
+
+
 @pytest.mark.parametrize("keep", [2, 9])
 def test_what_the_folds_judged_comes_before_what_a_few_rows_praised(tmp_path: Path, keep: int) -> None:
     kept = Artifacts(tmp_path, keep)

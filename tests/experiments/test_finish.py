@@ -3,21 +3,27 @@
 import dataclasses
 import math
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from safetensors.torch import save
 from torch import nn
 
 from automl import metrics
 from automl.data.dataset import Part, Parts
+from automl.deploy.onnx import ExportMismatch
 from automl.errors import UserError
-from automl.training.predictor import predict
+from automl.training.predictor import Predictor, predict
 from automl.types import Budget, Candidate, Input, Task, Trial
 from experiments import finish
-from experiments.finish import refits, refitted
+from experiments.artifacts import Artifacts
+from experiments.finish import once_each, refits, refitted, whole
 from experiments.settings import REFIT_SHARE, refit_seconds
-from experiments.solve import solve
+from experiments.solve import other_code, solve
+from nas.evaluate import Outcome
 
 CHOICES = {"learning_rate": 0.03, "batch_size": 32}
 TASK = Task("line", "binary", (Input("x", "tabular", (2,), cardinalities=(0, 0)),), 2, "accuracy")
@@ -88,6 +94,137 @@ def test_most_weight_per_second_goes_first_and_each_is_told_what_is_left(monkeyp
     assert refits(TASK, PARTS, {}, {}, members, 30.0) == {2: "again", 0: "again"}
     assert [number for number, _ in asked] == [1, 2, 0]
     assert all(29 < seconds <= 30 for _, seconds in asked)
+
+
+class Search:
+    """A finished search of ``count`` networks whose scores fall from the first to the last, and its surroundings.
+
+    ``broken``: numbers of those that the exporter refuses, trained once more or not.
+    """
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, count: int = 3, broken: Sequence[int] = ()):
+        self.folder, self.broken, self.exported = folder, broken, 0
+        self.artifacts = Artifacts(folder / "artifacts")
+        self.trials: list[Trial] = []
+        for number in range(count):
+            trial = Trial("line", Candidate("mlp", {"n": number}), 6, 0, "ok", 0.9 - 0.1 * number, number=number)
+            self.add(trial)
+        monkeypatch.setattr(finish, "network_of", lambda *_: nn.Linear(2, 2))
+        monkeypatch.setattr(finish, "export", self.export)
+        monkeypatch.setattr(finish, "write_onnx", lambda path, predictor, *_: self.refuse([predictor]))
+        monkeypatch.setattr(finish, "select", self.select)
+        monkeypatch.setattr(finish.Bundle, "load", lambda folder: self)
+
+    def add(self, trial: Trial, **changed) -> None:
+        network = nn.Linear(2, 2)
+        nn.init.constant_(network.bias, float(trial.number))  # tells whose it is
+        answers = predict(Predictor(network, TASK), PARTS.valid.inputs)
+        outcome = Outcome("ok", trial.score, predictions=answers, weights=save(network.state_dict()))
+        self.artifacts.write(trial, dataclasses.replace(outcome, **changed))
+        self.trials.append(trial)
+
+    def select(self, predictions, y, task, *, size, allowed, **_):
+        """The first two."""
+        self.pool = len(predictions)
+        return [0.6, 0.4, *[0.0] * len(predictions)][: len(predictions)]
+
+    def refuse(self, predictors) -> None:
+        for p in predictors:
+            if int(p.network.bias[0]) in self.broken:
+                raise ExportMismatch("the graph differs\nby 0.000475")
+
+    def export(self, folder, predictor, *_):
+        self.refuse(getattr(predictor, "members", [predictor]))
+        self.exported += 1
+        return folder
+
+    def predict_encoded(self, inputs):
+        return np.full((len(inputs[0]), 2), 0.5)
+
+    def finish(self, refit_seconds: float = 0.0):
+        prepared = SimpleNamespace(task=TASK, parts=PARTS, folds=None, encoding=None)
+        return finish.finish(prepared, {}, {}, self.artifacts, self.trials, self.folder,  # type: ignore[arg-type]
+                             ensemble=5, refit_seconds=refit_seconds, clock={})  # fmt: skip
+
+
+def test_a_member_that_cannot_be_exported_is_left_out_and_the_rest_goes_on(tmp_path, monkeypatch):
+    whole = Search(tmp_path / "whole", monkeypatch).finish()
+    assert [m["number"] for m in whole.members] == [0, 1] and not whole.notes
+    search = Search(tmp_path / "rest", monkeypatch, broken=[0])
+    found = search.finish()
+    assert [m["number"] for m in found.members] == [1, 2] and search.exported == 1
+    assert found.notes == (
+        "left out: network 0 (mlp) cannot be exported: ExportMismatch: the graph differs by 0.000475",
+    )
+
+
+def test_only_when_none_can_be_exported_is_there_no_model(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"^none of 3 networks can be deployed; network 0 \(mlp\) cannot be exported"):
+        Search(tmp_path, monkeypatch, broken=[0, 1, 2]).finish()
+
+
+def test_a_full_disk_is_no_network_s_fault(tmp_path, monkeypatch):
+    search = Search(tmp_path, monkeypatch)
+
+    def full(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(finish, "export", full)
+    with pytest.raises(OSError, match="no space left"):
+        search.finish()
+
+
+def test_the_network_that_was_judged_stands_in_for_its_refit(tmp_path, monkeypatch):
+    search = Search(tmp_path, monkeypatch, broken=[9])
+
+    def refits(task, parts, families, axes, members, seconds):
+        network = nn.Linear(2, 2)
+        nn.init.constant_(network.bias, 9.0)
+        return {t.number: Predictor(network, TASK) for t, _ in members if t.number == 1}
+
+    monkeypatch.setattr(finish, "refits", refits)
+    found = search.finish(refit_seconds=30.0)
+    assert [(m["number"], m["refit"]) for m in found.members] == [(0, False), (1, False)] and not found.notes
+
+
+@pytest.mark.parametrize("fault", ["another network", "no number", "shape", "weights"])
+def test_a_network_that_is_not_the_one_that_was_judged_is_left_out(tmp_path, monkeypatch, fault):
+    search = Search(tmp_path, monkeypatch, count=2)
+    answers = np.full((40, 2), {"another network": 0.4, "no number": np.nan}.get(fault, 0.5))
+    trial = Trial("line", Candidate("mlp", {"n": 2}), 6, 0, "ok", 0.99, number=2)
+    changed = {"predictions": answers[:, :1] if fault == "shape" else answers}
+    if fault == "weights":
+        changed = {"weights": save(nn.Linear(3, 2).state_dict())}
+    search.add(trial, **changed)
+    found = search.finish()
+    assert [m["number"] for m in found.members] == [0, 1]
+    assert len(found.notes) == 1 and found.notes[0].startswith(
+        "left out: network 2 (mlp) is not the one that was judged: "
+    )
+
+
+def test_one_candidate_is_one_network_its_best_and_of_equals_the_longest(tmp_path, monkeypatch):
+    def trained(number: int, score: float, epochs: int, of: int) -> Trial:
+        return Trial("line", Candidate("mlp", {"n": of}), epochs, 0, "ok", score, number=number)
+
+    best = [trained(4, 0.9, 5, 1), trained(5, 0.9, 15, 1), trained(2, 0.8, 5, 2), trained(3, 0.7, 15, 2)]
+    assert [t.number for t in once_each(best)] == [5, 2] and once_each([]) == []
+    search = Search(tmp_path, monkeypatch, count=2)
+    search.add(trained(7, 0.95, 15, 0))
+    assert [m["number"] for m in search.finish().members] == [7, 1] and search.pool == 2
+
+
+def test_the_price_of_a_refit_is_that_of_all_trainings_that_led_to_it():
+    calls = [(0, 1, 2.0, "ok"), (1, 3, 3.0, "ok"), (2, 6, 6.0, "ok"), (3, 9, 7.0, "timeout")]
+    trials = [dataclasses.replace(TRIAL, number=n, fidelity=f, seconds=s, status=status) for n, f, s, status in calls]
+    other = dataclasses.replace(TRIAL, candidate=Candidate("mlp", {}), number=8)
+    assert whole(trials[2], [*trials, other]).seconds == 11.0 and whole(trials[0], trials).seconds == 2.0
+
+
+def test_code_that_changed_since_a_search_began_is_said():
+    now = other_code(["0"])[0].rsplit(" ", 1)[1]
+    assert other_code(["0"]) == (f"this search began with code 0, it goes on with {now}",)
+    assert other_code([now]) == other_code([]) == ()
 
 
 def test_auto_takes_a_share_of_the_search():

@@ -22,8 +22,9 @@ class Counting:
     def predict(self, profile, axes):
         return Prior.uniform(axes, why=(str(self.told),))
 
-    def update(self, trials):
+    def update(self, trials, running=()):
         self.told += len(trials)
+        self.running = running
 
 
 def test_it_hears_of_every_trial_and_thinks_less_often_as_they_grow():
@@ -50,3 +51,13 @@ def test_a_shorter_training_without_time_is_not_held_against_the_candidate():
     ):
         follow(told)
     assert learner.told == 3
+
+
+def test_it_passes_on_what_is_running():
+    learner = Counting()
+    follow = Follow(learner, Profile((), ()), AXES, epochs=9)
+    other = Candidate("net", {"rate": 0.2})
+    follow(TRIAL, [other])
+    assert learner.running == [other]
+    follow(dataclasses.replace(TRIAL, status="timeout", score=None), [])
+    assert learner.running == [], "also where the trial itself tells nothing"

@@ -97,3 +97,38 @@ def test_the_first_candidates_are_of_four_families():
     assert varied(a, []) == a and varied([], ["a"]) == []
     prior = Transfer().fit(runs()).predict(PROFILE, AXES)
     assert len({c.family for c in prior.portfolio[:4]}) == min(4, len(AXES))
+
+
+@pytest.mark.parametrize("first", ["scored", "failed"])
+def test_a_longer_failure_does_not_undo_a_shorter_score(first):
+    learner, of = Transfer().fit(runs()), CANDIDATES[0]
+    both = [trial(of, 0.9, 3), trial(of, None, 9)]
+    learner.update(both if first == "scored" else both[::-1])
+    assert learner._trials[of.id].score == 0.9
+    learner.update([trial(of, 0.8, 9)])
+    assert learner._trials[of.id].score == 0.8, "of scores the longest counts"
+    learner.update([trial(of, 0.95, 5)])
+    assert learner._trials[of.id].score == 0.8
+
+
+def test_what_runs_counts_as_run():
+    """The neighbours of what is running promise less, and it is not proposed again."""
+    learner = Transfer(fresh=0).fit(runs())
+    learner.update([trial(CANDIDATES[3], 0.1)])
+    alone = learner.predict(PROFILE, AXES).portfolio
+    learner.update([], running=alone[:1])
+    beside = learner.predict(PROFILE, AXES).portfolio
+    assert alone[0] not in beside and alone[0] in learner.prediction(PROFILE, AXES).candidates
+    session, _ = learner.session(PROFILE, CANDIDATES, AXES)
+    session.observe(3, 0.1)
+    session.observe(4, 0.2)
+    ranked = session.ranking(6)
+    assert session.ranking(5, pending=ranked[:1]) == ranked[1:], "what would be next, were it chosen already"
+    learner.update([trial(alone[0], 0.2)], running=())
+    assert learner.predict(PROFILE, AXES).portfolio[0] != alone[0]
+
+
+def test_what_runs_in_another_space_is_passed_over():
+    learner = Transfer(fresh=0).fit(runs())
+    learner.update([trial(CANDIDATES[3], 0.1)], running=[Candidate("unknown", {"b": 0.1}), CANDIDATES[3]])
+    assert learner.predict(PROFILE, AXES).portfolio

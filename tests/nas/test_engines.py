@@ -116,7 +116,7 @@ def test_failures_are_trials_and_the_search_goes_on(make, status):
 
 def test_a_new_prior_is_followed_from_the_next_proposal_on():
     better = dataclasses.replace(uniform(), families={"toy": 0.0, "plain": 1.0})
-    trials = run(LookUp(), Random(seed=0), trials=6, learn=lambda trial: better)
+    trials = run(LookUp(), Random(seed=0), trials=6, learn=lambda trial, running: better)
     assert {t.candidate.family for t in trials[2:]} == {"plain"}
 
 

@@ -138,6 +138,21 @@ class TestFamilyContract:
         copied = copy.deepcopy(network(family, task, axes, 0, seed=1))
         copied.load_state_dict(one)
 
+    @pytest.mark.parametrize(("name", "of"), PAIRS)
+    def test_the_state_is_all_that_tells_two_networks_of_a_candidate_apart(self, name, of):
+        """What was drawn from the seed but is not in the state would be another network when it is read again."""
+        family, task = FAMILIES[name], TASKS[of]
+        axes, batch = axes_of(family, task), rows(task, 6)
+        for candidate in {candidate_at(family, axes, 0), *random_candidates(family, axes, 2)}:
+            one, other = (build(family, task, candidate, axes, seed=seed).eval() for seed in (1, 2))
+            with torch.no_grad():
+                for weight in one.parameters():
+                    if not weight.any():  # a head that starts at zero hides what comes before it
+                        weight += 0.1
+                other(*batch)  # what it remembers is not taken for the answers of the state it gets
+                other.load_state_dict(one.state_dict())
+                torch.testing.assert_close(other(*batch), one(*batch), rtol=1e-5, atol=1e-6)
+
     @pytest.mark.slow
     @pytest.mark.parametrize(("name", "of"), PAIRS)
     def test_the_exported_graph_agrees(self, name, of):

@@ -16,6 +16,7 @@ from nas.evaluate import Job, Order, evaluate
 from nas.layers.remember import Remember
 from nas.preflight import latency_ms, memory_gb, over_limit, too_slow
 from nas.zero_cost import jacob_cov, parameters, synflow, zero_cost
+from tests.nas.family_tasks import FAMILIES, TASKS, axes_of, candidate_at
 from tests.nas.toys import job
 
 CANDIDATE = Candidate("toy", {"deep": "yes", "hidden": 4, "learning_rate": 0.01})
@@ -120,6 +121,16 @@ class TestZeroCost:
         network = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(20, 2))
         ids = (torch.randint(0, 9, (8, 5)),)
         assert math.isfinite(jacob_cov(network, ids)) and math.isfinite(synflow(network, ids))
+
+    @pytest.mark.parametrize("kind", ["synflow", "jacob_cov", "params"])
+    @pytest.mark.parametrize(
+        ("name", "of"), [("boosted_trees", "mixed"), ("ngram_linear", "text"), ("rocket", "series")]
+    )
+    def test_of_a_network_that_begins_it_says_nothing(self, kind, name, of):
+        family, task = FAMILIES[name], TASKS[of]
+        axes = axes_of(family, task)
+        todo = dataclasses.replace(job(), task=task, families={name: family}, axes={name: axes})
+        assert math.isnan(zero_cost(todo, candidate_at(family, axes, 0), kind))
 
     def test_what_cannot_be_scored_is_last(self):
         class Broken:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from automl.types import Budget, Candidate, Prior, Trial
 from nas.engines.sequential import SequentialEngine
 from nas.evaluate import Order, Outcome, evaluate
 from nas.search import search
+from nas.strategies import prior_band
 from nas.strategies.neighbours import Neighbours, mean_likelihood
 from nas.strategies.prior_band import PriorBand
 from nas.strategies.rungs import Rungs, bracket_starts, rung_epochs
@@ -153,6 +155,20 @@ class TestSearch:
             plain = run(LookUp(), PriorBand(seed=0), trials=12)
             hidden = [np.mean([t.candidate.choices.get("hidden", 0) for t in found]) for found in (trials, plain)]
             assert hidden[0] > hidden[1]
+
+    def test_what_the_zero_cost_score_says_nothing_of_is_in_the_middle(self, monkeypatch):
+        """Of three draws it is then the best as often as any other; as the worst of all it would never be one."""
+        monkeypatch.setattr(
+            prior_band,
+            "zero_cost",
+            lambda job, c, kind: math.nan if c.family == "plain" else float(int(c.id, 16) % 1000),
+        )
+        strategy = PriorBand(zero_cost="synflow", draws=3, sure=0, seed=0)
+        new = {t.candidate for t in run(LookUp(), strategy, trials=12, epochs=1)}
+        assert any(c.family == "plain" for c in new) and any(c.family == "toy" for c in new)
+        known = [s for s in strategy._untrained.values() if not math.isnan(s)]
+        plain = next(id for id, s in strategy._untrained.items() if math.isnan(s))
+        assert strategy._hint(plain) == np.median(known)
 
 
 class TestGoingOn:

@@ -97,7 +97,7 @@ class Begun(nn.Module):
         super().__init__()
         self.body, self.seen = mlp(), seen
 
-    def begin(self, batches, y):
+    def begin(self, batches, y, until):
         rows = torch.cat([x for (x,) in batches])
         self.seen.append((rows, y))
         for p in self.body.parameters():
@@ -275,8 +275,8 @@ def test_out_of_time_in_the_first_epoch_is_judged_as_it_is():
 
 
 class SlowToBegin(Begun):
-    def begin(self, batches, y):
-        super().begin(batches, y)
+    def begin(self, batches, y, until):
+        super().begin(batches, y, until)
         time.sleep(1.0)
 
 
@@ -433,6 +433,44 @@ def test_refit_without_enough_time_says_so():
     cut = refit(Slow(0.05), DIGITS, joined(*digits()), FAST, epochs=100, horizon=100, seed=0,
                 seconds=0.2, device="cpu")  # fmt: skip
     assert cut.status == "timeout"
+
+
+def test_a_refit_that_is_cut_after_its_rates_came_down_is_kept():
+    network = Slow(0.005)
+    cut = refit(network, DIGITS, *digits(), FAST, epochs=1000, horizon=1000, seed=0, seconds=1.5, device="cpu")
+    assert (cut.status, cut.resume) == ("ok", None) and 0 < cut.epochs < 1000, cut.error
+    both = joined(*digits())
+    assert metrics.accuracy(both.y, predict(Predictor(network, DIGITS), both.inputs)) > 0.7
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_what_was_begun_is_not_lost_without_validation_rows_either(valid: bool):
+    network = SlowToBegin([])
+    rows, judged = digits()
+    fit = train(network, DIGITS, rows, judged if valid else None, FAST, epochs=1000, seed=0, seconds=0.9, device="cpu")
+    assert fit.status == "ok" and fit.state is not None, fit.error
+    assert all((p == 0.5).all() for p in network.parameters()), "no step was made"
+
+
+class Reading(Begun):
+    """Takes its time with each batch that it reads."""
+
+    def begin(self, batches, y, until):
+        self.until = until
+        super().begin(((x, time.sleep(0.3))[:1] for (x,) in batches), y, until)
+
+
+def test_reading_ends_in_time_for_the_fit():
+    seen: list = []
+    began = time.monotonic()
+    network = Reading(seen)
+    fit = run(network, epochs=1, seconds=1.0)
+    (rows, y), (part, _) = seen[0], digits()
+    assert fit.status == "ok" and len(rows) < len(y) == Begun.begin_rows < len(part), fit.error
+    assert began < network.until < began + 0.9
+    run(Reading(seen), epochs=1)
+    assert len(seen[1][0]) == Begun.begin_rows, "without a limit it reads all"
+    assert torch.equal(rows, seen[1][0][: len(rows)])
 
 
 @pytest.mark.gpu

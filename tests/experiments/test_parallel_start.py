@@ -1,0 +1,66 @@
+"""A search on many workers starts as its meta-learner wants it, though nothing has ended yet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from automl.types import Axis, Budget, Candidate, Profile, Runs
+from experiments.follow import Follow
+from metalearner.transfer import VARIED, Transfer
+from nas.search import search
+from nas.space import search_axes
+from nas.strategies.prior_band import PriorBand
+from nas.strategies.transfer_search import TransferSearch
+from tests.nas.toys import SHARED, TASK, LookUp, Plain, Toy, job
+
+NAMES = "abcdef"
+
+
+class Named(Plain):
+    def __init__(self, name: str) -> None:
+        Toy.__init__(self, name)
+
+
+def past(axes: dict[str, tuple[Axis, ...]]) -> Runs:
+    """Every family alike, but that all tasks favour one after the other from a to f, ``a`` by far."""
+    candidates = [
+        Candidate(f, {"bias": bias, "learning_rate": rate})
+        for f in NAMES
+        for bias in (True, False)
+        for rate in (0.001, 0.01, 0.1)
+    ]
+    rng = np.random.default_rng(0)
+    worth = np.array([-NAMES.index(c.family) - 3.0 * (c.family != "a") for c in candidates])
+    task, candidate = np.divmod(np.arange(5 * len(candidates)), len(candidates))
+    return Runs(
+        tasks=tuple("vwxyz"),
+        groups=tuple("vwxyz"),
+        profiles=(None,) * 5,
+        candidates=tuple(candidates),
+        task=task,
+        candidate=candidate,
+        fidelity=np.full(len(task), 9),
+        seed=np.zeros(len(task), np.int64),
+        score=worth[candidate] + 0.1 * rng.normal(size=len(task)),
+        seconds=np.ones(len(task)),
+    )
+
+
+@pytest.mark.parametrize("strategy", [PriorBand, TransferSearch])
+@pytest.mark.parametrize("workers", [1, 2, 3, 4, 16, 64])
+def test_the_first_four_are_of_four_families_with_any_number_of_workers(strategy, workers):
+    families = {name: Named(name) for name in NAMES}
+    axes = search_axes(families, TASK, SHARED)
+    todo = replace(job(), families=families, axes=axes)
+    for seed in range(3):
+        learner = Transfer(fresh=0).fit(past(dict(axes)))
+        prior = learner.predict(Profile((), ()), axes)
+        follow = Follow(learner, Profile((), ()), axes, epochs=9)
+        engine = LookUp(workers, seed=seed)
+        trials = search(todo, prior, strategy(seed=seed), engine, Budget(trials=12, epochs=9), seed=seed, learn=follow)
+        new = list(dict.fromkeys(t.candidate for t in trials))
+        assert len({c.family for c in new[:VARIED]}) == VARIED
+        assert len(new) == len({c.id for c in new})

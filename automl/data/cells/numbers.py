@@ -19,6 +19,7 @@ _CELL = re.compile(
     rf"(?P<digits>[.,]?\d[\d.,{_GROUP}]*)(?P<exponent>[eE][+-]?\d{{1,3}})?\s*"
     rf"(?P<after>(?:[^\W\d_]|[%‰°{_SIGNS}])(?:[^\W\d_]|[/%°.^]){{0,9}})?"
 )
+_MINUS = re.compile(r"\(([^()+-]+)\)|([^()+-]+)-")  # (1,234.50) as accountants write it, 1234.50- as SAP does
 _PADDED = re.compile(r"0\d+")
 _LIST = re.compile(r"\d+(,\d+)+")
 _OPEN = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
@@ -127,7 +128,10 @@ def decimal_sign(cells: Sequence[str]) -> str:
 
 
 def _match(value: str) -> re.Match[str] | None:
-    found = _CELL.fullmatch(value.replace("\u2212", "-").strip())
+    text = value.replace("\u2212", "-").strip()
+    if minus := _MINUS.fullmatch(text):
+        text = f"-{minus[1] or minus[2]}"
+    found = _CELL.fullmatch(text)
     return None if found and found["sign"] and found["inner"] else found
 
 

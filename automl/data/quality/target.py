@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from automl.data.cells.reading import to_number
 from automl.data.quality.findings import MAX_ROWS, Step
-from automl.data.quality.parse import counts_of, floats, fold, is_numeric, to_number
+from automl.data.quality.parse import counts_of, floats, fold, is_numeric
 from automl.data.quality.view import Proposal, View, finding, share
 from automl.types import Kind
 

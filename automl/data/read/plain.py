@@ -36,6 +36,13 @@ def plain(table: pd.DataFrame, origin: str) -> tuple[pd.DataFrame, tuple[Step, .
     return table.assign(**changed) if changed else table, tuple(steps)
 
 
+def plain_array(array: np.ndarray) -> np.ndarray:
+    """The array in this machine's order of bytes; what is masked is NaN."""
+    if isinstance(array, np.ma.MaskedArray):
+        array = array.astype(np.result_type(array.dtype, np.float32)).filled(np.nan)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
 def large(values: np.ndarray) -> bool:
     """Whether most of these whole numbers are too large for a float to tell apart."""
     return bool(len(values)) and bool(np.median(np.abs(values.astype(np.float64))) >= LARGEST)

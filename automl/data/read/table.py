@@ -127,12 +127,16 @@ def sniff(
     lines = list(io.StringIO(text, newline=""))  # at line ends only: splitlines() also cuts at U+2028 and its like
     if len(head) == _HEAD_BYTES and len(lines) > 1:
         lines.pop()  # cut in the middle
+    before = _before_the_header(lines)
+    if before and lines[0].startswith("sep="):
+        delimiter = delimiter or lines[0][4:5]
+    lines = lines[before:]
     delimiter = {"\\t": "\t", "tab": "\t"}.get(delimiter, delimiter) if delimiter else _delimiter(lines)
     if len(delimiter) != 1 or delimiter in '\r\n"':
         raise UserError(f"data.delimiter={delimiter!r} must be one character, such as ';' or tab")
     reader = csv.reader(lines[:200], delimiter=delimiter)
     header = next((row for row in reader if any(c.strip() for c in row)), [])
-    skip = reader.line_num
+    skip = before + reader.line_num
     body = [row for row in reader if any(c.strip() for c in row)]
     if not header:
         raise UserError(f"{path} is empty; give a csv file with a header line and rows")
@@ -153,7 +157,7 @@ def sniff(
     decimal = decimal_sign([c.strip() for row in body for c in row]) or ("" if delimiter == ";" else ".")
     if delimiter != ",":
         notes.append(f"columns are separated by {delimiter!r}" + (", decimals by ','" if decimal == "," else ""))
-    return Dialect(encoding, delimiter, decimal, tuple(names), skip if has_header else 0, tuple(notes))
+    return Dialect(encoding, delimiter, decimal, tuple(names), skip if has_header else before, tuple(notes))
 
 
 def _decode(path: Path, head: bytes, asked: str | None) -> tuple[str, str, list[str]]:
@@ -198,6 +202,18 @@ def _decode(path: Path, head: bytes, asked: str | None) -> tuple[str, str, list[
                 "(Cyrillic), gb18030 (Chinese), shift_jis (Japanese) or euc_kr (Korean)"
             ) from error
         return "cp1252", head.decode("cp1252", errors="replace"), [_LATIN]
+
+
+def _before_the_header(lines: list[str]) -> int:
+    """How many lines stand before the table: Excel's ``sep=;``, and remarks behind # that are no header themselves."""
+    count = int(re.fullmatch(r"sep=[^\s\w]\s*", lines[0]) is not None)
+    while count < len(lines) and lines[count].startswith("#"):
+        count += 1
+    if count and count < len(lines) and lines[count - 1].startswith("#"):
+        delimiter = _delimiter(lines[count:])
+        last, first = (next(csv.reader([line], delimiter=delimiter), []) for line in (lines[count - 1], lines[count]))
+        count -= len(last) == len(first) > 1  # "#id,name" names the columns
+    return count
 
 
 def _delimiter(lines: list[str]) -> str:

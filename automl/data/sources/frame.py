@@ -11,6 +11,7 @@ import pandas as pd
 from automl.data.dataset import Dataset
 from automl.data.read.arrays import as_modality
 from automl.data.read.files import short
+from automl.data.read.plain import plain_array
 from automl.data.read.words import splits_of
 from automl.data.sources.build import from_arrays, from_table
 from automl.errors import UserError
@@ -40,16 +41,17 @@ class FrameSource:
                 "data=frame needs a DataFrame from Python: FrameSource(df, target='y'); for a file use data=file"
             )
         name = self.name or "frame"
-        if isinstance(self.data, np.ndarray) and (self.data.ndim > 2 or (self.modality and self.data.ndim == 2)):
+        data = plain_array(self.data) if isinstance(self.data, np.ndarray) else self.data
+        if isinstance(data, np.ndarray) and (data.ndim > 2 or (self.modality and data.ndim == 2)):
             if self.y is None:
                 raise UserError("data=frame with an array needs y: FrameSource(x, y)")
             y = np.asarray(self.y)
-            if len(y) != len(self.data):
-                raise UserError(f"y has {len(y)} values for {len(self.data)} rows of data; give one per row")
-            x, modality, why = as_modality(self.data, self.modality)
+            if len(y) != len(data):
+                raise UserError(f"y has {len(y)} values for {len(data)} rows of data; give one per row")
+            x, modality, why = as_modality(data, self.modality)
             split = None if self.split is None else self._split(len(y))
             return from_arrays(x, y, modality, name=name, origin=name, split=split, notes=(why,))
-        table = self.data.copy() if isinstance(self.data, pd.DataFrame) else _as_frame(self.data)
+        table = data.copy() if isinstance(data, pd.DataFrame) else _as_frame(data)
         table, notes = self._without_index(table)
         target = self.target
         if self.y is not None:

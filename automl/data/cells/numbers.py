@@ -127,7 +127,10 @@ def decimal_sign(cells: Sequence[str]) -> str:
 
 
 def _match(value: str) -> re.Match[str] | None:
-    found = _CELL.fullmatch(value.replace("\u2212", "-").strip())
+    text = value.replace("\u2212", "-").strip()
+    if text[:1] == "(" and text[-1:] == ")":  # what ledgers write for a negative number
+        text = "-" + text[1:-1]
+    found = _CELL.fullmatch(text)
     return None if found and found["sign"] and found["inner"] else found
 
 

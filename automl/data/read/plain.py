@@ -54,7 +54,7 @@ def _reader(column: pd.Series, origin: str) -> str:
         return "date"
     if pd.api.types.is_bool_dtype(kind):
         return "bool"
-    if pd.api.types.is_integer_dtype(kind) and kind.itemsize == 8:
+    if pd.api.types.is_integer_dtype(kind):
         return "text" if large(column.dropna().to_numpy()) else ""
     return _object_reader(column, origin) if pd.api.types.is_object_dtype(kind) else ""
 

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from automl.data.cells.numbers import number_of
-from automl.data.cells.reading import reading_of, to_number
+from automl.data.cells.reading import READERS, reading_of, to_number, to_seconds
 from automl.data.cells.words import distinct, is_missing_word, spread, text_of
 from automl.data.dataset import TEST, Dataset
 from automl.errors import UserError
@@ -218,10 +218,10 @@ def plain_target(dataset: Dataset) -> Dataset:
     """
     target = dataset.target
     if isinstance(target.dtype, pd.CategoricalDtype):
-        target = pd.Series(target.astype(target.cat.categories.dtype), name=target.name)
+        target = pd.Series(np.asarray(target), index=target.index, name=target.name)
     if _texty(target):
         codes, values = distinct(target)
-        texts = [text_of(v) if isinstance(v, str) else v for v in values]
+        texts = [text_of(v) if isinstance(v, (str, bytes)) else v for v in values]
         names = {t for t in texts if isinstance(t, str) and not is_missing_word(t)}
         # "NA" is missing, unless all others are such codes as well: of continents, of countries.
         code = len(names) >= 3 and all(len(t) == 2 and t.isalpha() and t.isupper() for t in names)
@@ -253,15 +253,15 @@ def _padded(texts: list[Any]) -> bool:
 
 
 def numeric_target(dataset: Dataset) -> Dataset:
-    """The data set with a plain target, of numbers where all its cells are ("1,200", "$5"); "01" is a name."""
+    """The data set with a plain target, of numbers, times or dates where all its cells are ("1,200", "$5", "18:30")."""
     dataset = plain_target(dataset)
     target = dataset.target
     if not _texty(target) or not target.notna().any():
         return dataset
     reading = reading_of(target, dataset.decimal)
-    if reading.what != "number" or not reading.found.readable.all():
+    if reading.what not in ("number", "seconds", "date") or reading.bad:
         return dataset
-    numbers = to_number(target, *reading.values)
+    numbers = READERS[reading.what](target, *reading.values)
     if numbers.nunique() < target.nunique():
         return dataset  # too large to tell apart
     return dataclasses.replace(dataset, target=numbers)
@@ -270,8 +270,10 @@ def numeric_target(dataset: Dataset) -> Dataset:
 def _numbers(target: pd.Series) -> np.ndarray:
     """float64, NaN where a value is no number."""
     if _texty(target):
-        notation = reading_of(target).found.notation
-        target = to_number(target, notation.decimal, notation.unit)
+        reading = reading_of(target)
+        notation = reading.found.notation
+        seconds = reading.what == "seconds"
+        target = to_seconds(target) if seconds else to_number(target, notation.decimal, notation.unit)
     values: Any = target
     return values.to_numpy(dtype=np.float64, na_value=np.nan)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
+import pandas as pd
 
 from automl.data.dataset import Dataset, Part, Parts
 from automl.data.encode import Encoding
@@ -72,7 +74,7 @@ def prepare(
     """
     why, columns = list(dataset.notes), list(dataset.table.columns)
     raw, dataset = dataset.target, plain_target(dataset)
-    if said := counts_of(raw[dataset.target.isna()]):
+    if said := counts_of(cast(pd.Series, raw[dataset.target.isna()])):
         words = ", ".join(f"{str(v)!r} ({n:,} rows)" for v, n in said[:3])
         why.append(f"target: {words} says that the answer is missing")
     reason = "asked"

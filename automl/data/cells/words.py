@@ -37,7 +37,7 @@ def text_of(value: object) -> str:
     """A cell as a stripped string that utf-8 can hold; a whole number has no ".0": 3, 3.0 and "3" are one category."""
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))
-    text = str(value).strip()
+    text = (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
     # Half of a pair of code units stands for no sign and cannot be written to any file.
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 

@@ -52,4 +52,4 @@ def is_prose(column: pd.Series, alone: bool = False) -> bool:
 
 def fold(value: object) -> str:
     """A category without case, spaces and joining signs; signs that mean something (+, <, .) stay."""
-    return re.sub(r"[\s_-]+", " ", str(value)).strip().casefold()
+    return re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", str(value).strip()).casefold()

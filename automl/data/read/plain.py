@@ -15,19 +15,21 @@ from automl.data.quality.parse import column_of, floats
 from automl.data.step import Step
 from automl.errors import UserError
 
-_NESTED = (list, dict, set, tuple, bytes, np.ndarray, pd.Series)
+_NESTED = (list, dict, set, tuple, np.ndarray, pd.Series)
 
 
 def plain(table: pd.DataFrame, origin: str) -> tuple[pd.DataFrame, tuple[Step, ...]]:
     """Numpy dtypes, datetime64 and strings: bools as 0 and 1, times and durations as seconds, periods as dates.
 
     Whole numbers too large for a float name something, so they become texts. Texts stay as they are, but for signs
-    that utf-8 cannot hold. Raises UserError for lists, bytes and complex numbers.
+    that utf-8 cannot hold. Raises UserError for lists and complex numbers.
     """
     changed: dict[str, pd.Series] = {}
     steps: list[Step] = []
     for name in map(str, table.columns):
         column = column_of(table, name)
+        if isinstance(column.dtype, pd.SparseDtype):
+            column = changed[name] = column.sparse.to_dense()
         if isinstance(column.dtype, pd.ArrowDtype):
             column = changed[name] = _of_arrow(column, origin)
         if what := _reader(column, origin):
@@ -59,7 +61,7 @@ def _reader(column: pd.Series, origin: str) -> str:
         return "date"
     if pd.api.types.is_bool_dtype(kind):
         return "bool"
-    if pd.api.types.is_integer_dtype(kind) and kind.itemsize == 8:
+    if pd.api.types.is_integer_dtype(kind):
         return "text" if large(column.dropna().to_numpy()) else ""
     return _object_reader(column, origin) if pd.api.types.is_object_dtype(kind) else ""
 
@@ -77,7 +79,8 @@ def _object_reader(column: pd.Series, origin: str) -> str:
         return "bool"
     if types and types <= {int, np.int64, np.uint64}:
         return "text" if large(floats(known)) else ""
-    return "text" if str in types and any(isinstance(v, str) and text_of(v) != v.strip() for v in known) else ""
+    mended = str in types and any(isinstance(v, str) and text_of(v) != v.strip() for v in known)
+    return "text" if mended or bytes in types else ""
 
 
 def _of_arrow(column: pd.Series, origin: str) -> pd.Series:

@@ -44,7 +44,7 @@ def from_table(
     Raises UserError when a named column is absent or no feature is left.
     """
     target, group, time = (_one(o, c, origin) for o, c in (("target", target), ("group", group), ("time", time)))
-    table, done = plain(_plain_names(table, origin), origin)
+    table = _plain_names(table, origin)
     notes = list(notes)
     split = _split_column(table, target, origin, notes)
     if target is None:
@@ -56,10 +56,9 @@ def from_table(
     named = [c for c in taken.values() if c is not None]
     if len(set(named)) < len(named):
         raise UserError(f"data.target, data.group and data.time must be different columns, got {', '.join(named)}")
-    answers = column_of(table, target)
+    answers = _answers(column_of(table, target), origin)
     table = table.drop(columns=[target, *([split[0]] if split else [])])
-    if decimal is not None:
-        table, done = typed(table, decimal)
+    table, done = plain(table, origin) if decimal is None else typed(table, decimal)
     features = table.drop(columns=[c for c in (group, time) if c])
     if features.shape[1] == 0 and not arrays and time:
         raise UserError(
@@ -126,6 +125,14 @@ def _plain_names(table: pd.DataFrame, origin: str) -> pd.DataFrame:
     if repeated:
         raise UserError(f"column name {repeated[0]!r} stands twice in {origin}; rename one of them")
     return table.set_axis(pd.Index(names, dtype=object), axis=1).reset_index(drop=True)
+
+
+def _answers(column: pd.Series, origin: str) -> pd.Series:
+    """The target as numbers, dates and texts; true and false keep their names."""
+    table, steps = plain(column.to_frame(), origin)
+    if any(step.do == "bool" for step in steps):
+        return column.astype(object).where(column.notna(), None)
+    return column_of(table, str(column.name))
 
 
 def _one(option: str, column: object, origin: str) -> str | None:

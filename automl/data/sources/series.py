@@ -38,6 +38,7 @@ class SeriesSource:
     time: str | None = None
     name: str | None = None
     delimiter: str | None = None
+    encoding: str | None = None
 
     def load(self) -> Dataset:
         path = existing(self.path)
@@ -51,7 +52,7 @@ class SeriesSource:
             return from_arrays(x.astype(np.float32), y, "series", name=name, origin=str(path), split=split)
         if pair or path.suffix.lower() == ".ts":
             return _archive(path, pair, name)
-        dataset = FileSource(self.path, self.target, self.group, self.time, name, self.delimiter).load()
+        dataset = FileSource(self.path, self.target, self.group, self.time, name, self.delimiter, self.encoding).load()
         kinds = column_kinds(dataset.table)
         odd = [c for c, k in kinds.items() if k not in ("numeric", "empty")]
         if odd:

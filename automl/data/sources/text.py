@@ -32,12 +32,13 @@ class TextSource:
     time: str | None = None
     name: str | None = None
     delimiter: str | None = None
+    encoding: str | None = None
 
     def load(self) -> Dataset:
         path = existing(self.path)
         if path.is_dir():
             return self._folder(path)
-        source = FileSource(self.path, self.target, self.group, self.time, self.name, self.delimiter)
+        source = FileSource(self.path, self.target, self.group, self.time, self.name, self.delimiter, self.encoding)
         dataset = source.load()
         column = self.text or _longest(dataset)
         if column not in dataset.table.columns:

@@ -35,6 +35,7 @@ NUMBERS: dict[str, tuple[list[str], str, tuple[str, str], list[float]]] = {
     "speed and area": (["12 km/h", "3 km/h"], "", (".", "km/h"), [12, 3]),
     "another unit": (["59kg", "60kg", "5lb"], "", (".", "kg"), [59, 60, NAN]),
     "minus sign of print": (["\u22125", "5"], "", (".", ""), [-5, 5]),
+    "ledgers": (["(1,234.50)", "$5"], "", (".", "$"), [-1234.5, 5]),
     "exponents": (["1.5e3", "2E-3", "1,5e3"], "", (".", ""), [1500, 0.002, 1500]),
     "bare signs": (["1.", ".5", ",5"], "", (".", ""), [1, 0.5, 0.5]),
     "no numbers": (["1.2.3.4", "192.168.1.1", "1/2", "16:9", "1-2", "--3", "1,23,4"], "", (".", ""), [NAN] * 7),
@@ -73,6 +74,8 @@ def test_an_open_notation_is_known() -> None:
         (["1 days 02:03:04", "0 days 00:00:01"], "seconds"),
         (["31/01/2020", "01/02/2020"], "date"),
         (["2020Q1", "2020Q2"], "date"),
+        (["01/2020", "12/2020"], "date"),
+        (["1-", "2", "3+"], "words"),  # marks at school
         (["Mon, 3 Feb 2020", "Tue, 4 Feb 2020"], "date"),
         (["now", "today"], "words"),
         ([1, "a", 2.5], "text"),

@@ -73,7 +73,7 @@ def test_dates_of_all_zones_become_utc() -> None:
 def test_texts_of_one_thing_are_one() -> None:
     assert to_text(pd.Series([3, 3.0, "3", " 3 ", None], dtype=object)).tolist()[:4] == ["3"] * 4
     assert fold("New  York ") == fold("new-york") == fold("NEW_YORK")
-    assert fold("3+") != fold("3")
+    assert fold("3+") != fold("3") and fold("-1") != fold("1")
 
 
 def test_placeholders_go_and_answers_stay() -> None:

@@ -40,8 +40,7 @@ _CELLS = (
     *(str, numbers.Real, decimal.Decimal, np.generic, type(None), type(pd.NA), type(pd.NaT)),
     *(datetime.date, datetime.time, datetime.timedelta, pd.Period),
 )
-# By kind: how a cell is read, the types that always can be, and what it is then.
-_READERS = {"numeric": (as_number, "iub", "number"), "datetime": (as_date, "M", "date")}
+_READERS = {"numeric": (as_number, "number"), "datetime": (as_date, "date")}
 ORIGIN = "the rows"
 log = logging.getLogger(__name__)
 
@@ -67,6 +66,7 @@ def rows_to_dataset(
     count = max((len(v) for v in given.values()), default=0)
     if count == 0:
         raise UserError("no rows were given; send at least one")
+    index = pd.RangeIndex(count)  # one for all columns: aligning them takes long
     table: dict[str, pd.Series] = {}
     arrays: dict[str, np.ndarray] = {}
     for field in fields:
@@ -77,10 +77,10 @@ def rows_to_dataset(
         if field["kind"] in _ARRAYS:
             arrays[name] = _array(field, given[name])
         else:
-            table[name] = _series(name, given[name])
-    raw, _ = plain(pd.DataFrame(table, index=range(count)), ORIGIN)
+            table[name] = _series(name, given[name], index)
+    raw, _ = plain(pd.DataFrame(table, index=index, copy=False), ORIGIN)
     frame = clean(raw, steps)
-    _tell_unread(fields, raw, frame, steps)
+    _tell_unread(fields, table, frame, steps)
     return Dataset(
         name="rows",
         table=frame,
@@ -166,12 +166,16 @@ def _named(rows: np.ndarray, fields: Sequence[Mapping[str, Any]], names: Sequenc
     )
 
 
-def _series(name: str, values: Any) -> pd.Series:
-    values = values if isinstance(values, (pd.Series, np.ndarray)) and values.ndim == 1 else list(values)
-    try:
-        column = pd.Series(values).reset_index(drop=True)
-    except UnicodeEncodeError:  # half of a pair of surrogates, which no file can hold
-        column = pd.Series([v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in values])
+def _series(name: str, values: Any, index: pd.Index) -> pd.Series:
+    if isinstance(values, pd.Series):
+        column = values.set_axis(index)
+    else:
+        cells = values if isinstance(values, np.ndarray) and values.ndim == 1 else list(values)
+        try:
+            column = pd.Series(cells, index)
+        except UnicodeEncodeError:  # half of a pair of surrogates, which no file can hold
+            cells = [v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in cells]
+            column = pd.Series(cells, index)
     at = next((i for i, v in enumerate(column) if not isinstance(v, _CELLS)), None) if column.dtype == object else None
     if at is not None:
         what = type(column.iloc[at]).__name__
@@ -180,29 +184,34 @@ def _series(name: str, values: Any) -> pd.Series:
 
 
 def _tell_unread(
-    fields: Sequence[Mapping[str, Any]], raw: pd.DataFrame, read: pd.DataFrame, steps: Sequence[Step]
+    fields: Sequence[Mapping[str, Any]], table: Mapping[str, pd.Series], read: pd.DataFrame, steps: Sequence[Step]
 ) -> None:
     """Warn, once per column, of cells that hold something which is no number (or date) and no word for "missing"."""
     for field in fields:
-        if field["kind"] not in _READERS:
+        if field["kind"] not in _READERS or _is_plain(table[field["name"]], field["kind"]):
             continue
         name = field["name"]
-        reader, plain, what = _READERS[field["kind"]]
-        before, after = column_of(raw, name), column_of(read, name)
-        if before.dtype.kind in plain:
-            continue
-        nothing = np.flatnonzero(pd.isna(reader(after)) & before.notna().to_numpy())
+        reader, what = _READERS[field["kind"]]
+        column = table[name]
+        nothing = np.flatnonzero(pd.isna(reader(column_of(read, name))) & column.notna().to_numpy())
         if not len(nothing):
             continue
         meant = [v for s in steps if s.column == name for v in s.values]
-        unread = pd.isna(reader(before.iloc[nothing]))  # what a step took away was read before
-        rows = [i for i in nothing[unread] if not is_missing_word(v := before.iloc[i]) and v not in meant]
-        if rows:
-            more = f" (and {len(rows) - 1:,} more)" if len(rows) > 1 else ""
-            value = short(repr(before.iloc[rows[:1]].tolist()[0]))
-            log.warning(
-                "column %r holds %s in row %d%s, which is no %s: taken as missing", name, value, rows[0] + 1, more, what
-            )
+        unread = nothing[pd.isna(reader(column.iloc[nothing]))]  # what a step took away was read before
+        cells = zip(unread.tolist(), column.iloc[unread].tolist(), strict=True)
+        told = [(row + 1, v) for row, v in cells if not is_missing_word(v) and v not in meant]
+        if told:
+            (row, value), more = told[0], f" (and {len(told) - 1:,} more)" if len(told) > 1 else ""
+            text = "column %r holds %s in row %d%s, which is no %s: taken as missing"
+            log.warning(text, name, short(repr(value)), row, more, what)
+
+
+def _is_plain(column: pd.Series, kind: str) -> bool:
+    """Whether all cells are numbers (or dates, or durations) already; most columns are, and it takes no time to see."""
+    if kind == "datetime":
+        return column.dtype.kind == "M"
+    finite = column.dtype.kind != "f" or not np.isinf(column.to_numpy(dtype=np.float64, na_value=np.nan)).any()
+    return column.dtype.kind in "iubmf" and finite
 
 
 def _array(field: Mapping[str, Any], values: Any) -> np.ndarray:
@@ -244,22 +253,21 @@ def _checked(field: Mapping[str, Any], array: np.ndarray) -> np.ndarray:
 
 def _one(field: Mapping[str, Any], value: Any, row: int) -> np.ndarray:
     name, place = field["name"], f"column {field['name']!r} in row {row + 1}"
+    file = value if isinstance(value, (str, bytes)) else None
     empty = value is None or (isinstance(value, float) and np.isnan(value))
-    if field["kind"] == "image" and (empty or isinstance(value, (str, bytes))):
+    if field["kind"] == "image" and (empty or file is not None):
         channels, height, width = field["shape"]
-        if empty:
+        if file is None:
             pixels = np.zeros((height, width) if channels == 1 else (height, width, channels), dtype=np.uint8)
         else:
-            content = _content(value, place, "png or jpeg")
+            content = _content(file, place, "png or jpeg")
             pixels = decode_image(content, place=place, mode=_MODES.get(channels, "RGB"))
         if field["files"]:
             return resize_one(pixels, height, width)  # as those of training were, before anything else
         # A file holds 0..255, whatever the values were in the arrays that the model learned from.
         return from_bytes(pixels, field["low"], field["gain"])
-    if field["kind"] == "audio" and field.get("sounds") and (empty or isinstance(value, (str, bytes))):
-        sound = (
-            audio.decode_wav(_content(value, place, "wav"), place=place) if isinstance(value, (str, bytes)) else None
-        )
+    if field["kind"] == "audio" and field.get("sounds") and (empty or file is not None):
+        sound = None if file is None else audio.decode_wav(_content(file, place, "wav"), place=place)
         return audio.spectrogram(sound, field["shape"][1])
     try:
         array = np.asarray(value)

@@ -336,6 +336,7 @@ def table() -> pd.DataFrame:
             "constant": 1.0,
             "city": [("Rome", "Oslo", "Lima")[i % 3] for i in range(ROWS)],
             "seen": pd.to_datetime(DAYS),
+            "open": np.arange(ROWS) % 4 > 0,
         }
     )
 
@@ -372,7 +373,7 @@ def test_a_bundle_answers_every_form_alike(served_table: tuple[Bundle, pd.DataFr
     np.testing.assert_allclose(bundle.predict_proba(json.loads(json.dumps(texts))), expected, atol=1e-6)
 
 
-ROW = {"size": 51.0, "gap": 0.5, "constant": 1.0, "city": "Rome", "seen": "2021-03-04"}
+ROW = {"size": 51.0, "gap": 0.5, "constant": 1.0, "city": "Rome", "seen": "2021-03-04", "open": True}
 BAD: dict[str, tuple[Any, str]] = {
     "nothing": (None, "rows are a NoneType"),
     "a number": (3, "rows are a int"),
@@ -394,9 +395,12 @@ BAD: dict[str, tuple[Any, str]] = {
     "complex numbers among others": ([ROW, {**ROW, "size": 1 + 2j}], "'size'.*complex"),
     "bytes": ([{**ROW, "city": b"Rome"}], "'city' holds a bytes in row 1"),
     "rows as lists": ([list(ROW.values())], "row 1 is list"),
-    "too few columns": (np.zeros((3, 4)), r"shape \(3, 4\) does not fit.*5 columns"),
+    "too few columns": (np.zeros((3, 4)), r"shape \(3, 4\) does not fit.*6 columns"),
     "one row without its axis": (np.array(list(ROW.values()), dtype=object), "does not fit"),
     "a column of rows": (pd.Series([1.0, 2.0]), "does not fit"),
+    "401 digits": ([{**ROW, "size": 10**400}], "'size' holds a number beyond float64 in row 1"),
+    "a signalling NaN": ([{**ROW, "size": decimal.Decimal("sNaN")}], "'size' holds a number beyond float64"),
+    "records": (pd.DataFrame([ROW]).to_records(), "does not fit"),
     "a generator": (({**ROW} for _ in ()), "no rows"),
 }
 
@@ -414,6 +418,9 @@ UNREAD: dict[str, tuple[dict[str, Any], str]] = {
     "a truth": ({"size": "truth"}, "column 'size' holds 'truth'"),
     "infinite": ({"gap": float("inf")}, "column 'gap' holds inf"),
     "a date for a number": ({"size": datetime.date(2020, 1, 2)}, "column 'size' holds datetime.date"),
+    "a time for a number": ({"size": datetime.time(10, 30)}, "column 'size' holds datetime.time"),
+    "neither true nor false": ({"open": 7}, "column 'open' holds 7 in row 2"),
+    "yes": ({"open": "yes"}, "column 'open' holds 'yes'"),
     "no date": ({"seen": "some day"}, "column 'seen' holds 'some day' in row 2, which is no date"),
     "the 30th of February": ({"seen": "2021-02-30"}, "column 'seen' holds '2021-02-30'"),
 }
@@ -441,6 +448,15 @@ FINE: dict[str, Any] = {
     "numpy": {**ROW, "size": np.float32(51), "gap": np.float64(0.5)},
     "one row of two columns more": {**ROW, "a": 1, "b": [2]},
 }
+
+
+def test_a_text_is_read_one_way_whatever_is_sent_along(served_table: tuple[Bundle, pd.DataFrame]) -> None:
+    """Not in the notation of the rows beside it."""
+    bundle = served_table[0]
+    for column, cell, beside in (("size", "1,234", "1,5"), ("seen", "05/01/2021", "31/01/2021")):
+        alone = bundle.predict_proba({**ROW, column: cell})
+        among = bundle.predict_proba([{**ROW, column: cell}, *[{**ROW, column: beside}] * 3])
+        np.testing.assert_array_equal(among[:1], alone)
 
 
 @pytest.mark.parametrize("name", FINE)

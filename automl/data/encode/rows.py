@@ -37,9 +37,10 @@ from automl.errors import UserError
 _ARRAYS = ("image", "series", "audio")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of a decoded picture, by the model's colours
 _CELLS = (
-    *(str, numbers.Real, decimal.Decimal, np.generic, type(None), type(pd.NA), type(pd.NaT)),
+    *(str, numbers.Real, np.generic, type(None), type(pd.NA), type(pd.NaT)),
     *(datetime.date, datetime.time, datetime.timedelta, pd.Period),
 )
+# By kind: how a column is read, and what it is then.
 _READERS = {"numeric": (as_number, "number"), "datetime": (as_date, "date")}
 ORIGIN = "the rows"
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ def rows_to_dataset(
         else:
             table[name] = _series(name, given[name], index)
     raw, _ = plain(pd.DataFrame(table, index=index, copy=False), ORIGIN)
-    frame = clean(raw, steps)
+    frame = clean(raw, [*_plain_readings(fields, steps), *steps])
     _tell_unread(fields, table, frame, steps)
     return Dataset(
         name="rows",
@@ -89,6 +90,15 @@ def rows_to_dataset(
         modalities={f["name"]: f["kind"] for f in fields if f["kind"] in (*_ARRAYS, "text")},
         origin="rows",
     )
+
+
+def _plain_readings(fields: Sequence[Mapping[str, Any]], steps: Sequence[Step]) -> list[Step]:
+    """Steps for columns that held numbers and dates as such at training: a text among them is read one way, not in the
+    notation of whatever rows are sent along.
+    """
+    read = {s.column for s in steps if s.do in ("number", "bool", "seconds", "date")}
+    plain = {"numeric": "number", "datetime": "date"}
+    return [Step(plain[f["kind"]], f["name"]) for f in fields if f["kind"] in plain and f["name"] not in read]
 
 
 def extreme(field: Mapping[str, Any], at: int) -> Any:
@@ -176,34 +186,40 @@ def _series(name: str, values: Any, index: pd.Index) -> pd.Series:
         except UnicodeEncodeError:  # half of a pair of surrogates, which no file can hold
             cells = [v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in cells]
             column = pd.Series(cells, index)
-    at = next((i for i, v in enumerate(column) if not isinstance(v, _CELLS)), None) if column.dtype == object else None
+    at = next((i for i, v in enumerate(column) if not _is_value(v)), None) if column.dtype == object else None
     if at is not None:
-        what = type(column.iloc[at]).__name__
+        value = column.iloc[at]
+        what = "number beyond float64" if isinstance(value, numbers.Number) else type(value).__name__
         raise UserError(f"column {name!r} holds a {what} in row {at + 1}; send a number, text or date")
     return column
+
+
+def _is_value(cell: Any) -> bool:
+    if isinstance(cell, decimal.Decimal):
+        return not cell.is_snan()
+    return isinstance(cell, _CELLS) and not (isinstance(cell, int) and cell.bit_length() > 1023)
 
 
 def _tell_unread(
     fields: Sequence[Mapping[str, Any]], table: Mapping[str, pd.Series], read: pd.DataFrame, steps: Sequence[Step]
 ) -> None:
     """Warn, once per column, of cells that hold something which is no number (or date) and no word for "missing"."""
+    stepped = {s.column for s in steps}
     for field in fields:
-        if field["kind"] not in _READERS or _is_plain(table[field["name"]], field["kind"]):
+        name, kind = field["name"], field["kind"]
+        if kind not in _READERS or (name not in stepped and _is_plain(table[name], kind)):
             continue
-        name = field["name"]
-        reader, what = _READERS[field["kind"]]
+        reader, what = _READERS[kind]
         column = table[name]
         nothing = np.flatnonzero(pd.isna(reader(column_of(read, name))) & column.notna().to_numpy())
-        if not len(nothing):
-            continue
-        meant = [v for s in steps if s.column == name for v in s.values]
-        unread = nothing[pd.isna(reader(column.iloc[nothing]))]  # what a step took away was read before
-        cells = zip(unread.tolist(), column.iloc[unread].tolist(), strict=True)
-        told = [(row + 1, v) for row, v in cells if not is_missing_word(v) and v not in meant]
+        meant = [v for s in steps if s.column == name and s.do == "blank" for v in s.values]
+        told = [i for i in nothing if not is_missing_word(v := column.iloc[i]) and v not in meant]
+        told = [i for i in told if reader(column.iloc[[i]])[0] not in meant]  # a number as text
         if told:
-            (row, value), more = told[0], f" (and {len(told) - 1:,} more)" if len(told) > 1 else ""
+            more = f" (and {len(told) - 1:,} more)" if len(told) > 1 else ""
+            value = short(repr(column.iloc[told[:1]].tolist()[0]))
             text = "column %r holds %s in row %d%s, which is no %s: taken as missing"
-            log.warning(text, name, short(repr(value)), row, more, what)
+            log.warning(text, name, value, told[0] + 1, more, what)
 
 
 def _is_plain(column: pd.Series, kind: str) -> bool:

@@ -437,6 +437,11 @@ def test_a_value_that_reads_as_none_is_told(
     assert len(caplog.messages) == 1 and told in caplog.messages[0]
 
 
+def test_extremes_are_no_news(served_table: tuple[Bundle, pd.DataFrame], caplog: pytest.LogCaptureFixture) -> None:
+    (encoded,) = served_table[0].encoding.extremes()
+    assert caplog.messages == [] and np.isfinite(encoded).all() and np.abs(encoded[:, 0]).tolist() == [0, 3, 3]
+
+
 FINE: dict[str, Any] = {
     "all missing": dict.fromkeys(ROW),
     "words for missing": dict.fromkeys(ROW, "?"),

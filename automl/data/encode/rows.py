@@ -51,6 +51,8 @@ def rows_to_dataset(
     rows: Any,
     steps: Sequence[Step] = (),
     columns: Sequence[str] = (),
+    *,
+    tell: bool = True,
 ) -> Dataset:
     """A Dataset without target from raw rows in any of these forms.
 
@@ -61,7 +63,8 @@ def rows_to_dataset(
     ``steps``: what loading and repairs did at training, which the new rows undergo too.
     An image is a nested list or array of values as in training, or a png or jpeg file, as bytes or base64 text; a
     sound is a spectrogram, or a wav file likewise. None is a black picture or silence, as at training. Unknown columns
-    are ignored. Raises UserError that names the row and the column; warns of a cell that holds a value and is none.
+    are ignored. ``tell``: whether to warn of a cell that holds something which is no value of its column. Raises
+    UserError that names the row and the column.
     """
     given = _columns(rows, fields, columns)
     count = max((len(v) for v in given.values()), default=0)
@@ -81,7 +84,8 @@ def rows_to_dataset(
             table[name] = _series(name, given[name], index)
     raw, _ = plain(pd.DataFrame(table, index=index, copy=False), ORIGIN)
     frame = clean(raw, [*_plain_readings(fields, steps), *steps])
-    _tell_unread(fields, table, frame, steps)
+    if tell:
+        _tell_unread(fields, table, frame, steps)
     return Dataset(
         name="rows",
         table=frame,

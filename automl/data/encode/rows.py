@@ -7,8 +7,6 @@ What cannot be what the model learned from is refused; a cell that held a value 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import datetime
 import decimal
 import logging
@@ -23,19 +21,17 @@ import pandas as pd
 from automl.data.cells.words import is_missing_word
 from automl.data.columns import as_date, as_number
 from automl.data.dataset import Dataset
-from automl.data.encode.image import from_bytes, to_bytes
+from automl.data.encode.image import from_bytes
+from automl.data.encode.media import ARRAYS, array_of
 from automl.data.quality.clean import clean, clean_arrays
 from automl.data.quality.parse import column_of
 from automl.data.read import audio
 from automl.data.read.files import short
-from automl.data.read.image import channels_first, decode_image, resize, resize_one
 from automl.data.read.plain import plain
 from automl.data.sources.build import _plain_names
 from automl.data.step import Step
 from automl.errors import UserError
 
-_ARRAYS = ("image", "series", "audio")
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of a decoded picture, by the model's colours
 _CELLS = (
     *(str, numbers.Real, np.generic, type(None), type(pd.NA), type(pd.NaT)),
     *(datetime.date, datetime.time, datetime.timedelta, pd.Period),
@@ -78,8 +74,8 @@ def rows_to_dataset(
         if name not in given:
             wanted = ", ".join(f["name"] for f in fields[:8])
             raise UserError(f"column {name!r} is absent from the rows; the model needs: {wanted}")
-        if field["kind"] in _ARRAYS:
-            arrays[name] = _array(field, given[name])
+        if field["kind"] in ARRAYS:
+            arrays[name] = array_of(field, given[name])
         else:
             table[name] = _series(name, given[name], index)
     raw, _ = plain(pd.DataFrame(table, index=index, copy=False), ORIGIN)
@@ -91,7 +87,7 @@ def rows_to_dataset(
         table=frame,
         target=pd.Series([None] * count, name="target", dtype=object),
         arrays=clean_arrays(arrays, steps),
-        modalities={f["name"]: f["kind"] for f in fields if f["kind"] in (*_ARRAYS, "text")},
+        modalities={f["name"]: f["kind"] for f in fields if f["kind"] in (*ARRAYS, "text")},
         origin="rows",
     )
 
@@ -101,14 +97,14 @@ def _plain_readings(fields: Sequence[Mapping[str, Any]], steps: Sequence[Step]) 
     notation of whatever rows are sent along.
     """
     read = {s.column for s in steps if s.do in ("number", "bool", "seconds", "date")}
-    plain = {"numeric": "number", "datetime": "date"}
-    return [Step(plain[f["kind"]], f["name"]) for f in fields if f["kind"] in plain and f["name"] not in read]
+    step = {"numeric": "number", "datetime": "date"}
+    return [Step(step[f["kind"]], f["name"]) for f in fields if f["kind"] in step and f["name"] not in read]
 
 
 def extreme(field: Mapping[str, Any], at: int) -> Any:
     """A raw value that hardly any row has: 0 nothing, -1 and 1 the ends, or what training did not see."""
     kind = field["kind"]
-    if kind in _ARRAYS:
+    if kind in ARRAYS:
         ends = {"audio": (audio.FLOOR, audio.LOUDEST), "series": (-1e30, 1e30)}.get(kind, (0.0, 255.0))
         values = np.full(field["shape"], ends[at > 0] if at else np.nan)
         return from_bytes(values, field["low"], field["gain"]) if kind == "image" else values
@@ -168,11 +164,11 @@ def _check_names(row: Mapping[Any, Any]) -> None:
 
 def _named(rows: np.ndarray, fields: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Any:
     """An array as it was at training: of the table's columns in their order, or of the only input."""
-    plain = all(f["kind"] not in _ARRAYS for f in fields)
+    tabular = all(f["kind"] not in ARRAYS for f in fields)
     names = names or [f["name"] for f in fields]
-    if plain and rows.ndim > 0 and math.prod(rows.shape[1:]) == len(names):
+    if tabular and rows.ndim > 0 and math.prod(rows.shape[1:]) == len(names):
         return pd.DataFrame(rows.reshape(len(rows), -1), columns=pd.Index(names))
-    if len(fields) == 1 and not plain:
+    if len(fields) == 1 and not tabular:
         return {fields[0]["name"]: rows}
     raise UserError(
         f"an array of shape {rows.shape} does not fit the model, which learned from {len(names)} columns; "
@@ -232,97 +228,3 @@ def _is_plain(column: pd.Series, kind: str) -> bool:
         return column.dtype.kind == "M"
     finite = column.dtype.kind != "f" or not np.isinf(column.to_numpy(dtype=np.float64, na_value=np.nan)).any()
     return column.dtype.kind in "iubmf" and finite
-
-
-def _array(field: Mapping[str, Any], values: Any) -> np.ndarray:
-    """All rows of one input: (rows, ...) as an encoder takes it."""
-    if isinstance(values, np.ndarray) and values.dtype != object:
-        return _checked(field, values)
-    decoded = [_one(field, value, i) for i, value in enumerate(values)]
-    if field["kind"] in ("series", "audio"):
-        return _padded(field, decoded)
-    if len({d.shape for d in decoded}) > 1:
-        height, width = field["shape"][1:]
-        low, gain = field["low"], field["gain"]
-        sized = [resize(channels_first(to_bytes(d[None], low, gain)), height, width) for d in decoded]
-        if len({d.shape for d in sized}) > 1:
-            raise UserError(f"images in column {field['name']!r} differ in colours; send all grey or all in colour")
-        return from_bytes(np.concatenate(sized), low, gain)
-    return _checked(field, np.stack(decoded))
-
-
-def _checked(field: Mapping[str, Any], array: np.ndarray) -> np.ndarray:
-    """The array. Raises UserError where it is none of numbers, or no rows of what the model takes."""
-    name, shape, kind = field["name"], field["shape"], field["kind"]
-    if array.dtype.kind not in "biuf":
-        raise UserError(f"{name!r} has type {array.dtype}; send integers or floats")
-    axes = {"image": (3, 4), "series": (2, 3) if shape[0] == 1 else (3,), "audio": (3,)}[kind]
-    lone = kind == "image" and array.ndim == 3 and shape[0] > 1 and array.shape[2] == shape[0] != shape[2]
-    if array.ndim not in axes or lone:
-        raise UserError(
-            f"{name!r} has shape {array.shape}; send rows of {' x '.join(map(str, shape))}, the first axis the row"
-        )
-    if kind != "image" and array.ndim == 3 and array.shape[1] != shape[0]:
-        raise UserError(f"{name!r} has shape {array.shape}; the model takes (rows, {shape[0]}, any length)")
-    if array.ndim == 4 and not {1, 3, 4} & {array.shape[1], array.shape[3]}:
-        raise UserError(f"{name!r} has shape {array.shape}, no axis of 1, 3 or 4 colours; the model takes {shape[0]}")
-    if 0 in array.shape[1:]:
-        raise UserError(f"{name!r} has shape {array.shape}: rows without a value; send at least one in each")
-    return array
-
-
-def _one(field: Mapping[str, Any], value: Any, row: int) -> np.ndarray:
-    name, place = field["name"], f"column {field['name']!r} in row {row + 1}"
-    file = value if isinstance(value, (str, bytes)) else None
-    empty = value is None or (isinstance(value, float) and np.isnan(value))
-    if field["kind"] == "image" and (empty or file is not None):
-        channels, height, width = field["shape"]
-        if file is None:
-            pixels = np.zeros((height, width) if channels == 1 else (height, width, channels), dtype=np.uint8)
-        else:
-            content = _content(file, place, "png or jpeg")
-            pixels = decode_image(content, place=place, mode=_MODES.get(channels, "RGB"))
-        if field["files"]:
-            return resize_one(pixels, height, width)  # as those of training were, before anything else
-        # A file holds 0..255, whatever the values were in the arrays that the model learned from.
-        return from_bytes(pixels, field["low"], field["gain"])
-    if field["kind"] == "audio" and field.get("sounds") and (empty or file is not None):
-        sound = None if file is None else audio.decode_wav(_content(file, place, "wav"), place=place)
-        return audio.spectrogram(sound, field["shape"][1])
-    try:
-        array = np.asarray(value)
-        array = array.astype(np.float64) if array.dtype.kind in "OUS" else array
-    except (TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{place} is no array of numbers; send nested lists of equal lengths") from error
-    if array.dtype.kind not in "biuf" or array.ndim == 0:
-        raise UserError(f"{place} is no array of numbers ({type(value).__name__}); send nested lists for {name!r}")
-    if array.size == 0:
-        raise UserError(f"{place} holds no value; send at least one")
-    if field["kind"] == "image" and array.ndim not in (2, 3):
-        raise UserError(f"{place} has shape {array.shape}; send (height, width) or (height, width, colours)")
-    return array
-
-
-def _content(value: str | bytes, place: str, what: str) -> bytes:
-    """The bytes of a file, which JSON carries as base64 text."""
-    if isinstance(value, bytes):
-        return value
-    try:
-        return base64.b64decode(value.split(",")[-1], validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise UserError(f"{place} is no base64 text of a {what} file; encode the file's bytes") from error
-
-
-def _padded(field: Mapping[str, Any], rows: list[np.ndarray]) -> np.ndarray:
-    """Series or spectrograms of unequal length to one array, NaN after the end."""
-    axes = [r[None] if r.ndim == 1 else r for r in rows]
-    first = field["shape"][0]
-    for i, row in enumerate(axes):
-        if row.ndim != 2 or row.shape[0] != first:
-            raise UserError(
-                f"column {field['name']!r} in row {i + 1} has shape {row.shape}; the model takes ({first}, any length)"
-            )
-    out = np.full((len(axes), first, max(r.shape[1] for r in axes)), np.nan)
-    for i, row in enumerate(axes):
-        out[i, :, : row.shape[1]] = row
-    return out

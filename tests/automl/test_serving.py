@@ -266,6 +266,27 @@ def test_pictures(kind: str) -> None:
         same(served(encoding, {"image": larger}), (np.concatenate(alone),))
 
 
+@pytest.mark.parametrize(
+    ("trained", "sent", "told"),
+    [
+        ("shares", "colour", "from 0 to 255 where training had 0 to 1"),
+        ("colour", "shares", "where training had 0 to 255"),
+        ("bytes", "12 bits", "where training had 0 to 255"),
+        ("few levels", "float bytes", "where training had 0 to 16"),
+        ("shares", "shares", ""),
+        ("colour", "float bytes", ""),
+        ("few levels", "a mask", ""),
+    ],
+)
+def test_pictures_of_another_range_are_told(
+    trained: str, sent: str, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    array = PICTURES[trained].astype(np.uint8) if PICTURES[trained].dtype == np.int64 else PICTURES[trained]
+    encoding = fitted(FrameSource(array, np.arange(9) % 2, modality="image").load())
+    served(encoding, {"image": PICTURES[sent]})
+    assert len(caplog.messages) == bool(told) and told in "".join(caplog.messages)
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "LA", "I;16", "CMYK", "dark"])
 def test_picture_files(tmp_path: Path, mode: str) -> None:
     """A file that is sent is read as those of training were."""
@@ -473,7 +494,7 @@ def test_odd_rows_are_answered(
 
 
 BAD_ARRAYS: dict[str, tuple[str, Any, str]] = {
-    "texts": ("image", np.array([["a"] * 4] * 4), "type"),
+    "texts": ("image", np.array([["a"] * 4] * 4), "row 1 is no array"),
     "complex": ("image", np.zeros((2, 8, 10, 3), complex), "type complex"),
     "a lone picture": ("image", np.zeros((8, 10, 3)), "first axis the row"),
     "two axes": ("image", np.zeros((8, 10)), "first axis the row"),
@@ -487,6 +508,8 @@ BAD_ARRAYS: dict[str, tuple[str, Any, str]] = {
     "a flat list": ("image", [{"image": [1, 2, 3]}], "row 1 has shape"),
     "grey among colour": ("image", [{"image": np.ones((8, 10, 3))}, {"image": np.ones((4, 4))}], "differ in colours"),
     "no file": ("image", [{"image": b"no picture"}], "row 1 is no readable picture"),
+    "an empty file": ("image", [{"image": b""}], "row 1 is empty"),
+    "an empty text": ("image", [{"image": ""}], "row 1 is empty"),
     "no base64": ("image", [{"image": "a b c"}], "row 1 is no base64"),
     "one channel of two": ("series", np.zeros((2, 1, 20)), "takes"),
     "no channel axis": ("series", np.zeros((2, 20)), "first axis the row"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from automl.data.encode.image import from_bytes, to_bytes
 from automl.data.read import audio
@@ -15,7 +17,9 @@ from automl.data.read.image import channels_first, decode_image, resize, resize_
 from automl.errors import UserError
 
 ARRAYS = ("image", "series", "audio")
+_URLS = str.maketrans("-_", "+/")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of a decoded picture, by the model's colours
+log = logging.getLogger(__name__)
 
 
 def array_of(field: Mapping[str, Any], values: Any) -> np.ndarray:
@@ -23,7 +27,7 @@ def array_of(field: Mapping[str, Any], values: Any) -> np.ndarray:
 
     Raises UserError that names the row and the column.
     """
-    if isinstance(values, np.ndarray) and values.dtype != object:
+    if isinstance(values, np.ndarray) and values.dtype.kind not in "OU":
         return _checked(field, values)
     decoded = [_one(field, value, i) for i, value in enumerate(values)]
     if field["kind"] in ("series", "audio"):
@@ -55,13 +59,30 @@ def _checked(field: Mapping[str, Any], array: np.ndarray) -> np.ndarray:
         raise UserError(f"{name!r} has shape {array.shape}, no axis of 1, 3 or 4 colours; the model takes {shape[0]}")
     if 0 in array.shape[1:]:
         raise UserError(f"{name!r} has shape {array.shape}: rows without a value; send at least one in each")
+    if kind == "image" and len(array):
+        _tell_range(field, array)
     return array
+
+
+def _tell_range(field: Mapping[str, Any], array: np.ndarray) -> None:
+    """Warn of pictures that come out all white or all black, as their values are of another range than in training."""
+    low, top = field["low"], field["low"] + 255 / field["gain"]
+    known = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+    if not known.size or (array.dtype == np.uint8 and top >= 255):
+        return
+    least, most = float(known.min()), float(known.max())
+    beyond = most - top > top - low or low - least > top - low
+    dark = array.dtype.kind == "f" and low <= least < most < low + (top - low) / 200
+    if beyond or dark:
+        text = "%r holds values from %g to %g where training had %g to %g; bring them to that range"
+        log.warning(text, field["name"], least, most, low, top)
 
 
 def _one(field: Mapping[str, Any], value: Any, row: int) -> np.ndarray:
     name, place = field["name"], f"column {field['name']!r} in row {row + 1}"
+    value = bytes(value) if isinstance(value, (bytearray, memoryview)) else value
     file = value if isinstance(value, (str, bytes)) else None
-    empty = value is None or (isinstance(value, float) and np.isnan(value))
+    empty = value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))
     if field["kind"] == "image" and (empty or file is not None):
         channels, height, width = field["shape"]
         if file is None:
@@ -91,11 +112,14 @@ def _one(field: Mapping[str, Any], value: Any, row: int) -> np.ndarray:
 
 
 def _content(value: str | bytes, place: str, what: str) -> bytes:
-    """The bytes of a file, which JSON carries as base64 text."""
+    """The bytes of a file, which JSON carries as base64 text, also of the alphabet for addresses and cut into lines."""
+    if not value:
+        raise UserError(f"{place} is empty; send a {what} file, or null for none")
     if isinstance(value, bytes):
         return value
     try:
-        return base64.b64decode(value.split(",")[-1], validate=True)
+        text = "".join(value.split(",")[-1].split()).translate(_URLS)
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise UserError(f"{place} is no base64 text of a {what} file; encode the file's bytes") from error
 

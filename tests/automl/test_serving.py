@@ -325,6 +325,9 @@ def test_series(kind: str) -> None:
     dataset = FrameSource(SERIES[kind], np.arange(ROWS) % 2, modality="series").load()
     check_array(dataset, "series", SERIES[kind])
     array, encoding = SERIES[kind], fitted(dataset)
+    if array.ndim == 3 and array.shape[1] == 2:  # steps before channels
+        same(served(encoding, np.swapaxes(array, 1, 2)), encoding.transform(dataset))
+        same(served(encoding, {"series": [row.T.tolist() for row in array]}), encoding.transform(dataset))
     if np.isfinite(array).all():  # a short row is one whose end was not observed
         cut = [row[..., : 20 - i % 5] for i, row in enumerate(array)]
         padded = np.full(array.shape, np.nan)

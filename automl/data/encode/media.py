@@ -47,6 +47,8 @@ def _checked(field: Mapping[str, Any], array: np.ndarray) -> np.ndarray:
     name, shape, kind = field["name"], field["shape"], field["kind"]
     if array.dtype.kind not in "biuf":
         raise UserError(f"{name!r} has type {array.dtype}; send integers or floats")
+    if kind == "series" and array.ndim == 3 and array.shape[1] != shape[0] == array.shape[2]:
+        array = np.swapaxes(array, 1, 2)  # steps before channels, as it may have been at training
     axes = {"image": (3, 4), "series": (2, 3) if shape[0] == 1 else (3,), "audio": (3,)}[kind]
     lone = kind == "image" and array.ndim == 3 and shape[0] > 1 and array.shape[2] == shape[0] != shape[2]
     if array.ndim not in axes or lone:
@@ -126,8 +128,10 @@ def _content(value: str | bytes, place: str, what: str) -> bytes:
 
 def _padded(field: Mapping[str, Any], rows: list[np.ndarray]) -> np.ndarray:
     """Series or spectrograms of unequal length to one array, NaN after the end."""
-    axes = [r[None] if r.ndim == 1 else r for r in rows]
     first = field["shape"][0]
+    axes = [r[None] if r.ndim == 1 else r for r in rows]
+    if field["kind"] == "series":
+        axes = [r.T if r.ndim == 2 and r.shape[0] != first == r.shape[1] else r for r in axes]  # steps first
     for i, row in enumerate(axes):
         if row.ndim != 2 or row.shape[0] != first:
             raise UserError(

@@ -89,7 +89,9 @@ def _series(name: str, values: Any) -> pd.Series:
 
 def _array(field: Mapping[str, Any], values: Any) -> np.ndarray:
     if isinstance(values, np.ndarray) and values.dtype != object:
-        return values
+        first = field["shape"][0]
+        steps_first = field["kind"] == "series" and values.ndim == 3 and values.shape[1] != first == values.shape[2]
+        return np.swapaxes(values, 1, 2) if steps_first else values
     decoded = [_one(field, value, i) for i, value in enumerate(values)]
     if field["kind"] in ("series", "audio"):
         return _padded(field, decoded)
@@ -146,8 +148,10 @@ def _last_axis(image: np.ndarray) -> np.ndarray:
 
 def _padded(field: Mapping[str, Any], rows: list[np.ndarray]) -> np.ndarray:
     """Series or spectrograms of unequal length to one array, NaN after the end."""
-    axes = [r[None] if r.ndim == 1 else r for r in rows]
     first = field["shape"][0]
+    axes = [r[None] if r.ndim == 1 else r for r in rows]
+    if field["kind"] == "series":
+        axes = [r.T if r.ndim == 2 and r.shape[0] != first == r.shape[1] else r for r in axes]  # steps first
     for i, row in enumerate(axes):
         if row.ndim != 2 or row.shape[0] != first:
             raise UserError(

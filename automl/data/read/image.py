@@ -87,7 +87,7 @@ def _on_white(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image
     image = image.convert("RGBA")
-    if image.getextrema()[3][0] == 255:
+    if np.asarray(image.getchannel("A")).min() == 255:
         return image
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 

@@ -19,8 +19,10 @@ import pytest
 from PIL import Image
 
 from automl.data.read.fetch import FetchError, check_address, fetch
+from automl.data.sources import image_search
 from automl.data.sources.image_search import ImageSearchSource, perceptual_hash
 from automl.errors import UserError
+from automl.files import write_atomically
 
 KEY = "secret-key-123"
 
@@ -216,6 +218,73 @@ def test_a_complete_folder_is_not_searched_again(server: Server, source: ImageSe
     np.testing.assert_array_equal(first.arrays["image"], again.arrays["image"])
     source.per_class = 3
     assert len(source.load()) == 6 and len(server.asked) > asked
+
+
+@pytest.mark.parametrize("at", [0, 1, 5, 9])
+def test_an_interrupted_search_leaves_nothing_to_the_next(
+    source: ImageSearchSource, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """It may end after any picture; the pictures of the old query must not stand for the new class."""
+    written: list[Path] = []
+
+    def write(path: Path, content: bytes) -> None:
+        if len(written) == at:
+            raise KeyboardInterrupt
+        written.append(path)
+        write_atomically(path, content)
+
+    monkeypatch.setattr(image_search, "write_atomically", write)
+    with pytest.raises(KeyboardInterrupt):
+        source.load()
+    monkeypatch.setattr(image_search, "write_atomically", write_atomically)
+    assert {r.get("file") for r in provenance(source.folder)} >= {str(f.relative_to(source.folder)) for f in written}
+    with (Path(source.folder) / "provenance.jsonl").open("a") as file:
+        file.write('{"class": "cat", "file": "images/c')  # a line that the crash cut
+    source.classes, source.per_class = {"cat": "old dog", "dog": "dog"}, 3
+    source.chips = {"cat": "q:dog,g_1:old"}
+    assert list(source.load().target) == ["cat"] * 3 + ["dog"] * 3
+    assert (
+        len(list(Path(source.folder).glob("images/*/*")))
+        == 6
+        == sum(not r["left_out"] for r in provenance(source.folder))
+    )
+
+
+def test_a_search_that_was_begun_anew_is_not_complete(
+    server: Server, source: ImageSearchSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.load()
+    source.per_class, asked = 3, len(server.asked)
+    monkeypatch.setattr(image_search, "_judge", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        source.load()
+    monkeypatch.undo()
+    monkeypatch.setenv("SERPAPI_API_KEY", KEY)
+    source.per_class = 7
+    assert len(source.load()) == 14 and len(server.asked) > asked
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"workers": 0}, "data.workers=0"),
+        ({"seconds": -1}, "data.seconds=-1"),
+        ({"megabytes": 0}, "data.megabytes=0"),
+        ({"chips": {"bird": "x"}}, "'bird'"),
+    ],
+)
+def test_options_that_are_refused(source: ImageSearchSource, options: dict[str, Any], word: str) -> None:
+    for name, value in options.items():
+        setattr(source, name, value)
+    with pytest.raises(UserError, match=word):
+        source.load()
+
+
+@pytest.mark.parametrize("content", [b"no json", b"[]", b'{"search": '])
+def test_a_broken_word_of_completeness_is_none(server: Server, source: ImageSearchSource, content: bytes) -> None:
+    Path(source.folder).mkdir()
+    (Path(source.folder) / "search.json").write_bytes(content)
+    assert len(source.load()) == 14 and server.asked
 
 
 def test_refinements(server: Server, source: ImageSearchSource) -> None:

@@ -266,6 +266,27 @@ def test_pictures(kind: str) -> None:
         same(served(encoding, {"image": larger}), (np.concatenate(alone),))
 
 
+@pytest.mark.parametrize(
+    ("trained", "sent", "told"),
+    [
+        ("shares", "colour", "from 0 to 255 where training had 0 to 1"),
+        ("colour", "shares", "where training had 0 to 255"),
+        ("bytes", "12 bits", "where training had 0 to 255"),
+        ("few levels", "float bytes", "where training had 0 to 16"),
+        ("shares", "shares", ""),
+        ("colour", "float bytes", ""),
+        ("few levels", "a mask", ""),
+    ],
+)
+def test_pictures_of_another_range_are_told(
+    trained: str, sent: str, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    array = PICTURES[trained].astype(np.uint8) if PICTURES[trained].dtype == np.int64 else PICTURES[trained]
+    encoding = fitted(FrameSource(array, np.arange(9) % 2, modality="image").load())
+    served(encoding, {"image": PICTURES[sent]})
+    assert len(caplog.messages) == bool(told) and told in "".join(caplog.messages)
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "LA", "I;16", "CMYK", "dark"])
 def test_picture_files(tmp_path: Path, mode: str) -> None:
     """A file that is sent is read as those of training were."""
@@ -304,6 +325,9 @@ def test_series(kind: str) -> None:
     dataset = FrameSource(SERIES[kind], np.arange(ROWS) % 2, modality="series").load()
     check_array(dataset, "series", SERIES[kind])
     array, encoding = SERIES[kind], fitted(dataset)
+    if array.ndim == 3 and array.shape[1] == 2:  # steps before channels
+        same(served(encoding, np.swapaxes(array, 1, 2)), encoding.transform(dataset))
+        same(served(encoding, {"series": [row.T.tolist() for row in array]}), encoding.transform(dataset))
     if np.isfinite(array).all():  # a short row is one whose end was not observed
         cut = [row[..., : 20 - i % 5] for i, row in enumerate(array)]
         padded = np.full(array.shape, np.nan)
@@ -336,6 +360,7 @@ def table() -> pd.DataFrame:
             "constant": 1.0,
             "city": [("Rome", "Oslo", "Lima")[i % 3] for i in range(ROWS)],
             "seen": pd.to_datetime(DAYS),
+            "open": np.arange(ROWS) % 4 > 0,
         }
     )
 
@@ -372,7 +397,7 @@ def test_a_bundle_answers_every_form_alike(served_table: tuple[Bundle, pd.DataFr
     np.testing.assert_allclose(bundle.predict_proba(json.loads(json.dumps(texts))), expected, atol=1e-6)
 
 
-ROW = {"size": 51.0, "gap": 0.5, "constant": 1.0, "city": "Rome", "seen": "2021-03-04"}
+ROW = {"size": 51.0, "gap": 0.5, "constant": 1.0, "city": "Rome", "seen": "2021-03-04", "open": True}
 BAD: dict[str, tuple[Any, str]] = {
     "nothing": (None, "rows are a NoneType"),
     "a number": (3, "rows are a int"),
@@ -394,9 +419,12 @@ BAD: dict[str, tuple[Any, str]] = {
     "complex numbers among others": ([ROW, {**ROW, "size": 1 + 2j}], "'size'.*complex"),
     "bytes": ([{**ROW, "city": b"Rome"}], "'city' holds a bytes in row 1"),
     "rows as lists": ([list(ROW.values())], "row 1 is list"),
-    "too few columns": (np.zeros((3, 4)), r"shape \(3, 4\) does not fit.*5 columns"),
+    "too few columns": (np.zeros((3, 4)), r"shape \(3, 4\) does not fit.*6 columns"),
     "one row without its axis": (np.array(list(ROW.values()), dtype=object), "does not fit"),
     "a column of rows": (pd.Series([1.0, 2.0]), "does not fit"),
+    "401 digits": ([{**ROW, "size": 10**400}], "'size' holds a number beyond float64 in row 1"),
+    "a signalling NaN": ([{**ROW, "size": decimal.Decimal("sNaN")}], "'size' holds a number beyond float64"),
+    "records": (pd.DataFrame([ROW]).to_records(), "does not fit"),
     "a generator": (({**ROW} for _ in ()), "no rows"),
 }
 
@@ -414,6 +442,9 @@ UNREAD: dict[str, tuple[dict[str, Any], str]] = {
     "a truth": ({"size": "truth"}, "column 'size' holds 'truth'"),
     "infinite": ({"gap": float("inf")}, "column 'gap' holds inf"),
     "a date for a number": ({"size": datetime.date(2020, 1, 2)}, "column 'size' holds datetime.date"),
+    "a time for a number": ({"size": datetime.time(10, 30)}, "column 'size' holds datetime.time"),
+    "neither true nor false": ({"open": 7}, "column 'open' holds 7 in row 2"),
+    "yes": ({"open": "yes"}, "column 'open' holds 'yes'"),
     "no date": ({"seen": "some day"}, "column 'seen' holds 'some day' in row 2, which is no date"),
     "the 30th of February": ({"seen": "2021-02-30"}, "column 'seen' holds '2021-02-30'"),
 }
@@ -430,6 +461,11 @@ def test_a_value_that_reads_as_none_is_told(
     assert len(caplog.messages) == 1 and told in caplog.messages[0]
 
 
+def test_extremes_are_no_news(served_table: tuple[Bundle, pd.DataFrame], caplog: pytest.LogCaptureFixture) -> None:
+    (encoded,) = served_table[0].encoding.extremes()
+    assert caplog.messages == [] and np.isfinite(encoded).all() and np.abs(encoded[:, 0]).tolist() == [0, 3, 3]
+
+
 FINE: dict[str, Any] = {
     "all missing": dict.fromkeys(ROW),
     "words for missing": dict.fromkeys(ROW, "?"),
@@ -443,6 +479,15 @@ FINE: dict[str, Any] = {
 }
 
 
+def test_a_text_is_read_one_way_whatever_is_sent_along(served_table: tuple[Bundle, pd.DataFrame]) -> None:
+    """Not in the notation of the rows beside it."""
+    bundle = served_table[0]
+    for column, cell, beside in (("size", "1,234", "1,5"), ("seen", "05/01/2021", "31/01/2021")):
+        alone = bundle.predict_proba({**ROW, column: cell})
+        among = bundle.predict_proba([{**ROW, column: cell}, *[{**ROW, column: beside}] * 3])
+        np.testing.assert_array_equal(among[:1], alone)
+
+
 @pytest.mark.parametrize("name", FINE)
 def test_odd_rows_are_answered(
     served_table: tuple[Bundle, pd.DataFrame], name: str, caplog: pytest.LogCaptureFixture
@@ -452,7 +497,7 @@ def test_odd_rows_are_answered(
 
 
 BAD_ARRAYS: dict[str, tuple[str, Any, str]] = {
-    "texts": ("image", np.array([["a"] * 4] * 4), "type"),
+    "texts": ("image", np.array([["a"] * 4] * 4), "row 1 is no array"),
     "complex": ("image", np.zeros((2, 8, 10, 3), complex), "type complex"),
     "a lone picture": ("image", np.zeros((8, 10, 3)), "first axis the row"),
     "two axes": ("image", np.zeros((8, 10)), "first axis the row"),
@@ -466,6 +511,8 @@ BAD_ARRAYS: dict[str, tuple[str, Any, str]] = {
     "a flat list": ("image", [{"image": [1, 2, 3]}], "row 1 has shape"),
     "grey among colour": ("image", [{"image": np.ones((8, 10, 3))}, {"image": np.ones((4, 4))}], "differ in colours"),
     "no file": ("image", [{"image": b"no picture"}], "row 1 is no readable picture"),
+    "an empty file": ("image", [{"image": b""}], "row 1 is empty"),
+    "an empty text": ("image", [{"image": ""}], "row 1 is empty"),
     "no base64": ("image", [{"image": "a b c"}], "row 1 is no base64"),
     "one channel of two": ("series", np.zeros((2, 1, 20)), "takes"),
     "no channel axis": ("series", np.zeros((2, 20)), "first axis the row"),

@@ -38,9 +38,9 @@ class AudioEncoder:
         train = _finite(array[some].astype(np.float64))
         if np.isnan(train).all():
             raise UserError(f"spectrograms {name!r} hold no number in the training rows; give at least one")
-        mean, std = float(np.nanmean(train)), float(np.nanstd(train))
-        std = float(meaningful(np.float64(std), np.float64(mean)))
-        return cls(name, array.shape[1], array.shape[2], mean, std, decoded)
+        mean, std = np.nanmean(train, keepdims=True), np.nanstd(train, keepdims=True)
+        std = meaningful(std, mean)
+        return cls(name, array.shape[1], array.shape[2], mean.item(), std.item(), decoded)
 
     @property
     def why(self) -> str:

@@ -146,7 +146,8 @@ class Encoding:
 
     def extremes(self) -> tuple[np.ndarray, ...]:
         """Encoded rows, one array per input, of what data seldom hold: nothing at all, and both ends of everything."""
-        return self.transform(self.dataset([{f["name"]: extreme(f, at) for f in self.fields} for at in (0, -1, 1)]))
+        rows = [{f["name"]: extreme(f, at) for f in self.fields} for at in (0, -1, 1)]
+        return self.transform(rows_to_dataset(self.fields, rows, self.steps, tell=False))
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain JSON values; exact, as Python writes floats so that they come back the same."""

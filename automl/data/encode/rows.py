@@ -7,8 +7,6 @@ What cannot be what the model learned from is refused; a cell that held a value 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import datetime
 import decimal
 import logging
@@ -23,25 +21,23 @@ import pandas as pd
 from automl.data.cells.words import is_missing_word
 from automl.data.columns import as_date, as_number
 from automl.data.dataset import Dataset
-from automl.data.encode.image import from_bytes, to_bytes
+from automl.data.encode.image import from_bytes
+from automl.data.encode.media import ARRAYS, array_of
 from automl.data.quality.clean import clean, clean_arrays
 from automl.data.quality.parse import column_of
 from automl.data.read import audio
 from automl.data.read.files import short
-from automl.data.read.image import channels_first, decode_image, resize, resize_one
 from automl.data.read.plain import plain
 from automl.data.sources.build import _plain_names
 from automl.data.step import Step
 from automl.errors import UserError
 
-_ARRAYS = ("image", "series", "audio")
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # of a decoded picture, by the model's colours
 _CELLS = (
-    *(str, numbers.Real, decimal.Decimal, np.generic, type(None), type(pd.NA), type(pd.NaT)),
+    *(str, numbers.Real, np.generic, type(None), type(pd.NA), type(pd.NaT)),
     *(datetime.date, datetime.time, datetime.timedelta, pd.Period),
 )
-# By kind: how a cell is read, the types that always can be, and what it is then.
-_READERS = {"numeric": (as_number, "iub", "number"), "datetime": (as_date, "M", "date")}
+# By kind: how a column is read, and what it is then.
+_READERS = {"numeric": (as_number, "number"), "datetime": (as_date, "date")}
 ORIGIN = "the rows"
 log = logging.getLogger(__name__)
 
@@ -51,6 +47,8 @@ def rows_to_dataset(
     rows: Any,
     steps: Sequence[Step] = (),
     columns: Sequence[str] = (),
+    *,
+    tell: bool = True,
 ) -> Dataset:
     """A Dataset without target from raw rows in any of these forms.
 
@@ -61,12 +59,14 @@ def rows_to_dataset(
     ``steps``: what loading and repairs did at training, which the new rows undergo too.
     An image is a nested list or array of values as in training, or a png or jpeg file, as bytes or base64 text; a
     sound is a spectrogram, or a wav file likewise. None is a black picture or silence, as at training. Unknown columns
-    are ignored. Raises UserError that names the row and the column; warns of a cell that holds a value and is none.
+    are ignored. ``tell``: whether to warn of a cell that holds something which is no value of its column. Raises
+    UserError that names the row and the column.
     """
     given = _columns(rows, fields, columns)
     count = max((len(v) for v in given.values()), default=0)
     if count == 0:
         raise UserError("no rows were given; send at least one")
+    index = pd.RangeIndex(count)  # one for all columns: aligning them takes long
     table: dict[str, pd.Series] = {}
     arrays: dict[str, np.ndarray] = {}
     for field in fields:
@@ -74,27 +74,37 @@ def rows_to_dataset(
         if name not in given:
             wanted = ", ".join(f["name"] for f in fields[:8])
             raise UserError(f"column {name!r} is absent from the rows; the model needs: {wanted}")
-        if field["kind"] in _ARRAYS:
-            arrays[name] = _array(field, given[name])
+        if field["kind"] in ARRAYS:
+            arrays[name] = array_of(field, given[name])
         else:
-            table[name] = _series(name, given[name])
-    raw, _ = plain(pd.DataFrame(table, index=range(count)), ORIGIN)
-    frame = clean(raw, steps)
-    _tell_unread(fields, raw, frame, steps)
+            table[name] = _series(name, given[name], index)
+    raw, _ = plain(pd.DataFrame(table, index=index, copy=False), ORIGIN)
+    frame = clean(raw, [*_plain_readings(fields, steps), *steps])
+    if tell:
+        _tell_unread(fields, table, frame, steps)
     return Dataset(
         name="rows",
         table=frame,
         target=pd.Series([None] * count, name="target", dtype=object),
         arrays=clean_arrays(arrays, steps),
-        modalities={f["name"]: f["kind"] for f in fields if f["kind"] in (*_ARRAYS, "text")},
+        modalities={f["name"]: f["kind"] for f in fields if f["kind"] in (*ARRAYS, "text")},
         origin="rows",
     )
+
+
+def _plain_readings(fields: Sequence[Mapping[str, Any]], steps: Sequence[Step]) -> list[Step]:
+    """Steps for columns that held numbers and dates as such at training: a text among them is read one way, not in the
+    notation of whatever rows are sent along.
+    """
+    read = {s.column for s in steps if s.do in ("number", "bool", "seconds", "date")}
+    step = {"numeric": "number", "datetime": "date"}
+    return [Step(step[f["kind"]], f["name"]) for f in fields if f["kind"] in step and f["name"] not in read]
 
 
 def extreme(field: Mapping[str, Any], at: int) -> Any:
     """A raw value that hardly any row has: 0 nothing, -1 and 1 the ends, or what training did not see."""
     kind = field["kind"]
-    if kind in _ARRAYS:
+    if kind in ARRAYS:
         ends = {"audio": (audio.FLOOR, audio.LOUDEST), "series": (-1e30, 1e30)}.get(kind, (0.0, 255.0))
         values = np.full(field["shape"], ends[at > 0] if at else np.nan)
         return from_bytes(values, field["low"], field["gain"]) if kind == "image" else values
@@ -154,11 +164,11 @@ def _check_names(row: Mapping[Any, Any]) -> None:
 
 def _named(rows: np.ndarray, fields: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Any:
     """An array as it was at training: of the table's columns in their order, or of the only input."""
-    plain = all(f["kind"] not in _ARRAYS for f in fields)
+    tabular = all(f["kind"] not in ARRAYS for f in fields)
     names = names or [f["name"] for f in fields]
-    if plain and rows.ndim > 0 and math.prod(rows.shape[1:]) == len(names):
+    if tabular and rows.ndim > 0 and math.prod(rows.shape[1:]) == len(names):
         return pd.DataFrame(rows.reshape(len(rows), -1), columns=pd.Index(names))
-    if len(fields) == 1 and not plain:
+    if len(fields) == 1 and not tabular:
         return {fields[0]["name"]: rows}
     raise UserError(
         f"an array of shape {rows.shape} does not fit the model, which learned from {len(names)} columns; "
@@ -166,135 +176,55 @@ def _named(rows: np.ndarray, fields: Sequence[Mapping[str, Any]], names: Sequenc
     )
 
 
-def _series(name: str, values: Any) -> pd.Series:
-    values = values if isinstance(values, (pd.Series, np.ndarray)) and values.ndim == 1 else list(values)
-    try:
-        column = pd.Series(values).reset_index(drop=True)
-    except UnicodeEncodeError:  # half of a pair of surrogates, which no file can hold
-        column = pd.Series([v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in values])
-    at = next((i for i, v in enumerate(column) if not isinstance(v, _CELLS)), None) if column.dtype == object else None
+def _series(name: str, values: Any, index: pd.Index) -> pd.Series:
+    if isinstance(values, pd.Series):
+        column = values.set_axis(index)
+    else:
+        cells = values if isinstance(values, np.ndarray) and values.ndim == 1 else list(values)
+        try:
+            column = pd.Series(cells, index)
+        except UnicodeEncodeError:  # half of a pair of surrogates, which no file can hold
+            cells = [v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in cells]
+            column = pd.Series(cells, index)
+    at = next((i for i, v in enumerate(column) if not _is_value(v)), None) if column.dtype == object else None
     if at is not None:
-        what = type(column.iloc[at]).__name__
+        value = column.iloc[at]
+        what = "number beyond float64" if isinstance(value, numbers.Number) else type(value).__name__
         raise UserError(f"column {name!r} holds a {what} in row {at + 1}; send a number, text or date")
     return column
 
 
+def _is_value(cell: Any) -> bool:
+    if isinstance(cell, decimal.Decimal):
+        return not cell.is_snan()
+    return isinstance(cell, _CELLS) and not (isinstance(cell, int) and cell.bit_length() > 1023)
+
+
 def _tell_unread(
-    fields: Sequence[Mapping[str, Any]], raw: pd.DataFrame, read: pd.DataFrame, steps: Sequence[Step]
+    fields: Sequence[Mapping[str, Any]], table: Mapping[str, pd.Series], read: pd.DataFrame, steps: Sequence[Step]
 ) -> None:
     """Warn, once per column, of cells that hold something which is no number (or date) and no word for "missing"."""
+    stepped = {s.column for s in steps}
     for field in fields:
-        if field["kind"] not in _READERS:
+        name, kind = field["name"], field["kind"]
+        if kind not in _READERS or (name not in stepped and _is_plain(table[name], kind)):
             continue
-        name = field["name"]
-        reader, plain, what = _READERS[field["kind"]]
-        before, after = column_of(raw, name), column_of(read, name)
-        if before.dtype.kind in plain:
-            continue
-        nothing = np.flatnonzero(pd.isna(reader(after)) & before.notna().to_numpy())
-        if not len(nothing):
-            continue
-        meant = [v for s in steps if s.column == name for v in s.values]
-        unread = pd.isna(reader(before.iloc[nothing]))  # what a step took away was read before
-        rows = [i for i in nothing[unread] if not is_missing_word(v := before.iloc[i]) and v not in meant]
-        if rows:
-            more = f" (and {len(rows) - 1:,} more)" if len(rows) > 1 else ""
-            value = short(repr(before.iloc[rows[:1]].tolist()[0]))
-            log.warning(
-                "column %r holds %s in row %d%s, which is no %s: taken as missing", name, value, rows[0] + 1, more, what
-            )
+        reader, what = _READERS[kind]
+        column = table[name]
+        nothing = np.flatnonzero(pd.isna(reader(column_of(read, name))) & column.notna().to_numpy())
+        meant = [v for s in steps if s.column == name and s.do == "blank" for v in s.values]
+        told = [i for i in nothing if not is_missing_word(v := column.iloc[i]) and v not in meant]
+        told = [i for i in told if reader(column.iloc[[i]])[0] not in meant]  # a number as text
+        if told:
+            more = f" (and {len(told) - 1:,} more)" if len(told) > 1 else ""
+            value = short(repr(column.iloc[told[:1]].tolist()[0]))
+            text = "column %r holds %s in row %d%s, which is no %s: taken as missing"
+            log.warning(text, name, value, told[0] + 1, more, what)
 
 
-def _array(field: Mapping[str, Any], values: Any) -> np.ndarray:
-    """All rows of one input: (rows, ...) as an encoder takes it."""
-    if isinstance(values, np.ndarray) and values.dtype != object:
-        return _checked(field, values)
-    decoded = [_one(field, value, i) for i, value in enumerate(values)]
-    if field["kind"] in ("series", "audio"):
-        return _padded(field, decoded)
-    if len({d.shape for d in decoded}) > 1:
-        height, width = field["shape"][1:]
-        low, gain = field["low"], field["gain"]
-        sized = [resize(channels_first(to_bytes(d[None], low, gain)), height, width) for d in decoded]
-        if len({d.shape for d in sized}) > 1:
-            raise UserError(f"images in column {field['name']!r} differ in colours; send all grey or all in colour")
-        return from_bytes(np.concatenate(sized), low, gain)
-    return _checked(field, np.stack(decoded))
-
-
-def _checked(field: Mapping[str, Any], array: np.ndarray) -> np.ndarray:
-    """The array. Raises UserError where it is none of numbers, or no rows of what the model takes."""
-    name, shape, kind = field["name"], field["shape"], field["kind"]
-    if array.dtype.kind not in "biuf":
-        raise UserError(f"{name!r} has type {array.dtype}; send integers or floats")
-    axes = {"image": (3, 4), "series": (2, 3) if shape[0] == 1 else (3,), "audio": (3,)}[kind]
-    lone = kind == "image" and array.ndim == 3 and shape[0] > 1 and array.shape[2] == shape[0] != shape[2]
-    if array.ndim not in axes or lone:
-        raise UserError(
-            f"{name!r} has shape {array.shape}; send rows of {' x '.join(map(str, shape))}, the first axis the row"
-        )
-    if kind != "image" and array.ndim == 3 and array.shape[1] != shape[0]:
-        raise UserError(f"{name!r} has shape {array.shape}; the model takes (rows, {shape[0]}, any length)")
-    if array.ndim == 4 and not {1, 3, 4} & {array.shape[1], array.shape[3]}:
-        raise UserError(f"{name!r} has shape {array.shape}, no axis of 1, 3 or 4 colours; the model takes {shape[0]}")
-    if 0 in array.shape[1:]:
-        raise UserError(f"{name!r} has shape {array.shape}: rows without a value; send at least one in each")
-    return array
-
-
-def _one(field: Mapping[str, Any], value: Any, row: int) -> np.ndarray:
-    name, place = field["name"], f"column {field['name']!r} in row {row + 1}"
-    empty = value is None or (isinstance(value, float) and np.isnan(value))
-    if field["kind"] == "image" and (empty or isinstance(value, (str, bytes))):
-        channels, height, width = field["shape"]
-        if empty:
-            pixels = np.zeros((height, width) if channels == 1 else (height, width, channels), dtype=np.uint8)
-        else:
-            content = _content(value, place, "png or jpeg")
-            pixels = decode_image(content, place=place, mode=_MODES.get(channels, "RGB"))
-        if field["files"]:
-            return resize_one(pixels, height, width)  # as those of training were, before anything else
-        # A file holds 0..255, whatever the values were in the arrays that the model learned from.
-        return from_bytes(pixels, field["low"], field["gain"])
-    if field["kind"] == "audio" and field.get("sounds") and (empty or isinstance(value, (str, bytes))):
-        sound = (
-            audio.decode_wav(_content(value, place, "wav"), place=place) if isinstance(value, (str, bytes)) else None
-        )
-        return audio.spectrogram(sound, field["shape"][1])
-    try:
-        array = np.asarray(value)
-        array = array.astype(np.float64) if array.dtype.kind in "OUS" else array
-    except (TypeError, ValueError, OverflowError) as error:
-        raise UserError(f"{place} is no array of numbers; send nested lists of equal lengths") from error
-    if array.dtype.kind not in "biuf" or array.ndim == 0:
-        raise UserError(f"{place} is no array of numbers ({type(value).__name__}); send nested lists for {name!r}")
-    if array.size == 0:
-        raise UserError(f"{place} holds no value; send at least one")
-    if field["kind"] == "image" and array.ndim not in (2, 3):
-        raise UserError(f"{place} has shape {array.shape}; send (height, width) or (height, width, colours)")
-    return array
-
-
-def _content(value: str | bytes, place: str, what: str) -> bytes:
-    """The bytes of a file, which JSON carries as base64 text."""
-    if isinstance(value, bytes):
-        return value
-    try:
-        return base64.b64decode(value.split(",")[-1], validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise UserError(f"{place} is no base64 text of a {what} file; encode the file's bytes") from error
-
-
-def _padded(field: Mapping[str, Any], rows: list[np.ndarray]) -> np.ndarray:
-    """Series or spectrograms of unequal length to one array, NaN after the end."""
-    axes = [r[None] if r.ndim == 1 else r for r in rows]
-    first = field["shape"][0]
-    for i, row in enumerate(axes):
-        if row.ndim != 2 or row.shape[0] != first:
-            raise UserError(
-                f"column {field['name']!r} in row {i + 1} has shape {row.shape}; the model takes ({first}, any length)"
-            )
-    out = np.full((len(axes), first, max(r.shape[1] for r in axes)), np.nan)
-    for i, row in enumerate(axes):
-        out[i, :, : row.shape[1]] = row
-    return out
+def _is_plain(column: pd.Series, kind: str) -> bool:
+    """Whether all cells are numbers (or dates, or durations) already; most columns are, and it takes no time to see."""
+    if kind == "datetime":
+        return column.dtype.kind == "M"
+    finite = column.dtype.kind != "f" or not np.isinf(column.to_numpy(dtype=np.float64, na_value=np.nan)).any()
+    return column.dtype.kind in "iubmf" and finite

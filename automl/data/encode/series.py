@@ -102,12 +102,13 @@ class SeriesEncoder:
             out[start : start + step] = self._encode(raw[rows[start : start + step]])
         return out
 
+    @np.errstate(over="ignore")  # infinite planes end at their limit
     def _encode(self, raw: np.ndarray) -> np.ndarray:
         x = np.full((len(raw), self.channels, self.length), np.nan)
         take = min(self.length, raw.shape[2])
         x[:, :, :take] = _observed(raw[:, :, :take])
         observed = ~np.isnan(x)
-        planes = []
+        planes: list[np.ndarray] = []
         if self.own_scale:
             own_mean, own_std = _moments(x, axis=2)
             divisor = meaningful(own_std, own_mean) if self.unit else own_std.clip(1e-8)
@@ -122,7 +123,7 @@ class SeriesEncoder:
         z = _fill(z, observed).clip(-LIMIT, LIMIT)
         planes = [z, *planes]
         if self.masked:
-            planes.append(observed.any(axis=1, keepdims=True).astype(np.float64))
+            planes.append(np.asarray(observed.any(axis=1, keepdims=True), dtype=np.float64))
         full = np.concatenate(planes, axis=1)
         if self.pool > 1:
             full = np.pad(full, ((0, 0), (0, 0), (0, -full.shape[2] % self.pool)))

@@ -14,6 +14,11 @@ from automl.data.read.files import check_unpacked, short
 from automl.errors import UserError
 from automl.types import Modality
 
+# One axis is smoother than the other when its roughness is smaller by this factor: series of archives, right way round
+# and turned, lie beyond 2.
+CLEAR = 1.25
+LONG = 2  # without smoothness: more channels than steps by this factor are steps
+SAMPLE = 1 << 22  # values that are looked at
 _ENDING = ".npy"  # of the members of an npz
 _X = ("x", "data", "images", "features", "inputs", "series")
 _Y = ("y", "target", "targets", "label", "labels")
@@ -156,8 +161,8 @@ def _check_pair(path: Path, x: np.ndarray, y: np.ndarray, x_name: str, y_name: s
 def modality_of(x: np.ndarray) -> tuple[Modality, str]:
     """What an array of rows most likely is, and why, in one line.
 
-    Images are integers in 0..255 (or floats in [0, 1] with a colour axis); series are floats, one row a channel.
-    Two axes (rows, values) are columns of a table.
+    Images have a colour axis, are bytes, 16-bit numbers, or bytes that were divided to [0, 1] or [-1, 1]; series are
+    other numbers, one row a channel. Two axes (rows, values) are columns of a table.
     """
     shape = " x ".join(map(str, x.shape[1:]))
     if x.ndim == 2:
@@ -173,21 +178,28 @@ def modality_of(x: np.ndarray) -> tuple[Modality, str]:
     if x.ndim > 4:
         raise UserError(f"an array of rows with {x.ndim - 1} axes ({shape}) is not supported; give at most 3")
     height, width = x.shape[1:]
-    if min(height, width) >= 8 and max(height, width) <= 4 * min(height, width) and _whole_bytes(x):
-        return "image", f"whole numbers from 0 to 255 of shape {shape} are images"
+    if min(height, width) >= 8 and max(height, width) <= 4 * min(height, width):
+        if x.dtype == np.uint16:
+            return "image", f"16-bit numbers of shape {shape} are images"
+        if range_ := _grey_levels(x):
+            return "image", f"{range_} of shape {shape} are images"
     if _looks_like_spectrogram(x):
         return "audio", f"floats of shape {shape} that are smooth along both axes are spectrograms"
-    return "series", f"floats of shape {shape} are series: {height} channel{'s' * (height > 1)} of length {width}"
+    return "series", f"numbers of shape {shape} are series"
 
 
 def as_modality(x: np.ndarray, asked: str | None) -> tuple[np.ndarray, Modality, str]:
-    """(array, modality, why): what was asked for, else what it most likely is (``modality_of``).
+    """(array, modality, why): what was asked for, else what it most likely is (``modality_of``, ``steps_last``).
 
-    ``asked``: "tabular" lays all values of a row side by side; "series" takes (rows, length) as one channel.
+    ``asked``: "tabular" lays all values of a row side by side; "series" takes (rows, length) as one channel and
+    (rows, channels, length) as it is.
     Raises UserError for a modality that rows of this shape cannot be.
     """
     if asked is None:
-        return x, *modality_of(x)
+        modality, why = modality_of(x)
+        if modality == "series":
+            x, why = steps_last(x)
+        return x, modality, why
     axes = {"tabular": (2, 3, 4, 5), "image": (3, 4), "audio": (3,), "series": (2, 3)}
     if asked not in axes:
         raise UserError(f"data.modality={asked!r} is unknown for an array; use one of: {', '.join(axes)}")
@@ -203,9 +215,75 @@ def as_modality(x: np.ndarray, asked: str | None) -> tuple[np.ndarray, Modality,
     return x, cast(Modality, asked), f"the rows are {asked}, as asked"
 
 
-def _whole_bytes(x: np.ndarray) -> bool:
-    some = x[:200].astype(np.float64)
-    return bool(np.isfinite(some).all() and some.min() >= 0 and some.max() <= 255 and (some == np.round(some)).all())
+def steps_last(x: np.ndarray, channels: int | None = None) -> tuple[np.ndarray, str]:
+    """Series as (rows, channels, steps) and why, from that or from (rows, steps, channels).
+
+    ``channels``: how many there are, None: found. Neighbouring steps are more alike than neighbouring channels; where
+    neither axis is smoother, the last one holds the steps unless it is much shorter. Raises UserError when no axis has
+    ``channels`` places.
+    """
+    first, last = x.shape[1:]
+    if channels is not None and channels not in (first, last):
+        raise UserError(f"data.channels={channels} is neither axis of series of shape {first} x {last}; correct it")
+    if channels is not None:
+        swap, why = first != channels, "as data.channels says"
+    elif 1 in (first, last):
+        swap, why = first > 1, "the axis of length 1 holds the channel"
+    else:
+        of_first, of_last = _roughness(x, 1), _roughness(x, 2)
+        smooth = of_first * CLEAR < of_last or of_last * CLEAR < of_first
+        swap = of_first < of_last if smooth else first >= LONG * last
+        why = (
+            f"along the {'first' if swap else 'last'} axis neighbours are more alike"
+            if smooth
+            else (f"the first axis is {LONG} times as long" if swap else "the last axis is taken for the steps")
+        )
+        # A model cannot tell which layout a square row that is sent to it has.
+        if swap and first == last:
+            swap, why = False, "as given; swap the axes if the steps come first"
+    x = np.swapaxes(x, 1, 2) if swap else x
+    number, length = x.shape[1:]
+    said = "" if channels is not None or 1 in (first, last) else "; data.modality=series takes the last axis for steps"
+    return x, (
+        f"numbers of shape {first} x {last} are series: {number} channel{'s' * (number > 1)} of length {length} "
+        f"({why}{said * swap})"
+    )
+
+
+def _roughness(x: np.ndarray, axis: int) -> float:
+    """One minus the mean correlation, over rows, of neighbours along an axis: 1 for noise, near 0 for smooth curves.
+
+    Each place is standardised over the rows: levels and units of channels would look like a curve along them.
+    """
+    rows = np.linspace(0, len(x) - 1, min(len(x), max(1, SAMPLE // math.prod(x.shape[1:])))).astype(np.int64)
+    z = x[rows].astype(np.float64)
+    known = np.isfinite(z)
+    count = np.maximum(known.sum(axis=0), 1)
+    z = np.where(known, z, 0).clip(-1e150, 1e150)  # whose square is a number
+    z = np.where(known, z - z.sum(axis=0) / count, 0)
+    scale = np.sqrt((z**2).sum(axis=0) / count)
+    z = np.where(known & (scale > 0), z / np.where(scale > 0, scale, 1), np.nan)
+    steps = np.diff(z, axis=axis)
+    steps = steps[np.isfinite(steps)]
+    return float((steps**2).mean()) / 2 if len(steps) else 1.0
+
+
+def _grey_levels(x: np.ndarray) -> str:
+    """What the values are when they are bytes, perhaps divided; else nothing."""
+    some = x[np.linspace(0, len(x) - 1, min(len(x), 200)).astype(np.int64)].astype(np.float64)
+    if not np.isfinite(some).all():
+        return ""
+    # Text, (value + shift) * levels is whole, and within 0..top.
+    for text, shift, levels, top in (
+        ("whole numbers from 0 to 255", 0, 1, 255),
+        ("bytes divided by 255", 0, 255, 255),
+        ("grey levels divided by 16", 0, 16, 16),
+        ("bytes brought to -1..1", 1, 127.5, 255),
+    ):
+        level = (some + shift) * levels
+        if level.min() >= -1e-3 and level.max() <= top + 1e-3 and np.abs(level - np.rint(level)).max() < 1e-3:
+            return text
+    return ""
 
 
 def _looks_like_spectrogram(x: np.ndarray) -> bool:

@@ -87,7 +87,7 @@ def _on_white(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image
     image = image.convert("RGBA")
-    if image.getextrema()[3][0] == 255:
+    if np.asarray(image.getchannel("A")).min() == 255:
         return image
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
@@ -104,7 +104,8 @@ def channels_first(array: np.ndarray, want: int | None = None) -> np.ndarray:
     if want is None or array.shape[1] == want:
         return array
     if want == 1:
-        return np.rint(array[:, :3].mean(axis=1, keepdims=True)).astype(array.dtype)
+        grey = array[:, :3].mean(axis=1, keepdims=True)
+        return (grey if array.dtype.kind == "f" else np.rint(grey)).astype(array.dtype)
     if array.shape[1] == 1:
         return np.repeat(array, want, axis=1)
     if array.shape[1] > want:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.parse
@@ -16,6 +17,7 @@ from automl.errors import UserError
 ENDPOINT = "https://serpapi.com/search.json"
 _SECONDS = 60.0
 _MAX_PAGES = 20
+_MAX_BYTES = 20_000_000  # of an answer; a page of a hundred pictures has 200 kB
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class ImageSearch:
         for page in range(_MAX_PAGES):
             answer = self._ask(query, chips, page)
             results = answer.get("images_results") or []
-            if not results:
+            if not results or not isinstance(results, list):
                 return
             for position, one in enumerate(results, start=1):
                 if isinstance(one, dict) and one.get("original"):
@@ -56,7 +58,7 @@ class ImageSearch:
                         query=query,
                         chips=chips,
                         page=page,
-                        position=int(one.get("position") or position),
+                        position=given if isinstance(given := one.get("position"), int) else position,
                         title=str(one.get("title", "")),
                         link=str(one.get("link", "")),
                         source=str(one.get("source", "")),
@@ -74,10 +76,10 @@ class ImageSearch:
         url = f"{self.endpoint}?{urllib.parse.urlencode(asked)}"
         try:
             with urllib.request.urlopen(url, timeout=_SECONDS) as answer:
-                found = json.loads(answer.read())
+                found = json.loads(answer.read(_MAX_BYTES))
         except urllib.error.HTTPError as error:
             with error:
-                reason = self._reason(error.read())
+                reason = self._reason(error.read(_MAX_BYTES))
             if error.code in (401, 403):
                 raise UserError(
                     f"SerpApi refuses the key ({reason}); set the variable data.key_variable names"
@@ -85,7 +87,7 @@ class ImageSearch:
             if error.code == 429:
                 raise UserError(f"SerpApi's searches are used up ({reason}); wait, or lower data.per_class") from None
             raise UserError(f"SerpApi answered {error.code} ({reason}) for query {query!r}; try again later") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
             reason = str(getattr(error, "reason", error)).replace(self.key, "***")
             raise UserError(
                 f"SerpApi cannot be reached for query {query!r} ({short(reason)}); check the connection"

@@ -24,7 +24,9 @@ from automl.data.read.image import decode_image, open_picture, resize_one
 from automl.data.read.serpapi import ENDPOINT, Hit, ImageSearch
 from automl.data.sources.image_folder import ImageFolderSource
 from automl.errors import UserError
+from automl.files import write_atomically
 
+IMAGES, LOG, DONE = "images", "provenance.jsonl", "search.json"
 _FORMATS = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp"}
 _MIN_SIDE = 16  # pixels: icons and tracking dots are no examples
 # Hashes of 64 bits that differ in no more than this are the same picture at another size or quality.
@@ -62,14 +64,14 @@ class ImageSearchSource:
         queries = self._queries()
         folder = Path(self.folder).expanduser()
         wanted = {"queries": queries, "per_class": self.per_class, "refine": self.refine, "chips": dict(self.chips)}
-        done = folder / "search.json"
-        if not (done.exists() and json.loads(done.read_text(encoding="utf-8")) == wanted):
+        done = folder / DONE
+        if _objects(done.read_bytes() if done.exists() else b"", whole=True) != [wanted]:
             self._collect(queries, folder)
-            _write(done, json.dumps(wanted, indent=1))
+            write_atomically(done, json.dumps(wanted, indent=1))
         dataset = ImageFolderSource(
-            str(folder / "images"), size=self.size, broken="skip", name=self.name or folder.name
+            str(folder / IMAGES), size=self.size, broken="skip", name=self.name or folder.name
         ).load()
-        notes = (f"pictures found by searching; where each is from: {folder / 'provenance.jsonl'}", *dataset.notes)
+        notes = (f"pictures found by searching; where each is from: {folder / LOG}", *dataset.notes)
         return replace(dataset, notes=notes)
 
     def _queries(self) -> dict[str, str]:
@@ -86,40 +88,54 @@ class ImageSearchSource:
             raise UserError(
                 f"data.per_class={self.per_class} must be 2 or more and data.refine={self.refine} 0 or more"
             )
+        if not (self.seconds > 0 and self.megabytes > 0 and self.workers >= 1):
+            raise UserError(
+                f"data.seconds={self.seconds}, data.megabytes={self.megabytes} and data.workers={self.workers} "
+                "must be above 0"
+            )
+        unknown = [name for name in self.chips if name not in queries]
+        if unknown:
+            raise UserError(f"data.chips names {unknown[0]!r}, which is no class; classes are: {', '.join(queries)}")
         return queries
 
     def _collect(self, queries: Mapping[str, str], folder: Path) -> None:
-        _forget(folder)
         key = os.environ.get(self.key_variable, "")
         if not key:
             raise UserError(f"environment variable {self.key_variable} is not set; put your SerpApi key in it")
+        _forget(folder)
         search = ImageSearch(key, self.endpoint)
         seen: list[int] = []  # hashes over all classes: one picture must not stand for two
-        records: list[dict] = []
+        log = folder / LOG
         short_of = []
         with Progress("searching pictures", self.per_class * len(queries), "pictures", show=None) as progress:
             for name, query in queries.items():
-                kept = 0
+                kept, reasons = 0, Counter[str]()
                 for hit, content, problem in self._downloads(self._hits(search, name, query)):
                     record = {"class": name, **asdict(hit), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+                    file = None
                     if content is not None and not problem:
                         record["sha256"] = hashlib.sha256(content).hexdigest()
-                        file, problem = _keep(content, folder / "images" / _folder_name(name), kept, seen)
+                        ending, problem = _judge(content, seen)
+                        if ending:
+                            file = folder / IMAGES / _folder_name(name) / f"{kept:05d}{ending}"
                         record["file"] = str(file.relative_to(folder)) if file else ""
                     record["left_out"] = problem
-                    records.append(record)
-                    if not problem:
-                        kept += 1
-                        progress.advance()
+                    # Told before it is there: whatever an interrupted search leaves is known to the next one.
+                    _append(log, record)
+                    if file is None or content is None:
+                        reasons[problem] += 1
+                        continue
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    write_atomically(file, content)
+                    kept += 1
+                    progress.advance()
                     if kept == self.per_class:
                         break
-                _write(folder / "provenance.jsonl", "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records))
                 if kept < 2:
-                    reasons = Counter(r["left_out"] for r in records if r["class"] == name).most_common(1)
-                    why = f" (most often: {short(str(reasons[0][0]))})" if reasons else ""
+                    why = f" (most often: {short(reasons.most_common(1)[0][0])})" if reasons else ""
                     short_of.append(f"class {name!r} has {kept} usable pictures{why}")
         if short_of:
-            raise UserError(f"{short_of[0]}; change its query in data.classes, see {folder / 'provenance.jsonl'}")
+            raise UserError(f"{short_of[0]}; change its query in data.classes, see {log}")
 
     def _hits(self, search: ImageSearch, name: str, query: str) -> Iterator[Hit]:
         """The query's pictures and those of its refinements, in turn, each address once."""
@@ -157,26 +173,26 @@ class ImageSearchSource:
                 yield from pool.map(one, batch)
 
 
-def _keep(content: bytes, folder: Path, number: int, seen: list[int]) -> tuple[Path | None, str]:
-    """Write the picture unless it is broken, tiny or known: (file or None, why it was left out)."""
+def _judge(content: bytes, seen: list[int]) -> tuple[str, str]:
+    """(the ending of its file, "") of a picture that is kept, ("", why) of one that is broken, tiny or known.
+
+    ``seen``: hashes of the kept ones, to which its own is added.
+    """
     try:
         pixels = decode_image(content, place="picture")
         with open_picture(content) as opened:
             ending = _FORMATS.get(opened.format or "")
     except UserError:
-        return None, "is no readable picture"
+        return "", "is no readable picture"
     if ending is None:
-        return None, "is of a format that is not taken"
+        return "", "is of a format that is not taken"
     if min(pixels.shape[:2]) < _MIN_SIDE:
-        return None, f"is smaller than {_MIN_SIDE} pixels"
+        return "", f"is smaller than {_MIN_SIDE} pixels"
     mark = perceptual_hash(pixels)
     if any((mark ^ other).bit_count() <= _SAME_BITS for other in seen):
-        return None, "looks the same as another"
+        return "", "looks the same as another"
     seen.append(mark)
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{number:05d}{ending}"
-    file.write_bytes(content)
-    return file, ""
+    return ending, ""
 
 
 def perceptual_hash(pixels: np.ndarray) -> int:
@@ -188,22 +204,37 @@ def perceptual_hash(pixels: np.ndarray) -> int:
 
 
 def _forget(folder: Path) -> None:
-    """Remove the pictures of an earlier search with other options, and no other file."""
-    log = folder / "provenance.jsonl"
-    if not log.exists():
-        return
-    for line in log.read_text(encoding="utf-8").splitlines():
-        name = json.loads(line).get("file")
-        if name and (folder / "images") in (folder / name).parents and ".." not in Path(name).parts:
+    """Remove the pictures of an earlier search with other options, and no other file.
+
+    First the word that it is complete, last the list of its pictures: it may be interrupted anywhere.
+    """
+    (folder / DONE).unlink(missing_ok=True)
+    log = folder / LOG
+    for record in _objects(log.read_bytes() if log.exists() else b""):
+        name = record.get("file")
+        if isinstance(name, str) and (folder / IMAGES) in (folder / name).parents and ".." not in Path(name).parts:
             (folder / name).unlink(missing_ok=True)
+    log.unlink(missing_ok=True)
+
+
+def _objects(content: bytes, whole: bool = False) -> list[dict]:
+    """The objects of JSON lines, or the one object of the ``whole``. What a crash cut short is none."""
+    found = []
+    for text in [content] if whole else content.splitlines():
+        try:
+            record = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            found.append(record)
+    return found
+
+
+def _append(path: Path, record: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8", errors="replace") as file:
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def _folder_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name).strip("._") or "class"
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -13,7 +13,7 @@ import pandas as pd
 from automl.data.columns import as_number, column_kinds
 from automl.data.dataset import Dataset
 from automl.data.quality.parse import column_of
-from automl.data.read.arrays import read_npz, x_y_split
+from automl.data.read.arrays import read_npz, steps_last, x_y_split
 from automl.data.read.files import existing
 from automl.data.read.ts import read_label_first, read_ts
 from automl.data.sources.build import from_arrays
@@ -28,7 +28,8 @@ class SeriesSource:
     """``path``: a csv whose numeric columns are the steps in order, an npz, a ``.ts`` file, or a folder of the archive.
 
     ``NAME_TRAIN.ts`` (or ``.tsv``, label first) brings ``NAME_TEST`` beside it as the test split.
-    ``channels``: how many channels the csv's columns hold, one after the other.
+    ``channels``: how many channels the csv's columns hold, one after the other; in an npz of (rows, steps, channels)
+    or (rows, channels, steps) it tells which axis they are, 1: found.
     """
 
     path: str
@@ -48,8 +49,14 @@ class SeriesSource:
         name = self.name or (pair.group(1) if pair else stem(path))
         if path.suffix.lower() == ".npz":
             x, y, split = x_y_split(path, read_npz(path))
-            x = x if x.ndim == 3 else x.reshape(len(x), self._channels(x.shape[1], path), -1)
-            return from_arrays(x.astype(np.float32), y, "series", name=name, origin=str(path), split=split)
+            if x.ndim > 3:
+                raise UserError(f"X in {path} has shape {x.shape}; series are (rows, channels, steps)")
+            if x.ndim == 3:
+                x, why = steps_last(x, self.channels if self.channels != 1 else None)
+            else:
+                x, why = x.reshape(len(x), self._channels(x.shape[1], path), -1), "each row holds a series"
+            x = x.astype(np.float32)
+            return from_arrays(x, y, "series", name=name, origin=str(path), split=split, notes=(why,))
         if pair or path.suffix.lower() == ".ts":
             return _archive(path, pair, name)
         dataset = FileSource(self.path, self.target, self.group, self.time, name, self.delimiter, self.encoding).load()

@@ -410,7 +410,8 @@ ROW = st.fixed_dictionaries(
 def equal_and_tiny() -> tuple[Encoding, Dataset]:
     """What standardisations with a small floor fall over: equal frequencies, centred rows, hardly any spread."""
     even = [f"store {i % 20}" for i in range(ROWS)]
-    table = MIXED.table.assign(even=even, dust=1e9 + RNG.normal(0, 1e-6, ROWS), unit=RNG.normal(0, 1e-300, ROWS))
+    more = {"even": even, "dust": 1e9 + RNG.normal(0, 1e-6, ROWS), "unit": RNG.normal(0, 1e-300, ROWS)}
+    table = pd.concat([MIXED.table, pd.DataFrame(more)], axis=1)
     scaled = RNG.normal(size=(ROWS, 1, 30)) * np.logspace(-9, 9, ROWS)[:, None, None]
     arrays = {**MIXED.arrays, "scaled": scaled - scaled.mean(axis=2, keepdims=True)}
     modalities: dict[str, Any] = {**MIXED.modalities, "scaled": "series"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -17,8 +19,10 @@ import pytest
 from PIL import Image
 
 from automl.data.read.fetch import FetchError, check_address, fetch
+from automl.data.sources import image_search
 from automl.data.sources.image_search import ImageSearchSource, perceptual_hash
 from automl.errors import UserError
+from automl.files import write_atomically
 
 KEY = "secret-key-123"
 
@@ -125,18 +129,29 @@ class Handler(BaseHTTPRequestHandler):
             case "moved-inside":
                 return self.reply(302, "text/html", b"", Location="file:///etc/passwd")
             case "endless":
-                return self.drip()
+                return self.drip(b"x" * (1 << 16), 0.05)
+            case "slow":
+                return self.drip(b"x", 0.05)
+            case "slow-head":
+                return self.drip(b"X", 0.05, headers=False)
+            case "short":
+                return self.reply(200, "image/jpeg", b"x", **{"Content-Length": "9"})
+            case "moved-away":
+                return self.reply(302, "text/html", b"", Location="http://169.254.169.254/latest/meta-data")
         seed = int(name.split(".")[0].split("-")[0])
         return self.reply(200, "image/jpeg", jpeg(seed, *((24, 60) if "small" in name else (64, 90))))
 
-    def drip(self) -> None:
+    def drip(self, drop: bytes, pause: float, headers: bool = True) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "image/jpeg")
-        self.end_headers()
+        if headers:
+            self.end_headers()
+        else:
+            self.flush_headers()
         try:
             for _ in range(100):
-                self.wfile.write(b"x" * (1 << 16))
-                time.sleep(0.05)
+                self.wfile.write(drop)
+                time.sleep(pause)
         except OSError:
             pass
 
@@ -203,6 +218,73 @@ def test_a_complete_folder_is_not_searched_again(server: Server, source: ImageSe
     np.testing.assert_array_equal(first.arrays["image"], again.arrays["image"])
     source.per_class = 3
     assert len(source.load()) == 6 and len(server.asked) > asked
+
+
+@pytest.mark.parametrize("at", [0, 1, 5, 9])
+def test_an_interrupted_search_leaves_nothing_to_the_next(
+    source: ImageSearchSource, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """It may end after any picture; the pictures of the old query must not stand for the new class."""
+    written: list[Path] = []
+
+    def write(path: Path, content: bytes) -> None:
+        if len(written) == at:
+            raise KeyboardInterrupt
+        written.append(path)
+        write_atomically(path, content)
+
+    monkeypatch.setattr(image_search, "write_atomically", write)
+    with pytest.raises(KeyboardInterrupt):
+        source.load()
+    monkeypatch.setattr(image_search, "write_atomically", write_atomically)
+    assert {r.get("file") for r in provenance(source.folder)} >= {str(f.relative_to(source.folder)) for f in written}
+    with (Path(source.folder) / "provenance.jsonl").open("a") as file:
+        file.write('{"class": "cat", "file": "images/c')  # a line that the crash cut
+    source.classes, source.per_class = {"cat": "old dog", "dog": "dog"}, 3
+    source.chips = {"cat": "q:dog,g_1:old"}
+    assert list(source.load().target) == ["cat"] * 3 + ["dog"] * 3
+    assert (
+        len(list(Path(source.folder).glob("images/*/*")))
+        == 6
+        == sum(not r["left_out"] for r in provenance(source.folder))
+    )
+
+
+def test_a_search_that_was_begun_anew_is_not_complete(
+    server: Server, source: ImageSearchSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.load()
+    source.per_class, asked = 3, len(server.asked)
+    monkeypatch.setattr(image_search, "_judge", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        source.load()
+    monkeypatch.undo()
+    monkeypatch.setenv("SERPAPI_API_KEY", KEY)
+    source.per_class = 7
+    assert len(source.load()) == 14 and len(server.asked) > asked
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"workers": 0}, "data.workers=0"),
+        ({"seconds": -1}, "data.seconds=-1"),
+        ({"megabytes": 0}, "data.megabytes=0"),
+        ({"chips": {"bird": "x"}}, "'bird'"),
+    ],
+)
+def test_options_that_are_refused(source: ImageSearchSource, options: dict[str, Any], word: str) -> None:
+    for name, value in options.items():
+        setattr(source, name, value)
+    with pytest.raises(UserError, match=word):
+        source.load()
+
+
+@pytest.mark.parametrize("content", [b"no json", b"[]", b'{"search": '])
+def test_a_broken_word_of_completeness_is_none(server: Server, source: ImageSearchSource, content: bytes) -> None:
+    Path(source.folder).mkdir()
+    (Path(source.folder) / "search.json").write_bytes(content)
+    assert len(source.load()) == 14 and server.asked
 
 
 def test_refinements(server: Server, source: ImageSearchSource) -> None:
@@ -277,11 +359,76 @@ def test_addresses_that_are_refused(url: str) -> None:
         check_address(url, allow_private=False)
 
 
-def test_an_endless_download_ends(server: Server) -> None:
+@pytest.mark.parametrize("name", ["endless", "slow", "slow-head"])
+def test_a_download_ends_in_time(server: Server, name: str) -> None:
+    """Also where each byte comes in time, or the headers never end: a socket's time-out would begin anew."""
     began = time.monotonic()
     with pytest.raises(FetchError, match="longer than"):
-        fetch(f"{server.base}/pic/endless", seconds=0.5, max_bytes=1 << 30, allow_private=True)
-    assert time.monotonic() - began < 5
+        fetch(f"{server.base}/pic/{name}", seconds=0.5, max_bytes=1 << 30, allow_private=True)
+    assert time.monotonic() - began < 3
+
+
+def test_a_tls_handshake_ends_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        with pytest.raises(FetchError, match=r"longer than|timed out"):
+            fetch(f"https://127.0.0.1:{silent.getsockname()[1]}/x", seconds=0.5, max_bytes=1, allow_private=True)
+        assert time.monotonic() - began < 3
+
+
+def test_a_download_that_is_cut_is_none(server: Server) -> None:
+    with pytest.raises(FetchError, match="early"):
+        fetch(f"{server.base}/pic/short", seconds=5, max_bytes=100, allow_private=True)
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """A name server that gives these addresses one after the other, and then the last."""
+    answers = list(addresses)
+
+    def answer(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        found = host if host[0].isdigit() else answers.pop(0) if len(answers) > 1 else answers[0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (found, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+
+
+def test_a_name_that_leads_elsewhere_later(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS rebinding: public when it is checked, the local network when it is called."""
+    resolving(monkeypatch, "93.184.216.34", "127.0.0.1")
+    with pytest.raises(FetchError, match="private network"):
+        fetch(f"http://pictures.example:{server.server_port}/pic/1.jpg", seconds=2, max_bytes=1 << 20)
+    assert server.fetched == []
+
+
+def test_the_checked_address_is_called(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[Any] = []
+
+    def record(address: tuple[str, int], **_: Any) -> socket.socket:
+        called.append(address)
+        made = socket.socket()
+        made.connect(("127.0.0.1", server.server_port))
+        return made
+
+    resolving(monkeypatch, "93.184.216.34")
+    monkeypatch.setattr(socket, "create_connection", record)
+    assert fetch(f"http://pictures.example:{server.server_port}/pic/1.jpg", seconds=9, max_bytes=1 << 20) == jpeg(1)
+    assert called == [("93.184.216.34", server.server_port)]
+    with pytest.raises(FetchError, match="private network"):
+        fetch(f"http://pictures.example:{server.server_port}/pic/moved-away", seconds=9, max_bytes=1 << 20)
+
+
+def test_a_certificate_must_hold_the_name(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, Any, bool]] = []
+
+    def wrap(self: ssl.SSLContext, sock: socket.socket, **options: Any) -> ssl.SSLSocket:
+        asked.append((options["server_hostname"], self.verify_mode, self.check_hostname))
+        raise ssl.SSLError("enough")
+
+    resolving(monkeypatch, "127.0.0.1")
+    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", wrap)
+    with pytest.raises(FetchError):
+        fetch(f"https://pictures.example:{server.server_port}/x", seconds=2, max_bytes=1, allow_private=True)
+    assert asked == [("pictures.example", ssl.CERT_REQUIRED, True)]
 
 
 def test_perceptual_hash() -> None:

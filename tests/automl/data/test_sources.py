@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -229,6 +230,7 @@ def test_sklearn(name: str) -> None:
     assert dataset.name == name and len(dataset) == len(dataset.target) >= 20
     if name == "digits":
         assert dataset.arrays["image"].shape == (1797, 8, 8) and dataset.arrays["image"].max() == 255
+    assert (name == "linnerud") == any("Weight, the first; Waist, Pulse are left out" in n for n in dataset.notes)
 
 
 class TestFolders:
@@ -401,6 +403,11 @@ def test_torchvision_from_a_local_root(tmp_path: Path) -> None:
     assert TorchvisionSource("MNIST", str(tmp_path), size=14).load().arrays["image"].shape == (28, 14, 14)
 
 
+def test_torchvision_is_no_door_to_other_decoders(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="data=image_folder"):
+        TorchvisionSource("ImageFolder", root=str(tmp_path)).load()
+
+
 def test_openml_from_its_cache(tmp_path: Path) -> None:
     """The files that the client keeps on disk after a download; no request is made."""
     folder = tmp_path / "org/openml/www/datasets/61"
@@ -427,9 +434,23 @@ def test_openml_from_its_cache(tmp_path: Path) -> None:
     (folder / "dataset.arff").write_text(
         "@relation iris\n@attribute id numeric\n@attribute width numeric\n@attribute class {a,b}\n@data\n" + rows
     )
+    ran = tmp_path / "ran"
+    for name in ("dataset.pkl.py3", "features.xml.pkl"):
+        (folder / name).write_bytes(pickle.dumps(Bomb(ran)))
     dataset = OpenmlSource(61, cache=str(tmp_path)).load()
     assert dataset.name == "iris" and list(dataset.table.columns) == ["width"]
     assert list(dataset.target[:3]) == ["a", "b", "a"]
+    assert not ran.exists()
+
+
+class Bomb:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
 
 
 def test_what_an_input_is_can_be_said(tmp_path: Path) -> None:

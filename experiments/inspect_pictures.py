@@ -18,6 +18,9 @@ SIDE = 112
 """Smallest side of a picture in pixels; a smaller image is enlarged pixel by pixel, a larger one reduced to twice
 it."""
 
+MOST = 40
+"""Longest side, in ``SIDE``, of a picture that is enlarged."""
+
 _WIDTH, _HEIGHT = 180, 72
 _MOST_COLUMNS, _MOST_CHANNELS, _MOST_STEPS = 8, 3, 400
 
@@ -45,14 +48,17 @@ def picture(values: np.ndarray, upside_down: bool = False) -> str:
     if values.ndim == 3 and values.shape[-1] not in (3, 4):
         values = values.mean(axis=-1)
     if values.dtype != np.uint8:
-        finite = np.nan_to_num(values.astype(np.float64))
-        low, high = float(finite.min()), float(finite.max())
-        values = (255 * (finite - low) / max(high - low, 1e-12)).astype(np.uint8)
+        values = values.astype(np.float64)
+        known = values[np.isfinite(values)].clip(-1e300, 1e300)
+        low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+        share = (np.nan_to_num(values, nan=low, posinf=high, neginf=low).clip(low, high) - low) / max(high - low, 1e-12)
+        values = (255 * share).astype(np.uint8)
     made = Image.fromarray(np.ascontiguousarray(values[::-1] if upside_down else values))
-    scale = SIDE / min(made.size)
+    # A strip of a few pixels by thousands would be enlarged to a hundred megapixels.
+    scale = min(SIDE / min(made.size), MOST * SIDE / max(made.size))
     if scale > 1:
         made = made.resize((round(made.width * scale), round(made.height * scale)), Image.Resampling.NEAREST)
-    elif min(made.size) > 2 * SIDE:
+    elif min(made.size) > 2 * SIDE or max(made.size) > MOST * SIDE:
         made.thumbnail((4 * SIDE, 2 * SIDE))
     buffer = io.BytesIO()
     made.save(buffer, "PNG", optimize=True)

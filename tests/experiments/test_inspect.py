@@ -205,6 +205,18 @@ def test_spectrograms_have_their_low_notes_below() -> None:
     assert decoded(picture(diagonal, upside_down=True))[0, 0] == 0
 
 
+@pytest.mark.parametrize("shape", [(2, 9_000), (9_000, 2, 3), (1, 1)])
+def test_a_strip_is_not_enlarged_to_megapixels(shape: tuple[int, ...]) -> None:
+    assert decoded(picture(np.random.default_rng(0).random(shape))).size < 3 * (40 * SIDE) ** 2 / 100
+
+
+def test_an_infinite_pixel_leaves_the_others_to_be_seen() -> None:
+    values = np.array([[0.0, 1.0], [np.inf, -np.inf]])
+    assert decoded(picture(values))[:, :, ...].reshape(SIDE, SIDE, -1)[[0, 0, -1, -1], [0, -1, 0, -1], 0].tolist() == [
+        *(0, 255, 255, 0)
+    ]
+
+
 def test_rows_of_every_kind() -> None:
     wave = np.sin(np.arange(1000) / 50)[None]
     wave[0, 700:] = np.nan

@@ -80,7 +80,8 @@ def _array(file: IO[bytes], size: int, place: str) -> np.ndarray:
         if min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize > size - file.tell():
             raise UserError(f"{place} claims the shape {short(str(shape))}, but ends before; save it again with numpy")
         file.seek(0)
-        return np.lib.format.read_array(file, allow_pickle=False)
+        array = np.lib.format.read_array(file, allow_pickle=False)
+        return array.astype(dtype.newbyteorder("="), copy=False)  # pandas and torch take no other order of bytes
     except UserError:
         raise
     except MemoryError as error:
@@ -95,6 +96,8 @@ def x_y_split(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray,
     Knows X_train/y_train, X_valid/y_valid, X_test/y_test in any case, and plain X/y.
     """
     lower = {name.lower(): array for name, array in arrays.items()}
+    if len(lower) < len(arrays):
+        raise UserError(f"{path} holds arrays whose names differ only in case ({_names(arrays)}); rename one")
     xs, ys, parts = [], [], []
     for part, aliases in _PARTS.items():
         x = _first(lower, [f"{x}_{a}" for a in aliases for x in _X] + [f"{a}_{x}" for a in aliases for x in _X])
@@ -150,6 +153,8 @@ def _check_pair(path: Path, x: np.ndarray, y: np.ndarray, x_name: str, y_name: s
         raise UserError(
             f"{y_name} in {path} has shape {y.shape} for {len(x)} rows of {x_name}; give one target value per row"
         )
+    if y.dtype.kind not in "biufUSM":
+        raise UserError(f"{y_name} in {path} has type {y.dtype}; save one number or one word per row")
     if x.dtype.kind not in "biuf" or x.dtype.itemsize > 8:
         raise UserError(f"{x_name} in {path} has type {x.dtype}; save it as integers or floats")
     if len(x) == 0 and not x_name.endswith(("valid", "test")):

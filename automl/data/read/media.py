@@ -152,10 +152,16 @@ def media_kind(column: pd.Series) -> Modality | None:
 
 def inside(folder: Path, text: str, place: str) -> Path:
     """The file a table names, which must lie in the table's folder. Raises UserError when it does not, or is absent."""
-    root = folder.resolve()
-    path = (root / text).resolve()
+    try:
+        root = folder.resolve()
+        path = (root / text).resolve()
+        if not path.is_file():
+            path = (root / text.replace("\\", "/")).resolve()  # written on Windows
+        there = path.is_file()
+    except (OSError, ValueError, RuntimeError) as error:  # a name too long, a zero byte, a ring of links
+        raise UserError(f"{place} names {short(text)!r}, which is no path ({short(str(error))}); correct it") from error
     if root not in path.parents:
         raise UserError(f"{place} names {short(text)!r}, outside of {folder}; move the file into the folder")
-    if not path.is_file():
+    if not there:
         raise UserError(f"{place} names {short(text)!r}, which is not in {folder}; correct the path or drop the row")
     return path

@@ -18,8 +18,8 @@ from automl.errors import UserError
 class OpenmlSource:
     """``id``: the number in openml.org/d/ID. ``target``: null takes the one that OpenML names.
 
-    ``cache``: folder for the files; null is OpenML's own (~/.cache/openml). Columns that OpenML marks as row number or
-    to be ignored are left out.
+    ``cache``: folder for the files; null is OpenML's own (~/.cache/openml), which is trusted. Columns that OpenML
+    marks as row number or to be ignored are left out.
     """
 
     id: int
@@ -33,6 +33,8 @@ class OpenmlSource:
         if self.cache:
             openml.config.set_root_cache_directory(Path(self.cache).expanduser())
         try:
+            if self.cache:
+                _without_pickles(self.id)
             found = openml.datasets.get_dataset(
                 int(self.id), download_qualities=False, download_features_meta_data=True
             )
@@ -56,3 +58,13 @@ class OpenmlSource:
             target=target,
             notes=(f"OpenML data set {self.id}, version {found.version}",),
         )
+
+
+def _without_pickles(number: int) -> None:
+    """A folder that is named may come from others: what OpenML keeps there as pickle, which can run code, is made anew
+    from the files beside it.
+    """
+    import openml
+
+    for file in (Path(openml.config.get_cache_directory()) / "datasets" / str(int(number))).glob("*.pkl*"):
+        file.unlink()

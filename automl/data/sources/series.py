@@ -14,7 +14,7 @@ from automl.data.columns import as_number, column_kinds
 from automl.data.dataset import Dataset
 from automl.data.quality.parse import column_of
 from automl.data.read.arrays import read_npz, steps_last, x_y_split
-from automl.data.read.files import existing
+from automl.data.read.files import existing, short
 from automl.data.read.ts import read_label_first, read_ts
 from automl.data.sources.build import from_arrays
 from automl.data.sources.file import FileSource, stem
@@ -74,6 +74,8 @@ class SeriesSource:
             dataset,
             table=pd.DataFrame(index=range(len(dataset))),
             arrays={"series": series},
+            decoded=frozenset(),
+            steps=(),  # of columns, which are no more
             modalities={"series": "series"},
         )
 
@@ -84,15 +86,20 @@ class SeriesSource:
 
 
 def _train_file(folder: Path) -> Path:
-    found = sorted(f for f in folder.iterdir() if _PAIR.fullmatch(f.name))
-    if not found:
+    pairs = [(f, pair.group(1)) for f in sorted(folder.iterdir()) if (pair := _PAIR.fullmatch(f.name))]
+    if not pairs:
         raise UserError(f"{folder} holds no NAME_TRAIN.ts or NAME_TRAIN.tsv; set data.path to the file")
-    return found[0]
+    named = [f for f, name in pairs if name == folder.name] or [f for f, _ in pairs]
+    if len({name for _, name in pairs}) > 1 and len(named) == len(pairs):
+        raise UserError(
+            f"{folder} holds several sets ({short(', '.join(f.name for f in named))}); name one in data.path"
+        )
+    return named[0]
 
 
 def _archive(path: Path, pair: re.Match[str] | None, name: str) -> Dataset:
-    test = path.with_name(f"{pair.group(1)}_TEST{pair.group(2)}") if pair else None
-    files = [path, test] if test is not None and test.exists() else [path]
+    test = f"{pair.group(1)}_TEST{pair.group(2)}".lower() if pair else None
+    files = [path, *sorted(f for f in path.parent.iterdir() if f.name.lower() == test)[:1]]
     read = [read_ts(f)[:2] if f.suffix.lower() == ".ts" else read_label_first(f) for f in files]
     channels = {x.shape[1] for x, _ in read}
     if len(channels) > 1:

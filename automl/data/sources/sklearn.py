@@ -34,8 +34,12 @@ class SklearnSource:
             images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)  # the set's unit is 0..16
             return from_arrays(images, bunch.target, "image", name="digits", origin=origin)
         bunch = getattr(sklearn.datasets, f"load_{self.name}")(as_frame=True)
-        target = bunch.target if isinstance(bunch.target, pd.Series) else bunch.target.iloc[:, 0]
+        targets = bunch.target if isinstance(bunch.target, pd.DataFrame) else bunch.target.to_frame()
+        target, notes = targets.iloc[:, 0], ()
+        if targets.shape[1] > 1:
+            others = ", ".join(map(str, targets.columns[1:]))
+            notes = (f"one target is learned at a time: {target.name}, the first; {others} are left out",)
         names = getattr(bunch, "target_names", None)
         if self.name not in ("diabetes", "linnerud") and names is not None:
             target = pd.Series(np.asarray(names, dtype=object)[target.to_numpy()], name="target").astype("str")
-        return Dataset(name=self.name, table=bunch.data, target=target.rename("target"), origin=origin)
+        return Dataset(name=self.name, table=bunch.data, target=target.rename("target"), origin=origin, notes=notes)

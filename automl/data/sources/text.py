@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from automl.data.columns import column_kinds
 from automl.data.dataset import Dataset
-from automl.data.read.files import existing
+from automl.data.read.decode import decode
+from automl.data.read.files import existing, short
 from automl.data.sources.build import from_table
 from automl.data.sources.file import FileSource, stem
 from automl.data.sources.walk import walk
@@ -46,18 +49,31 @@ class TextSource:
             raise UserError(f"column {column!r} not in {path}; columns are: {names}. Set data.text=...")
         return dataclasses.replace(dataset, modalities={**dataset.modalities, column: "text"})
 
-    def _folder(self, path) -> Dataset:
+    def _folder(self, path: Path) -> Dataset:
         found = walk(path, (".txt",), "text")
-        texts = [f.read_bytes()[:_MAX_BYTES].decode("utf-8", errors="replace") for f in found.files]
+        read = [_text(f) for f in found.files]
+        told = Counter(note for _, note in read if note)
+        notes = [f"{count:,} files are {note}" for note, count in told.items()]
         dataset = from_table(
-            pd.DataFrame({"text": texts, "target": found.labels}),
+            pd.DataFrame({"text": [text for text, _ in read], "target": found.labels}),
             name=self.name or stem(path),
             origin=str(path),
             target="target",
             modalities={"text": "text"},
-            notes=found.notes,
+            notes=(*found.notes, *notes),
         )
         return dataclasses.replace(dataset, split=found.split)
+
+
+def _text(path: Path) -> tuple[str, str]:
+    """(text of the first ``_MAX_BYTES``, note). Raises UserError for a file that is none."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        text, _, note = decode(content[:_MAX_BYTES], whole=len(content) <= _MAX_BYTES)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is no readable text: {short(str(error))}; save it as utf-8, or remove it") from error
+    return text, note or ("cut at 1 MiB" if len(content) > _MAX_BYTES else "")
 
 
 def _longest(dataset: Dataset) -> str:

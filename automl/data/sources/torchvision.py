@@ -17,6 +17,8 @@ from automl.data.read.image import resize_one
 from automl.data.read.media import MAX_SIDE
 from automl.errors import UserError
 
+_OWN = ("ImageFolder", "DatasetFolder")  # PIL opens formats for them that run programs
+
 
 @dataclass
 class TorchvisionSource:
@@ -34,6 +36,8 @@ class TorchvisionSource:
         import torchvision.datasets as zoo
 
         kind = getattr(zoo, self.name, None)
+        if self.name in _OWN:
+            raise UserError(f"data.name={self.name} opens files of any kind; use data=image_folder for a folder")
         if not inspect.isclass(kind):
             raise UserError(
                 f"data.name={self.name!r} is no data set of torchvision; use one such as MNIST, CIFAR10 or SVHN"
@@ -42,7 +46,13 @@ class TorchvisionSource:
         for part, extra in _parts(kind):
             made = self._make(kind, extra)
             for i in track(range(len(made)), f"reading {self.name}", len(made)):
-                picture, label = made[i]
+                try:
+                    picture, label = made[i]
+                except Exception as error:  # a decoder raises whatever it stumbles over
+                    raise UserError(
+                        f"picture {i + 1} of torchvision.datasets.{self.name} in {self.root} cannot be read: "
+                        f"{short(str(error) or type(error).__name__)}; mend its files"
+                    ) from error
                 images.append(_array(picture, self.name))
                 labels.append(_label(label, self.name))
                 split.append(part)

@@ -137,6 +137,7 @@ def link_out(folder: Path) -> Any:
 
 
 LONG = np.arange(40)
+RNG = np.random.default_rng(0)
 HEAD = "@univariate true\n@classLabel true 0 1\n@data\n"
 TS_TIMES = "@timestamps true\n@data\n(0,1),(1,2):0\n"
 
@@ -195,6 +196,9 @@ REFUSED: dict[str, tuple[Make, tuple[str, ...]]] = {
     "npz of five axes": (npz(X=np.ones((9, 2, 2, 2, 2)), y=LONG[:9]), ("4 axes", "at most 3")),
     "npz of no channels": (npz(X=np.ones((9, 0, 5)), y=LONG[:9]), ("(9, 0, 5)", "length 0")),
     "npz of words": (npz(X=np.array([["a", "b"]] * 9), y=LONG[:9] % 2), ("<U1", "integers or floats")),
+    "npz of complex labels": (npz(X=np.ones((9, 3)), y=LONG[:9] * 1j), ("y", "complex128", "one number or one word")),
+    "npz of records": (npz(X=np.ones((9, 3)), y=np.zeros(9, [("a", int)])), ("y", "'a'", "one number or one word")),
+    "npz of twins": (npz(X=np.ones((9, 3)), x=np.ones((9, 4)), y=LONG[:9] % 2), ("X, x, y", "only in case")),
     "npz of two shapes": (
         npz(X_train=np.ones((9, 3)), y_train=LONG[:9] % 2, X_test=np.ones((9, 4)), y_test=LONG[:9] % 2),
         ("differ in shape", "(3,)", "(4,)"),
@@ -388,6 +392,10 @@ def zones(_: Path) -> Prepared:
 
 
 MENDED: dict[str, tuple[Make, Callable[[Prepared], bool]]] = {
+    "npz of the other byte order": (
+        npz(X=RNG.normal(size=(40, 3, 30)).astype(">f4"), y=(LONG % 2).astype(">i4")),
+        lambda p: p.task.kind == "binary" and p.parts.train.inputs[0].shape[1:] == (3, 30),
+    ),
     "byte order mark": (text("\ufeff" + table()), lambda p: "a" in p.dataset.table.columns),
     "latin-1": (latin, lambda p: "naïve" in p.dataset.table.columns and p.task.classes == ("ä", "ö")),
     "latin-1 far behind": (late_latin, lambda p: "Köln" in set(p.dataset.table["city"])),

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from automl.data.read import files
 from automl.data.read.arrays import read_npy, read_npz
 from automl.data.read.files import existing, open_bytes
+from automl.data.read.media import inside
 from automl.errors import UserError
 
 from .files import table
@@ -115,6 +116,18 @@ def test_what_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Path, "open", denied)
     with pytest.raises(UserError, match="Permission denied"):
         open_bytes(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("text", ["x" * 5_000, "a\0b.png", "ring/a.png", "../a.png", "..\\a.png", "a.gif"])
+def test_paths_of_a_table(text: str, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    (root / "photos").mkdir(parents=True)
+    for file in (root / "photos" / "a.png", tmp_path / "a.png"):
+        file.write_bytes(b"")
+    (root / "ring").symlink_to(root / "ring")
+    assert inside(root, "photos\\a.png", "row 1") == root / "photos/a.png" == inside(root, "photos/a.png", "row 1")
+    with pytest.raises(UserError, match=r"row 1 names .*(no path|outside|not in)"):
+        inside(root, text, "row 1")
 
 
 LIES = {

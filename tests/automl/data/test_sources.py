@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from omegaconf import OmegaConf
 
 from automl.data.columns import column_kinds
 from automl.data.prepare import prepare
+from automl.data.read import files
 from automl.data.sources.audio_folder import AudioFolderSource
 from automl.data.sources.file import FileSource
 from automl.data.sources.frame import FrameSource
@@ -228,6 +230,7 @@ def test_sklearn(name: str) -> None:
     assert dataset.name == name and len(dataset) == len(dataset.target) >= 20
     if name == "digits":
         assert dataset.arrays["image"].shape == (1797, 8, 8) and dataset.arrays["image"].max() == 255
+    assert (name == "linnerud") == any("Weight, the first; Waist, Pulse are left out" in n for n in dataset.notes)
 
 
 class TestFolders:
@@ -321,6 +324,54 @@ class TestSeries:
         dataset = SeriesSource(str(tmp_path / "M_TRAIN.tsv")).load()
         assert dataset.arrays["series"].shape == (2, 1, 3) and list(dataset.target) == [1, 2]
 
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+    def test_marks_at_the_beginning(self, tmp_path: Path, encoding: str) -> None:
+        (tmp_path / "t.ts").write_bytes(TS.replace("one", "ü").encode(encoding))
+        (tmp_path / "M_TRAIN.tsv").write_bytes("ü\t0.5\t0.6\nb\t0.1\t0.2\n".encode(encoding))
+        assert list(SeriesSource(str(tmp_path / "t.ts")).load().target) == ["ü", "two"]
+        assert list(SeriesSource(str(tmp_path / "M_TRAIN.tsv")).load().target) == ["ü", "b"]
+
+    def test_labels(self, tmp_path: Path) -> None:
+        """With blanks they are kept, unknown ones are missing; a header may be written with tabs."""
+        body = "@targetLabel\tfalse\n@classLabel true a b\n@data\n1,2: standing still\n3,4:?\n5,6:\n"
+        (tmp_path / "t.ts").write_text(body)
+        target = SeriesSource(str(tmp_path / "t.ts")).load().target
+        assert target[0] == "standing still" and target.isna().tolist() == [False, True, True]
+        (tmp_path / "t.ts").write_text("@targetlabel\ttrue\n@data\n1,2:0.5\n3,4:?\n")
+        target = SeriesSource(str(tmp_path / "t.ts")).load().target
+        assert target[0] == 0.5 and np.isnan(target[1])
+
+    def test_series_without_target_give_none_of_their_channels_away(self, tmp_path: Path) -> None:
+        (tmp_path / "t.ts").write_text("@classLabel false\n@data\n1,2:3,4\n5,6:7,8\n")
+        with pytest.raises(UserError, match="classLabel false"):
+            SeriesSource(str(tmp_path / "t.ts")).load()
+
+    def test_a_pair_in_small_letters(self, tmp_path: Path) -> None:
+        for part in ("train", "test"):
+            (tmp_path / f"made_{part}.ts").write_text(TS)
+        assert list(SeriesSource(str(tmp_path / "made_train.ts")).load().split) == ["train"] * 2 + ["test"] * 2
+
+    def test_folders_of_several_sets(self, tmp_path: Path) -> None:
+        folder = tmp_path / "Made"
+        folder.mkdir()
+        for name in ("Another", "Made"):
+            (folder / f"{name}_TRAIN.ts").write_text(TS)
+        assert SeriesSource(str(folder)).load().name == "Made"
+        with pytest.raises(UserError, match=r"Another_TRAIN.ts, Made_TRAIN.ts"):
+            SeriesSource(str(folder.rename(tmp_path / "other"))).load()
+
+    def test_one_long_row_among_many(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(files, "UNSUSPECTED", 1 << 20)
+        (tmp_path / "t.ts").write_text("@data\n" + "1:a\n" * 20_000 + ",".join(["1"] * 20_000) + ":b\n")
+        with pytest.raises(UserError, match="200 times"):
+            SeriesSource(str(tmp_path / "t.ts")).load()
+
+    @pytest.mark.parametrize("name", ["t.arff", "t.ts", "t_TRAIN.tsv"])
+    def test_other_files_are_one_line(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).write_bytes(b"@relation x\0\n@data\n")
+        with pytest.raises(UserError, match=name):
+            SeriesSource(str(tmp_path / name)).load()
+
     def test_wide_csv(self, tmp_path: Path) -> None:
         (tmp_path / "t.csv").write_text("s1,s2,s3,s4,target\n" + "1,2,3,4,a\n5,6,7,8,b\n" * 3)
         dataset = SeriesSource(str(tmp_path / "t.csv"), channels=2).load()
@@ -352,6 +403,11 @@ def test_torchvision_from_a_local_root(tmp_path: Path) -> None:
     assert TorchvisionSource("MNIST", str(tmp_path), size=14).load().arrays["image"].shape == (28, 14, 14)
 
 
+def test_torchvision_is_no_door_to_other_decoders(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="data=image_folder"):
+        TorchvisionSource("ImageFolder", root=str(tmp_path)).load()
+
+
 def test_openml_from_its_cache(tmp_path: Path) -> None:
     """The files that the client keeps on disk after a download; no request is made."""
     folder = tmp_path / "org/openml/www/datasets/61"
@@ -378,9 +434,23 @@ def test_openml_from_its_cache(tmp_path: Path) -> None:
     (folder / "dataset.arff").write_text(
         "@relation iris\n@attribute id numeric\n@attribute width numeric\n@attribute class {a,b}\n@data\n" + rows
     )
+    ran = tmp_path / "ran"
+    for name in ("dataset.pkl.py3", "features.xml.pkl"):
+        (folder / name).write_bytes(pickle.dumps(Bomb(ran)))
     dataset = OpenmlSource(61, cache=str(tmp_path)).load()
     assert dataset.name == "iris" and list(dataset.table.columns) == ["width"]
     assert list(dataset.target[:3]) == ["a", "b", "a"]
+    assert not ran.exists()
+
+
+class Bomb:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
 
 
 def test_what_an_input_is_can_be_said(tmp_path: Path) -> None:

@@ -213,6 +213,7 @@ class Engine(ExecutionEngine):
 
     def _dispatch(self, model: Proposal, trial: Trial) -> None:
         self._told += trial.seconds
+        model.seconds = trial.seconds
         self._learned(trial)
         if trial.status == "ok" and trial.score is not None:
             self.dispatch_model_event(FinalMetricEvent(model, trial.score))

@@ -91,7 +91,8 @@ def finish(
             pool = [t for t in best if t.number not in left_out]
             allowed = within_limits(task, pool)
             if not any(allowed((i,)) for i in range(len(pool))):
-                raise UserError(f"none of {len(best)} networks can be deployed; {next(iter(left_out.values()))}")
+                why = next(iter(left_out.values()), "each is over a limit")
+                raise UserError(f"none of {len(best)} networks can be deployed; {why}")
             predictions = [artifacts.predictions(t) for t in pool]
             families_of = [t.candidate.family for t in pool]
             weights = select(predictions, judged.y, task, families=families_of, size=ensemble, allowed=allowed)
@@ -102,10 +103,9 @@ def finish(
                 try:
                     network = network_of(trial, task, families, axes)
                     network.load_state_dict(artifacts.weights(trial))
-                    predictor = Predictor(network, task, *scale).eval()
+                    judged_ones[trial.number] = Predictor(network, task, *scale).eval()
                     if folds is None:  # the folds' predictions are those of other networks
-                        check_same(predictor, judged.inputs, artifacts.predictions(trial))
-                    judged_ones[trial.number] = predictor
+                        check_same(judged_ones[trial.number], judged.inputs, artifacts.predictions(trial))
                 except Exception as error:  # code and files may be of another time: any error is possible
                     left_out[trial.number] = f"{named(trial)} is not the one that was judged: {flat(error)}"
             if left_out.keys() & {t.number for t in new}:

@@ -114,7 +114,8 @@ class Proposal(ExecutableModelSpace):
     """One candidate on its way through NNI: what a strategy submits and an engine runs.
 
     ``fidelity``: epochs to train; None means the budget's full length. ``sample``: the whole flat NNI sample, with
-    inactive axes at their first option, so equal candidates have equal samples.
+    inactive axes at their first option, so equal candidates have equal samples. ``seconds``: that its training took,
+    once it ended.
     """
 
     evaluator = None
@@ -125,6 +126,7 @@ class Proposal(ExecutableModelSpace):
         self.sample = sample
         self.fidelity = fidelity
         self.number = -1
+        self.seconds = 0.0
 
     def extra_repr(self) -> str:
         return f"{self.candidate.family}, {dict(self.candidate.choices)}"

@@ -287,6 +287,7 @@ class Engine(ExecutionEngine):
         )
 
     def _dispatch(self, model: Proposal, trial: Trial) -> None:
+        model.seconds = trial.seconds
         if trial.number not in self._heard:
             self._heard.add(trial.number)
             self._told += trial.seconds / self._decides().workers

@@ -115,7 +115,7 @@ def check_round(model: Any, x: np.ndarray, y: np.ndarray, trees: int, until: flo
     """Raises OutOfTime when one round of so many trees would end after ``until``, by the time that ``PROBED`` trees
     take: a round of a thousand classes takes seconds, and nothing stops it.
     """
-    one = clone(model)
+    one: Any = clone(model)
     times = []
     for count in (1, 1 + PROBED):
         began = time.monotonic()

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from automl.training.module import Begins
 from automl.types import Candidate, Prior
 from nas.space import Proposal
 from nas.strategies.neighbours import Neighbours, mean_likelihood, pick
@@ -18,6 +19,7 @@ from nas.zero_cost import ZeroCost, zero_cost
 Sampler = Literal["prior", "uniform", "incumbent"]
 LAST = 0.25  # share of the budget's seconds, at its end, in which nothing new is begun while something can be finished
 FIRST = 0.25  # share at its beginning in which the prior's own candidates are trained to full length at once
+ATTEMPTS = 10  # draws of something that fits into what is left of the budget
 EVIDENCE = 30  # results at most that weigh the prior against the best so far
 
 
@@ -25,20 +27,22 @@ class PriorBand(Stepwise):
     """PriorBand (Mallik et al. 2023) on asynchronous Hyperband brackets (Li et al. 2018, 2020).
 
     A candidate is trained for few epochs first and goes on, from its checkpoint, when it is among the best 1/eta of
-    its rung. A new one comes from a mixture of three: the prior, the neighbourhood of the best so far, and the uniform
-    distribution. The uniform share is 1 / (1 + trust * eta^rung): section 4.2 of the paper, where trust is 1 and half
-    of the new candidates on the lowest rung ignore what is known. Prior and incumbent share the rest by how well each
-    explains the best results: equation 3 of the paper, with geometric means per decision, so that the number of axes
-    does not matter. With a uniform prior this is a cold multi-fidelity evolution.
+    its rung; one of a family that is fitted at once is trained to full length, which costs hardly more. At the end of
+    the budget what can still become the best is finished, and then neighbours of the best are tried. A new one comes
+    from a mixture of three: the prior, the neighbourhood of the best so far, and the uniform distribution. The uniform
+    share is 1 / (1 + trust * eta^rung): section 4.2 of the paper, where trust is 1 and half of the new candidates on
+    the lowest rung ignore what is known. Prior and incumbent share the rest by how well each explains the best
+    results: equation 3 of the paper, with geometric means per decision, so that the number of axes does not matter.
+    With a uniform prior this is a cold multi-fidelity evolution.
 
     min_epochs, eta: of the rungs; the highest is the budget's epochs. mutation: probability that an axis changes.
     trust: in what is known against the uniform distribution. sure: so many of the prior's own candidates are trained
     to full length at once, if the budget's beginning allows: families learn at different paces, and a short training
     may hide the one that the prior rightly favours.
     brackets: false starts every candidate on the lowest rung. elite: parents are drawn from that many of the best.
-    zero_cost: score of an untrained network that decides between ``draws`` equally likely candidates and between
-    equal results; what it says nothing of gets the median. retries: draws in a row that give nothing new before the
-    space counts as exhausted.
+    draws: equally likely candidates of which one is taken, by what their families cost or by zero_cost: the score of
+    an untrained network, which decides between equal results too; what it says nothing of gets the median.
+    retries: draws in a row that give nothing new before the space counts as exhausted.
     """
 
     def __init__(
@@ -59,12 +63,12 @@ class PriorBand(Stepwise):
         self.min_epochs, self.eta, self.mutation, self.brackets = min_epochs, eta, mutation, brackets
         self.elite, self.retries, self.trust, self.sure = elite, retries, trust, sure
         self.zero_cost: ZeroCost | None = zero_cost
-        self.draws = draws if zero_cost else 1
+        self.draws = draws
         self._rng = np.random.default_rng(seed)
 
     def prepare(self) -> None:
         epochs = rung_epochs(self.search_engine.budget.epochs, self.min_epochs, self.eta)
-        self.rungs = Rungs(epochs, self.eta, tie_break=self._hint)
+        self.rungs = Rungs(epochs, self.eta, tie_break=self._hint, kind=lambda id: self._known[id].family)
         self._starts = bracket_starts(len(epochs), self.eta) if self.brackets else (0,)
         self._uniform = Prior.uniform(self.space.axes)
         self._turn = 0
@@ -72,12 +76,19 @@ class PriorBand(Stepwise):
         self._best: dict[str, float] = {}  # candidate -> its best score on any rung
         self._untrained: dict[str, float] = {}  # candidate -> zero-cost score
         self._submitted = 0
+        self._reached: dict[str, int] = {}  # candidate -> epochs that it was trained for
+        self._fitted: dict[str, bool] = {}  # family -> whether it begins
+        self._seconds: dict[str, list[float]] = {}  # family -> seconds per epoch of its trainings
         self._sure = self.sure
 
     # --- what next
 
     def propose(self) -> Proposal | None:
-        found = self._finish_in_time() or self.rungs.promote() or self._new() or self.rungs.promote_anyway()
+        if self._late():
+            # The end of a budget finishes the best, so that even a short search ends with full trainings.
+            found = self.rungs.promote_anyway() or (self._near_the_best() if self._best else self._new())
+        else:
+            found = self.rungs.promote() or self._new() or self.rungs.promote_anyway()
         if found is None:
             return None
         self._submitted += 1
@@ -88,17 +99,39 @@ class PriorBand(Stepwise):
         id = proposal.candidate.id
         self._known.setdefault(id, proposal.candidate)
         assert proposal.fidelity is not None
-        reached = bisect.bisect_right(self.rungs.epochs, proposal.fidelity) - 1  # one that was cut may lie between
-        self.rungs.report(max(reached, 0), id, score)
+        rung = bisect.bisect_right(self.rungs.epochs, proposal.fidelity) - 1  # one that was cut may lie between
+        epochs = proposal.fidelity - self._reached.get(id, 0)
+        self._reached[id] = proposal.fidelity
+        self.rungs.report(max(rung, 0), id, score)
         if score is not None:
+            self._seconds.setdefault(proposal.candidate.family, []).append(proposal.seconds / max(epochs, 1))
             self._best[id] = max(score, self._best.get(id, -math.inf))
 
-    def _finish_in_time(self) -> tuple[str, int] | None:
-        """The end of a budget finishes the best, so that even a short search ends with full trainings."""
-        engine = self.search_engine
-        trials = engine.budget.trials
+    def _late(self) -> bool:
+        trials = self.search_engine.budget.trials
         late = trials is not None and trials - self._submitted < len(self.rungs.epochs)
-        return self.rungs.promote_anyway() if late or engine.share_spent > 1 - LAST else None
+        return late or self.search_engine.share_spent > 1 - LAST
+
+    def _near_the_best(self) -> tuple[str, int] | None:
+        """A neighbour of the best at full length, where one fits into what is left of the budget.
+
+        What is left otherwise is worth more to the last training of the chosen ones than to a search.
+        """
+        engine, top = self.search_engine, len(self.rungs.epochs) - 1
+        left = math.inf if engine.budget.seconds is None else (1 - engine.share_spent) * engine.budget.seconds
+        for _ in range(ATTEMPTS):
+            candidate = self._drawn(top, "incumbent")
+            if candidate is not None and self._price(candidate.family, top) <= left:
+                self._known[candidate.id] = candidate
+                return candidate.id, top
+        return None
+
+    def _price(self, family: str, rung: int) -> float:
+        """Seconds that a training of the family to this rung takes, as they did so far; 0 while nothing was trained."""
+        known = {name: float(np.mean(of)) for name, of in self._seconds.items()}
+        if not known:
+            return 0.0
+        return known.get(family, float(np.median(list(known.values())))) * self.rungs.epochs[rung]
 
     def _new(self) -> tuple[str, int] | None:
         start = self._starts[self._turn % len(self._starts)]
@@ -111,14 +144,28 @@ class PriorBand(Stepwise):
             self._turn += 1
         if candidate is None:
             return None
+        if self._begins(candidate.family):
+            start = len(self.rungs.epochs) - 1
         self._known[candidate.id] = candidate
         return candidate.id, start
 
-    def _drawn(self, rung: int) -> Candidate | None:
-        """A candidate not tried before; of several equally likely ones that with the best untrained network."""
+    def _begins(self, family: str) -> bool:
+        """Whether its networks are fitted before their first step: then a short training costs as much as a long one,
+        and knows as much.
+        """
+        if family not in self._fitted:
+            job = self.search_engine.job
+            self._fitted[family] = isinstance(job.families[family].space(job.task), Begins)
+        return self._fitted[family]
+
+    def _drawn(self, rung: int, sampler: Sampler | None = None) -> Candidate | None:
+        """A candidate not tried before; of several equally likely ones that with the best untrained network, else one
+        by what their families cost.
+        """
         found: dict[str, Candidate] = {}
-        shares = self.shares(rung)
-        sampler: Sampler = list(shares)[pick(list(shares.values()), self._rng)]
+        if sampler is None:
+            shares = self.shares(rung)
+            sampler = list(shares)[pick(list(shares.values()), self._rng)]
         for attempt in range(self.retries):
             # A sampler that runs dry gives way to the uniform one, which reaches every candidate.
             candidate = self._sample(sampler if attempt < self.retries // 4 else "uniform")
@@ -127,11 +174,19 @@ class PriorBand(Stepwise):
             if len(found) == self.draws:
                 break
         if self.zero_cost is None or not found:
-            return next(iter(found.values()), None)
+            return self._cheaper(list(found.values()), rung) if found else None
         for id, candidate in found.items():
             if id not in self._untrained:
                 self._untrained[id] = zero_cost(self.search_engine.job, candidate, self.zero_cost)
         return max(found.values(), key=lambda c: self._hint(c.id))
+
+    def _cheaper(self, of: list[Candidate], rung: int) -> Candidate:
+        """One of them, the likelier the less it costs: its seconds and those of a usual one, since a cheap training
+        that teaches nothing takes the place of another. So the cheapest is at most twice as likely as a usual one.
+        """
+        prices = np.array([self._price(c.family, rung) for c in of])
+        usual = float(np.median([self._price(family, rung) for family in self.space.prior.axes]))
+        return of[pick(1 / (prices + usual + 1e-9), self._rng)] if usual else of[0]
 
     def _hint(self, id: str) -> float:
         """The zero-cost score; the median of all where it says nothing, and 0 without any."""

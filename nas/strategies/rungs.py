@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -40,10 +41,16 @@ class Rungs:
     something to do and nobody waits for a rung to fill. Failures count as the worst.
     """
 
-    def __init__(self, epochs: tuple[int, ...], eta: int, tie_break: Callable[[str], float] = lambda id: 0.0) -> None:
+    def __init__(
+        self,
+        epochs: tuple[int, ...],
+        eta: int,
+        tie_break: Callable[[str], float] = lambda id: 0.0,
+        kind: Callable[[str], str] = lambda id: "",
+    ) -> None:
         self.epochs = epochs
         self.eta = eta
-        self._tie_break = tie_break
+        self._tie_break, self._kind = tie_break, kind
         self._scores: list[dict[str, float]] = [{} for _ in epochs]
         self._above: list[set[str]] = [set() for _ in epochs]  # what was sent on from each rung
 
@@ -61,12 +68,29 @@ class Rungs:
         return None
 
     def promote_anyway(self) -> tuple[str, int] | None:
-        """As ``promote`` but without the quota: the best of the highest rung that has anybody left."""
+        """As ``promote`` but without the quota: the best of the highest rung that has anybody left in reach."""
         for rung in reversed(range(len(self.epochs) - 1)):
             for id in self.ranked(rung):
-                if self._may_rise(rung, id):
+                if self._may_rise(rung, id) and self.in_reach(rung, id):
                     return self._send(rung, id)
         return None
+
+    def in_reach(self, rung: int, id: str) -> bool:
+        """Whether the candidate would be the best if on each rung to come it gained as much as any did.
+
+        Compared are those of its ``kind``, for want of them all: families learn at different paces. While nothing was
+        trained to full length, or nothing rose from a rung to come, everything may be.
+        """
+        reach = self._scores[rung][id]
+        for low, high in itertools.pairwise(self._scores[rung:]):
+            gains = {
+                other: s - low[other] for other, s in high.items() if other in low and math.isfinite(s - low[other])
+            }
+            like = [gain for other, gain in gains.items() if self._kind(other) == self._kind(id)] or list(
+                gains.values()
+            )
+            reach += max(like, default=math.inf)
+        return reach >= max(self._scores[-1].values(), default=-math.inf)
 
     def ranked(self, rung: int) -> list[str]:
         """Candidates that ended on this rung, best first; equal scores by the tie-break, then by arrival."""

@@ -183,3 +183,19 @@ def test_what_is_too_slow_is_not_trained(monkeypatch):
     monkeypatch.setattr(module, "build", lambda *a, **k: Sleeper(0.01))
     outcome = evaluate(dataclasses.replace(job(), device="cpu"), Order(CANDIDATE, 3, 0, seconds=0.5))
     assert outcome.status == "timeout" and outcome.score is None and "0.5 s are given" in outcome.error
+
+
+class Beginner(Sleeper):
+    begin_rows, patience = 64, 0
+
+    def begin(self, batches, y, until):
+        """Nothing to fit."""
+
+
+def test_a_network_that_begins_needs_no_steps_but_to_read_and_to_be_judged():
+    toy = job()
+    steps = {"epochs": 3, "seconds": 3.0}  # 64 rows and 32 to judge at 10 ms: 1 s; 3 steps of 64 rows both ways: 6 s
+    assert too_slow(Sleeper(0.01), toy.task, toy.train, toy.valid, CANDIDATE, **steps)
+    assert not too_slow(Beginner(0.01), toy.task, toy.train, toy.valid, CANDIDATE, **steps)
+    said = too_slow(Beginner(0.1), toy.task, toy.train, toy.valid, CANDIDATE, **steps)
+    assert "to read 64 rows and a validation would take about" in said

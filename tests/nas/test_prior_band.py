@@ -19,7 +19,7 @@ from nas.strategies import prior_band
 from nas.strategies.neighbours import Neighbours, mean_likelihood
 from nas.strategies.prior_band import PriorBand
 from nas.strategies.rungs import Rungs, bracket_starts, rung_epochs
-from tests.nas.toys import LookUp, job, known_score, uniform
+from tests.nas.toys import LookUp, PlainSpace, job, known_score, uniform
 
 BEST = {"deep": "yes", "hidden": 8, "learning_rate": 0.01}
 
@@ -70,6 +70,38 @@ class TestRungs:
         for id in "abc":
             rungs.report(0, id, 0.5)
         assert rungs.ranked(0) == ["b", "c", "a"]
+
+
+class TestReach:
+    """Who may become the best, by what others gained."""
+
+    def rungs(self) -> Rungs:
+        rungs = Rungs((1, 9), eta=3, kind=lambda id: id[0])
+        for id, short, full in (("a1", 0.6, 0.8), ("a2", 0.5, 0.75), ("b1", 0.3, 0.7)):
+            rungs.report(0, id, short)
+            rungs.report(1, id, full)
+            rungs._send(0, id)
+        return rungs
+
+    def test_only_what_may_become_the_best_is_finished(self):
+        """The a gain 0.25 at most, the b 0.4; for want of its own kind c may gain as much."""
+        rungs = self.rungs()
+        for id, score in (("a3", 0.54), ("a4", 0.56), ("b2", 0.39), ("b3", 0.41), ("c1", 0.45), ("c2", 0.35)):
+            rungs.report(0, id, score)
+        found = [rungs.promote_anyway() for _ in range(4)]
+        assert found == [("a4", 1), ("c1", 1), ("b3", 1), None]
+
+    def test_while_nothing_was_finished_everything_may_be(self):
+        rungs = Rungs((1, 9), eta=3)
+        rungs.report(0, "a", 0.1)
+        rungs.report(0, "b", None)
+        assert [rungs.promote_anyway(), rungs.promote_anyway()] == [("a", 1), None]
+        rungs.report(0, "c", 0.0)
+        rungs.report(1, "a", None)
+        assert rungs.promote_anyway() == ("c", 1), "failures set no bar"
+        rungs.report(1, "x", 0.9)  # began there
+        rungs.report(0, "d", 0.05)
+        assert rungs.promote_anyway() == ("d", 1), "how others grow is not known"
 
 
 class TestNeighbours:
@@ -145,6 +177,53 @@ class TestSearch:
         trials = run(LookUp(), PriorBand(sure=sure, seed=0), trials=12, prior=listed)
         first = {t.candidate: t.fidelity for t in reversed(trials) if t.candidate in own}
         assert [first[c] == 9 for c in own[:3]] == [True] * sure + [False] * (3 - sure)
+
+    def timed(self, seconds, budget: float, **options):
+        """Trials of a search whose trainings take ``seconds(candidate)`` per epoch, on the engine's own clock."""
+
+        def outcome(order: Order) -> Outcome:
+            growth = 0.1 * order.epochs if order.candidate.family == "toy" else 0.0
+            score = known_score(order.candidate) + growth
+            return Outcome("ok", score, seconds=seconds(order.candidate) * order.epochs, resume=b"x")
+
+        engine, strategy = LookUp(outcome=outcome), PriorBand(seed=0, sure=0, **options)
+        trials = search(job(), uniform(), strategy, engine, Budget(seconds=budget, epochs=9), seed=0)
+        return trials, strategy
+
+    @pytest.mark.parametrize("budget", [60.0, 90.0, 120.0])
+    def test_the_end_of_a_budget_is_not_spent_on_what_cannot_become_the_best(self, budget):
+        """The plain ones do not grow with their epochs, the others do by far more than they are apart."""
+        trials, _ = self.timed(lambda c: 1.0, budget)
+        began = np.cumsum([0.0, *(t.seconds for t in trials)])
+        late = [t for t, at in zip(trials, began, strict=False) if at > 0.75 * budget]
+        before = {t.candidate for t in trials[: -len(late)]}
+        assert late and all(t.candidate.family == "toy" for t in late if t.candidate in before)
+        assert all(t.fidelity == 9 for t in late if t.candidate not in before), "neighbours of the best"
+
+    def test_a_search_ends_early_rather_than_begin_what_does_not_fit(self):
+        trials, strategy = self.timed(lambda c: 1.0, 40.0)
+        assert any(t.fidelity == 9 for t in trials)
+        assert sum(t.seconds for t in trials) <= 40.0 + 9.0
+        left = 40.0 - sum(t.seconds for t in trials)
+        assert left < 9.0 or strategy._near_the_best() is None
+
+    def test_the_cheaper_of_equally_likely_candidates_is_taken_more_often_but_not_always(self):
+        count = {}
+        for dear in (1.0, 30.0):
+            _, strategy = self.timed(lambda c, dear=dear: dear if c.family == "plain" else 1.0, 200.0)
+            of = [strategy._cheaper([Candidate("toy", {}), Candidate("plain", {})], 0) for _ in range(400)]
+            count[dear] = sum(c.family == "plain" for c in of) / 400
+        assert 0.4 < count[1.0] < 0.6 and 0.1 < count[30.0] < 0.4
+
+    @pytest.mark.parametrize("begins", [True, False])
+    def test_what_is_fitted_at_once_is_trained_to_full_length(self, begins, monkeypatch):
+        monkeypatch.setattr(PlainSpace, "begin", lambda self, batches, y, until: None, raising=False)
+        monkeypatch.setattr(PlainSpace, "patience", 0, raising=False)
+        if begins:
+            monkeypatch.setattr(PlainSpace, "begin_rows", 9, raising=False)
+        trials = run(LookUp(), PriorBand(sure=0, seed=0), trials=20)
+        lengths = {t.fidelity for t in trials if t.candidate.family == "plain"}
+        assert lengths and (lengths == {9}) == begins
 
     @pytest.mark.parametrize("kind", ["synflow", "jacob_cov", "params"])
     def test_zero_cost_scores_choose_among_equally_likely_draws(self, kind):

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +17,7 @@ from automl.errors import UserError
 from automl.store import Store
 from automl.store_rows import task_digest
 from automl.types import Task, Trial
+from experiments.options import made
 from metalearner import shipped
 from metalearner.history import rank_within
 from metalearner.knowledge_file import Past, read_knowledge, write_knowledge
@@ -30,7 +30,7 @@ def run(cfg: DictConfig) -> None:
         if wanted[name] is not None and not isinstance(wanted[name], str):
             raise UserError(f"knowledge.{name}={wanted[name]} must be the path of a file, or null")
     console = Console(highlight=False)
-    with instantiate(cfg.store) as store:
+    with made(cfg, "store") as store:
         if wanted["import"]:
             new, held = take_in(store, read_knowledge(wanted["import"]))
             console.print(f"{new} new trials from {wanted['import']}, {held} were there already", markup=False)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from automl.errors import UserError
 from automl.types import Budget, MetaLearner
+from experiments.options import made
 
 REFIT_SHARE = 0.25  # of the search's seconds
 
@@ -41,6 +41,14 @@ def settings(cfg: DictConfig) -> Settings:
         raise UserError(f"{missing[0]} is missing. Set {missing[0]}=..., or begin with +experiment=quickstart")
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     asked = plain["budget"]
+    if asked["seconds"] is None and asked["trials"] is None:
+        raise UserError("budget.seconds=null and budget.trials=null: a search without an end. Set one of them")
+    if not plain.get("family"):
+        raise UserError("family is empty: nothing to search. Name at least one, such as family=[mlp]")
+    if not isinstance(plain["artifacts"], str):
+        raise UserError(f"artifacts={plain['artifacts']} must be the path of a folder")
+    if isinstance(plain["engine"], dict) and "trial_seconds" in plain["engine"]:
+        number(plain["engine"], "trial_seconds", 0, prefix="engine.", free=True)
     budget = Budget(
         trials=whole(asked, "trials", 1, prefix="budget.", free=True),
         seconds=number(asked, "seconds", 0, prefix="budget.", free=True),
@@ -48,7 +56,7 @@ def settings(cfg: DictConfig) -> Settings:
     )
     return Settings(
         seed=whole(plain, "seed", 0, 2**32 - 1),
-        level=whole(plain, "level", 0, 4),
+        level=whole(plain, "level", 3, 4),
         resume=truth(plain, "resume"),
         progress=truth(plain, "progress"),
         portfolio=whole(plain, "portfolio", 0),
@@ -83,7 +91,7 @@ def number(of: Mapping[str, Any], key: str, above: float, *, prefix: str = "", f
     value = of[key]
     if value is None and free:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > above:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not above < value < math.inf:
         raise UserError(f"{prefix}{key}={value} must be a number above {above:g}{', or null' if free else ''}")
     return float(value)
 
@@ -94,7 +102,21 @@ def truth(of: Mapping[str, Any], key: str, *, prefix: str = "") -> bool:
     return of[key]
 
 
+def refuse_unread(cfg: DictConfig, typed: Sequence[str]) -> None:
+    """Raises UserError for an option of the command line that this recipe never looks at (``reads`` in its yaml)."""
+    for word in typed if cfg.reads is not None else ():
+        group = word.lstrip("+~").partition("=")[0].rpartition("@")[2].partition(".")[0].partition("/")[0]
+        if group not in (*cfg.reads, "experiment", "hydra", "run"):
+            raise UserError(f"{word} does nothing here: the recipe reads {', '.join(cfg.reads)}")
+
+
+def same(cfg: DictConfig, name: str, value: float | None, by: str) -> None:
+    """Raises UserError for an option that the recipe ties to another, when it was set to something else."""
+    if (given := OmegaConf.select(cfg, name)) != value:
+        raise UserError(f"{name}={given} does nothing here: {by} decides it. Set {by}=...")
+
+
 def learner_of(cfg: DictConfig, budget: Budget) -> MetaLearner:
     """The configured meta-learner; where ``per_second`` is null, the budget decides it."""
     options = {"per_second": budget.seconds is not None} if cfg.metalearner.get("per_second", 0) is None else {}
-    return instantiate(cfg.metalearner, _convert_="all", **options)
+    return made(cfg, "metalearner", **options)

@@ -20,9 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from automl.data.prepare import Prepared, prepare
@@ -32,11 +30,13 @@ from automl.errors import UserError
 from automl.files import write_atomically
 from automl.serial import dumps
 from automl.store import Search, Store
-from automl.types import Axes, Budget, Family, Prior, Profile, Runs, Trial
+from automl.types import Axes, Budget, Family, Prior, Profile, Runs, Source, Trial
 from experiments.artifacts import Artifacts
 from experiments.clock import timed
+from experiments.compose import composed
 from experiments.finish import Finished, finish
 from experiments.follow import Follow
+from experiments.options import made, made_families, said, task_options
 from experiments.progress import Progress
 from experiments.report import write_report
 from experiments.settings import Settings, learner_of, settings
@@ -48,7 +48,6 @@ from nas.recipe import training_axes
 from nas.search import search
 from nas.space import search_axes
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 FOLD_SECONDS = 300.0  # in a shorter search, more candidates are worth more than cross-validated ones
 
 
@@ -97,28 +96,45 @@ def solve(
     ``outputs/DATE/TIME``. overrides: further options as on the command line, ``["engine=sequential", "seed=1"]``.
     Raises UserError for data or options that cannot be used.
     """
-    from automl.data.sources.file import FileSource
-    from automl.data.sources.frame import FrameSource
-
-    if isinstance(data, str | Path):
-        source: Any = FileSource(path=str(data), target=target)
-        named = "data=file"
-    else:
-        column = target if isinstance(target, str) else None
-        source = FrameSource(data, y=None if column else target, target=column)
-        named = "data=frame"
-    options = [named, "tracker=none", f"budget.seconds={seconds or 'null'}", f"budget.trials={trials or 'null'}"]
-    if named == "data=file":
-        options.append(f"data.path={quoted(str(data))}")
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        cfg = compose("config", overrides=[*options, *overrides])
+    cfg = composed(
+        [*_named(data, overrides), f"budget.seconds={said(seconds)}", f"budget.trials={said(trials)}", *overrides]
+    )
+    if (wanted := OmegaConf.select(cfg, "run._target_")) != "experiments.solve.run":
+        raise UserError(f"solve() makes one model, the overrides ask for {wanted}: start that with run.py")
     out = Path(folder) if folder else Path("outputs") / datetime.now().strftime("%Y-%m-%d/%H-%M-%S-%f")
-    return pipeline(cfg, out, source=source)
+    return pipeline(cfg, out, source=source_of(cfg, data, target))
 
 
-def quoted(text: str) -> str:
-    """A value in Hydra's override grammar, whatever characters it holds."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+def _named(data: Any, overrides: Sequence[str]) -> list[str]:
+    """Where the data comes from, unless the overrides say it."""
+    kind = "file" if isinstance(data, str | Path) else "frame"
+    given = [] if any(o.startswith("data=") for o in overrides) else [f"data={kind}"]
+    return [*given, "tracker=none"]
+
+
+def source_of(cfg: DictConfig, data: Any, target: Any) -> Source:
+    """The configured source with data and target of Python put in; ``cfg`` learns of those that it can hold."""
+    more = {}
+    for given, name, plain in (
+        (data, "path" if isinstance(data, str | Path) else "data", isinstance(data, str | Path)),
+        (target, "target" if _is_column(data, target) else "y", _is_column(data, target)),
+    ):
+        if given is None:
+            continue
+        if name not in list(cfg.data):
+            raise UserError(f"{cfg.data._target_} takes no {name}, a {type(given).__name__} was given for it")
+        if plain:
+            cfg.data[name] = str(given).replace("${", "\\${")  # else it were an interpolation
+        else:
+            more[name] = given
+    return made(cfg, "data", **more)
+
+
+def _is_column(data: Any, target: Any) -> bool:
+    """Whether a target names a column, and is no array of values. Raises UserError where it names several."""
+    if isinstance(target, list | tuple) and len(target) < len(data) and all(isinstance(name, str) for name in target):
+        raise UserError(f"target={target}: one column is learned at a time; give one name")
+    return target is not None and np.ndim(target) == 0
 
 
 def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
@@ -129,19 +145,19 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
     OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
     clock: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
-        engine: Engine = instantiate(cfg.engine)
+        engine: Engine = made(cfg, "engine")
         stack.callback(engine.shutdown)
-        store: Store = stack.enter_context(instantiate(cfg.store))
-        tracker = instantiate(cfg.tracker)
+        store: Store = stack.enter_context(made(cfg, "store"))
+        tracker = made(cfg, "tracker")
         engine.warm_up()
 
         with timed(clock, "prepare"):
-            dataset = (source or instantiate(cfg.data)).load()
-            asked = instantiate(cfg.task, _convert_="object")
+            dataset = (source or made(cfg, "data")).load()
+            asked = task_options(cfg)
             asked |= {"seed": wanted.seed, "folds": folds_in(asked["folds"], wanted.budget)}
             prepared = prepare(dataset, **asked)
             profile = measure(prepared.task, prepared.parts.train, prepared.dataset, seed=wanted.seed)
-        families: dict[str, Family] = {name: instantiate(node, _convert_="all") for name, node in cfg.family.items()}
+        families = made_families(cfg)
         axes = search_axes(families, prepared.task, training_axes(prepared.task))
 
         with timed(clock, "search"):
@@ -224,7 +240,7 @@ class Hunt:
             search(
                 self.job,
                 self.search.prior or Prior.uniform(self.axes),
-                instantiate(self.cfg.strategy),
+                made(self.cfg, "strategy"),
                 self.engine,
                 self.wanted.budget,
                 seed=self.wanted.seed,

@@ -30,7 +30,8 @@ from automl.store import Store
 from automl.types import Axes, Budget, Family, MetaLearner, Runs, Trial
 from experiments.collect_data import Ready, entries, look, mixed, ready
 from experiments.follow import Follow
-from experiments.settings import learner_of, number, settings, truth, whole
+from experiments.options import made, made_families
+from experiments.settings import learner_of, number, same, settings, truth, whole
 from experiments.transfer_compare import Anytime, Event, Pair, compare
 from experiments.transfer_page import page_of
 from metalearner.shipped import FILE, with_shipped
@@ -88,17 +89,19 @@ def run(cfg: DictConfig) -> None:
 def benchmark(cfg: DictConfig) -> tuple[dict[str, Any], list[Pair]]:
     """Every pair of searches, and what their comparison says."""
     wanted, epochs = asked(cfg), settings(cfg).budget.epochs
-    families: dict[str, Family] = {name: instantiate(node) for name, node in cfg.family.items()}
-    engine: Engine = instantiate(cfg.engine)
+    families = made_families(cfg)
+    same(cfg, "engine.trial_seconds", wanted.trial_seconds, "benchmark.trial_seconds")
+    same(cfg, "budget.seconds", wanted.seconds, "benchmark.seconds")
+    engine: Engine = made(cfg, "engine")
     engine.trial_seconds = wanted.trial_seconds
     pairs = []
     try:
         engine.warm_up(wait=True)
-        with instantiate(cfg.store) as store:
-            for made, axes in sites(wanted, families):
+        with made(cfg, "store") as store:
+            for site, axes in sites(wanted, families):
                 for seed in wanted.seeds:
-                    duel = Duel(cfg, wanted, made, axes, families, store, engine, seed, epochs)
-                    pairs.append(Pair(made.task.name, made.task.group, seed, duel.level(3), duel.level(4)))
+                    duel = Duel(cfg, wanted, site, axes, families, store, engine, seed, epochs)
+                    pairs.append(Pair(site.task.name, site.task.group, seed, duel.level(3), duel.level(4)))
                     print(line(pairs[-1]), flush=True)
     finally:
         engine.shutdown()

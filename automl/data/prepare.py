@@ -61,7 +61,7 @@ def prepare(
     valid_share: float | None = None,
     folds: int | None = 0,
     check: bool = True,
-    repairs: Mapping[str, bool] | None = None,
+    repairs: Mapping[str, bool | None] | None = None,
 ) -> Prepared:
     """Stages 1 and 2 of the pipeline. Raises UserError for data that cannot be learned from.
 

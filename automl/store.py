@@ -74,7 +74,7 @@ class Store:
 
     def __init__(self, url: str = "sqlite:///outputs/store.db"):
         self._engine = schema.open_engine(url)
-        self.name = self._engine.url.render_as_string(hide_password=True)
+        self.name = without_passwords(self._engine.url.render_as_string(hide_password=True))
         """The URL without the password: for results and reports."""
         self._insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
 

@@ -75,8 +75,11 @@ def storable(text: str) -> str:
 
 
 def without_passwords(text: str) -> str:
-    """The text with the password of every ``scheme://user:password@host`` hidden."""
-    return re.sub(r"(://[^/\s:@\"]+:)[^/\s@\"]+(@)", r"\1***\2", text)
+    """The text with the password of every URL hidden: ``//user:password@host`` (the user may be missing), and
+    ``password=`` or ``sslpassword=`` among its parameters.
+    """
+    text = re.sub(r"(://[^/\s:@\"]*:)[^\s\"]+(@)", r"\1***\2", text)
+    return re.sub(r"(password=)[^&\s\"]+", r"\1***", text, flags=re.IGNORECASE)
 
 
 def _is_number(value: float | None) -> TypeGuard[float]:

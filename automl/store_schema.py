@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, event, exc
 
 from automl.errors import UserError
+from automl.store_rows import without_passwords
 
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 60.0
@@ -95,7 +96,7 @@ def open_engine(url: str) -> sa.Engine:
     or the tables are of another version.
     """
     parsed = _parse(url)
-    shown = parsed.render_as_string(hide_password=True)
+    shown = without_passwords(parsed.render_as_string(hide_password=True))
     if parsed.get_backend_name() == "sqlite":
         engine = _sqlite(parsed)
     else:
@@ -126,7 +127,7 @@ def write(engine: sa.Engine) -> Any:
 
 def reason(error: exc.DBAPIError) -> str:
     """The database's own words, in one line."""
-    return " ".join(str(error.orig).split())
+    return without_passwords(" ".join(str(error.orig).split()))
 
 
 def _parse(url: str) -> sa.URL:
@@ -134,14 +135,14 @@ def _parse(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
     except exc.ArgumentError:
-        raise UserError(f"store.url={url!r} is no database URL. Write {known}.") from None
+        raise UserError(f"store.url={without_passwords(url)!r} is no database URL. Write {known}.") from None
     backend = parsed.drivername.split("+")[0]
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
         raise UserError(f"store.url: {backend!r} is not supported. Write {known}.")
     if parsed.database in (None, "", ":memory:"):
-        raise UserError(f"store.url={url!r} names no file. Write sqlite:///PATH.")
+        raise UserError(f"store.url={without_passwords(url)!r} names no file. Write sqlite:///PATH.")
     return parsed
 
 

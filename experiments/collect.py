@@ -43,7 +43,7 @@ from automl.types import Axes, Budget, Candidate, Family, Modality, Prior, Profi
 from experiments.collect_data import Ready, entries, look, mixed, ready
 from experiments.common_set import common_set, fitted, union
 from experiments.options import made, made_families
-from experiments.settings import learner_of, number, same, truth, whole
+from experiments.settings import learner_of, number, same, truth, whole, writable
 from nas.engines.base import Engine
 from nas.evaluate import Job, Outcome
 from nas.recipe import training_axes
@@ -113,6 +113,7 @@ def collect(cfg: DictConfig) -> dict[str, Any]:
     began = time.monotonic()
     wanted = asked(cfg)
     families = made_families(cfg)
+    writable(wanted.folder, "collect.folder")
     same(cfg, "engine.trial_seconds", wanted.trial_seconds, "collect.trial_seconds")
     engine: Engine = made(cfg, "engine")
     engine.trial_seconds = wanted.trial_seconds

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from automl.errors import UserError
+from automl.files import write_atomically
+from automl.store_rows import without_passwords
 from automl.types import Budget, MetaLearner
 from experiments.options import made
 
@@ -120,3 +125,24 @@ def learner_of(cfg: DictConfig, budget: Budget) -> MetaLearner:
     """The configured meta-learner; where ``per_second`` is null, the budget decides it."""
     options = {"per_second": budget.seconds is not None} if cfg.metalearner.get("per_second", 0) is None else {}
     return made(cfg, "metalearner", **options)
+
+
+def keep_config(cfg: DictConfig, folder: Path, option: str = "hydra.run.dir") -> None:
+    """config.yaml in the run's folder, resolved, without passwords. Raises UserError when nothing can be written."""
+    writable(folder, option)
+    write_atomically(folder / "config.yaml", without_passwords(OmegaConf.to_yaml(cfg, resolve=True)))
+
+
+def writable(folder: Path, option: str) -> None:
+    """Make a folder, and a file in it, before anything takes long. Raises UserError when that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{option}={folder} cannot be written: {error.strerror}. Set {option}=FOLDER") from error
+
+
+def plain_config(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration as plain data, for the store and for trackers: without passwords."""
+    return json.loads(without_passwords(json.dumps(OmegaConf.to_container(cfg, resolve=True))))

@@ -39,7 +39,7 @@ from experiments.follow import Follow
 from experiments.options import made, made_families, said, task_options
 from experiments.progress import Progress
 from experiments.report import write_report
-from experiments.settings import Settings, learner_of, settings
+from experiments.settings import Settings, keep_config, learner_of, plain_config, settings, writable
 from metalearner.shipped import with_shipped
 from nas.engines.base import Engine
 from nas.evaluate import Job, Outcome
@@ -102,7 +102,9 @@ def solve(
     if (wanted := OmegaConf.select(cfg, "run._target_")) != "experiments.solve.run":
         raise UserError(f"solve() makes one model, the overrides ask for {wanted}: start that with run.py")
     out = Path(folder) if folder else Path("outputs") / datetime.now().strftime("%Y-%m-%d/%H-%M-%S-%f")
-    return pipeline(cfg, out, source=source_of(cfg, data, target))
+    source = source_of(cfg, data, target)
+    keep_config(cfg, out, "folder")
+    return pipeline(cfg, out, source=source)
 
 
 def _named(data: Any, overrides: Sequence[str]) -> list[str]:
@@ -142,7 +144,7 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
     began = time.monotonic()
     wanted = settings(cfg)
     folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    writable(Path(cfg.artifacts), "artifacts")
     clock: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
         engine: Engine = made(cfg, "engine")
@@ -274,12 +276,6 @@ def search_key(cfg: DictConfig, prepared: Prepared) -> str:
     for array in (*prepared.learned.inputs, prepared.learned.y):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def plain_config(cfg: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(k): v for k, v in plain.items()}
 
 
 def compose_result(

@@ -31,7 +31,7 @@ from automl.types import Axes, Budget, Family, MetaLearner, Runs, Trial
 from experiments.collect_data import Ready, entries, look, mixed, ready
 from experiments.follow import Follow
 from experiments.options import made, made_families
-from experiments.settings import learner_of, number, same, settings, truth, whole
+from experiments.settings import learner_of, number, same, settings, truth, whole, writable
 from experiments.transfer_compare import Anytime, Event, Pair, compare
 from experiments.transfer_page import page_of
 from metalearner.shipped import FILE, with_shipped
@@ -90,6 +90,7 @@ def benchmark(cfg: DictConfig) -> tuple[dict[str, Any], list[Pair]]:
     """Every pair of searches, and what their comparison says."""
     wanted, epochs = asked(cfg), settings(cfg).budget.epochs
     families = made_families(cfg)
+    writable(wanted.folder, "benchmark.folder")
     same(cfg, "engine.trial_seconds", wanted.trial_seconds, "benchmark.trial_seconds")
     same(cfg, "budget.seconds", wanted.seconds, "benchmark.seconds")
     engine: Engine = made(cfg, "engine")

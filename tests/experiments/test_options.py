@@ -26,7 +26,7 @@ from experiments import solve as module
 from experiments.cli import explain, quoted
 from experiments.compose import composed
 from experiments.options import fits, made, task_options
-from experiments.settings import refuse_unread, same
+from experiments.settings import keep_config, plain_config, refuse_unread, same
 from experiments.settings import settings as scalars
 from experiments.solve import solve
 
@@ -215,3 +215,25 @@ def test_a_search_reads_everything_and_a_recipe_ties_what_it_decides():
     collect = composed(["+experiment=collect", "collect.root=x", "engine=sequential", "engine.trial_seconds=5"])
     with pytest.raises(UserError, match=r"engine.trial_seconds=5 does nothing here: collect.trial_seconds decides it"):
         same(collect, "engine.trial_seconds", 60.0, "collect.trial_seconds")
+
+
+def test_what_cannot_be_written_is_told_before_anything_is_trained(tmp_path):
+    (tmp_path / "file").write_text("")
+    quick = ["data=sklearn", "data.name=iris", "engine=sequential", "tracker=none"]
+    store = f"store.url=sqlite:///{tmp_path}/s.db"
+    for folder, option, says in [
+        (tmp_path / "file" / "x", "seed=0", "folder="),
+        (tmp_path / "out", f"artifacts={tmp_path}/file/x", "artifacts="),
+        (tmp_path / "out", f"store.url=sqlite:///{tmp_path}/file/x/s.db", "store.url"),
+    ]:
+        with pytest.raises(UserError, match=says) as caught:
+            solve(None, folder=folder, overrides=[*quick, store, option])
+        assert "Not a directory" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_configuration_that_is_kept_holds_no_password(tmp_path):
+    cfg = composed(["data=sklearn", "store=postgresql", 'store.url="postgresql://:hunter2@db/x?sslpassword=hunter2"'])
+    keep_config(cfg, tmp_path / "run")
+    kept = OmegaConf.load(tmp_path / "run" / "config.yaml")
+    assert kept.store.url == "postgresql://:***@db/x?sslpassword=***"
+    assert "hunter2" not in str(plain_config(cfg)) and plain_config(cfg)["seed"] == 0

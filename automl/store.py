@@ -63,6 +63,7 @@ class SearchSummary:
     trials: int
     ok: int
     best: float | None
+    config: dict[str, Any]
     result: dict[str, Any] | None
 
 
@@ -290,6 +291,7 @@ class Store:
                     trials=r.trials or 0,
                     ok=r.ok or 0,
                     best=r.best,
+                    config=json.loads(r.config),
                     result=None if r.result is None else json.loads(r.result),
                 )
                 for r in c.execute(query)

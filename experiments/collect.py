@@ -44,6 +44,7 @@ from experiments.collect_data import Ready, entries, look, mixed, ready
 from experiments.common_set import common_set, fitted, union
 from experiments.options import made, made_families
 from experiments.settings import learner_of, number, same, truth, whole, writable
+from experiments.words import as_metric
 from nas.engines.base import Engine
 from nas.evaluate import Job, Outcome
 from nas.recipe import training_axes
@@ -327,7 +328,7 @@ class Round:
             self.store.append(site.search, kept)
             site.trials.append(kept)
             self.new += 1
-            print(f"{clock()} {what} {line(kept)}", flush=True)
+            print(f"{clock()} {what} {line(kept, site.ready.task.metric)}", flush=True)
 
         search(
             site.job(self.families),
@@ -347,8 +348,8 @@ def chunks(of: Sequence[Candidate], size: int) -> list[Sequence[Candidate]]:
     return [of[i : i + size] for i in range(0, len(of), size)]
 
 
-def line(trial: Trial) -> str:
-    score = trial.status if trial.score is None else f"{trial.score:.4f}"
+def line(trial: Trial, metric: str) -> str:
+    score = trial.status if trial.score is None else f"{as_metric(metric, trial.score):.4f}"
     return (
         f"{trial.task} {trial.candidate.family} {trial.fidelity} epochs: {score}, {trial.seconds:.1f} s {trial.error}"
     )

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +28,28 @@ from omegaconf import DictConfig, OmegaConf
 
 from automl.data.prepare import Prepared, prepare
 from automl.data.profile import profile as measure
+from automl.data.quality import Finding
 from automl.deploy.bundle import Bundle
 from automl.errors import UserError
 from automl.files import write_atomically
 from automl.serial import dumps
 from automl.store import Search, Store
+from automl.task import parse_goal
 from automl.types import Axes, Budget, Family, Prior, Profile, Runs, Source, Trial
+from automl.version import code_version
+from experiments import resumed
 from experiments.artifacts import Artifacts
 from experiments.clock import timed
 from experiments.compose import composed
+from experiments.deployed import deployed
 from experiments.finish import Finished, finish
 from experiments.follow import Follow
 from experiments.options import made, made_families, said, task_options
-from experiments.progress import Progress
+from experiments.progress import Progress, one_line
 from experiments.report import write_report
+from experiments.resumed import shaping
 from experiments.settings import Settings, keep_config, learner_of, plain_config, settings, writable
+from experiments.words import as_metric, interval, met, number, without_a_model
 from metalearner.shipped import with_shipped
 from nas.engines.base import Engine
 from nas.evaluate import Job, Outcome
@@ -154,10 +164,10 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
         engine.warm_up()
 
         with timed(clock, "prepare"):
-            dataset = (source or made(cfg, "data")).load()
+            loaded = (source or made(cfg, "data")).load()
             asked = task_options(cfg)
             asked |= {"seed": wanted.seed, "folds": folds_in(asked["folds"], wanted.budget)}
-            prepared = prepare(dataset, **asked)
+            prepared = prepare(loaded, **asked)
             profile = measure(prepared.task, prepared.parts.train, prepared.dataset, seed=wanted.seed)
         families = made_families(cfg)
         axes = search_axes(families, prepared.task, training_axes(prepared.task))
@@ -176,8 +186,10 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
             refit_seconds=wanted.refit,
             clock=clock,
         )
+        with timed(clock, "export"):
+            cost = deployed(finished.bundle, loaded)
         clock["total"] = time.monotonic() - began
-        result = compose_result(wanted, prepared, trials, finished, clock, store.name)
+        result = compose_result(wanted, prepared, trials, finished, cost, hunt.search.prior, clock, store.name)
         write_outputs(folder, prepared, finished, result, trials, hunt.search.prior, profile)
         store.finish(hunt.search.id, result)
         tracker.finish(result, folder / "report.html", trials)
@@ -208,7 +220,9 @@ class Hunt:
         earlier = store.searches(key=key) if wanted.resume else []
         past = Runs.none()
         if wanted.level >= 4:
-            groups = {task.group} - {""}
+            # Not what was learned on these data, under any name: another seed's validation rows may be test rows now,
+            # and the report promises that no decision has seen those.
+            groups = {task.group, task.name}
             own = store.runs(
                 before_search=earlier[-1].id if earlier else None,
                 without_groups=groups,
@@ -221,13 +235,18 @@ class Hunt:
             key, task, profile, seed=wanted.seed, config=plain_config(cfg), prior=prior, resume=wanted.resume
         )
         self.record = store.trials(search=self.search.id)
+        if wanted.resume:
+            line = resumed.said(self.search, plain_config(cfg), len(self.record), store.searches(task=task.name))
+            print(line, file=sys.stderr)
         self.artifacts = Artifacts(Path(cfg.artifacts) / f"{key[:12]}-{self.search.id}")
         self.artifacts.remember(self.record)
 
     def run(self) -> list[Trial]:
         """Search; every trial of this search, those from before a crash too."""
-        self.tracker.start(plain_config(self.cfg), self.prepared.task.name)
-        shown = Progress(self.wanted.budget, quiet=not self.wanted.progress, spent=lambda: self.engine.seconds_spent)
+        task = self.prepared.task
+        self.tracker.start(plain_config(self.cfg), task.name, task.metric)
+        quiet, spent = not self.wanted.progress, lambda: self.engine.seconds_spent
+        shown = Progress(self.wanted.budget, metric=task.metric, quiet=quiet, spent=spent)
         with shown:
             for trial in self.record:
                 shown.trial(trial, resumed=True)
@@ -266,13 +285,8 @@ def search_key(cfg: DictConfig, prepared: Prepared) -> str:
     Where it runs, how long, where it writes, and what is made of its trials are left out, so that a resumed search may
     get more time or another ensemble.
     """
-    shaping = plain_config(cfg)
-    for name in ("run", "resume", "progress", "store", "tracker", "engine", "artifacts"):
-        shaping.pop(name, None)
-    shaping["budget"] = {"epochs": shaping["budget"]["epochs"]}
-    shaping["objective"] = {"latency": shaping["objective"]["latency"]}
-    digest = hashlib.blake2b(dumps(shaping).encode(), digest_size=16)
-    digest.update(prepared.judging.encode())
+    digest = hashlib.blake2b(dumps(shaping(plain_config(cfg))).encode(), digest_size=16)
+    digest.update(f"{prepared.task.data} {prepared.judging}".encode())
     for array in (*prepared.learned.inputs, prepared.learned.y):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
@@ -283,37 +297,90 @@ def compose_result(
     prepared: Prepared,
     trials: Sequence[Trial],
     finished: Finished,
+    cost: Mapping[str, float | None],
+    prior: Prior | None,
     clock: Mapping[str, float],
     store: str,
 ) -> dict[str, Any]:
-    """result.json, a contract that other parts and people read."""
-    task = prepared.task
+    """result.json, a contract that other parts and people read. Scores are in the metric's own unit and sign.
+
+    ``baseline``: the metrics of always answering the class shares, or the mean, on the test rows. ``interval``: 95 % of
+    the task's metric over redrawn test rows. ``deployed``: see ``experiments.deployed``.
+    """
+    task, test = prepared.task, prepared.parts.test
     statuses = ("ok", "failed", "timeout", "oom", "diverged", "skipped")
+    goal = parse_goal(task.goal)
+    own = partial(as_metric, task.metric)
+    quality = prepared.quality
     return {
+        "version": code_version(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "task": {
             "name": task.name,
+            "group": task.group,
             "kind": task.kind,
             "metric": task.metric,
             "classes": list(task.classes),
             "goal": task.goal,
-            "goal_met": finished.goal_met,
+            "goal_met": None if goal is None else goal.met({**finished.test, **cost}),
+            "why": list(task.why),
         },
+        "data": facts(prepared),
+        "findings": [] if quality is None else [told(finding) for finding in quality.findings],
         "level": wanted.level,
         "seed": wanted.seed,
+        "prior": None if prior is None else {"why": list(prior.why), "families": dict(prior.families)},
         "trials": {status: sum(t.status == status for t in trials) for status in statuses},
         "seconds": {k: round(clock.get(k, 0.0), 3) for k in ("total", "prepare", "search", "refit", "export")},
         "judged_by": finished.judged_by,
         "val": finished.val,
         "test": finished.test,
+        "interval": interval(task.metric, task.kind, test.y, finished.test_predictions, drawn_together(prepared)),
+        "baseline": without_a_model(task.kind, test.y, task.num_outputs),
         "chosen": {"family": finished.chosen.candidate.family, "choices": dict(finished.chosen.candidate.choices)},
-        "ensemble": finished.members,
+        "ensemble": [{**member, "score": own(member["score"])} for member in finished.members],
         "pareto": [
-            {"number": t.number, "family": t.candidate.family, "score": t.score, "latency_ms": t.latency_ms}
+            {"number": t.number, "family": t.candidate.family, "score": own(t.score), "latency_ms": t.latency_ms}
             for t in pareto_front(trials)
+        ],
+        "deployed": dict(cost),
+        "tried": [
+            {
+                "number": t.number,
+                "family": t.candidate.family,
+                "choices": dict(t.candidate.choices),
+                "epochs": t.fidelity,
+                "status": t.status,
+                "score": own(t.score),
+                "seconds": t.seconds,
+                "parameters": t.parameters,
+                "latency_ms": t.latency_ms,
+                "error": one_line(t.error),
+            }
+            for t in trials
         ],
         "bundle": str(finished.bundle),
         "store": store,
     }
+
+
+def told(finding: Finding) -> dict[str, Any]:
+    """A finding of the quality checks without its rows, which inspect's quality.json lists."""
+    names = ("name", "severity", "where", "count", "text", "repair", "repaired")
+    return {name: getattr(finding, name) for name in names}
+
+
+def drawn_together(prepared: Prepared) -> np.ndarray | None:
+    """Of the test rows, which depend on each other: int (rows,), or None where each stands for itself.
+
+    Rows of one group do. Where rows have an order, neighbours do: blocks as long as the root of their number.
+    """
+    rows, dataset = prepared.parts.test.rows, prepared.dataset
+    if dataset.group is not None:
+        return np.unique(dataset.group[rows].astype(str), return_inverse=True)[1]
+    if dataset.time is not None:
+        return np.argsort(np.argsort(dataset.time[rows], kind="stable")) // math.isqrt(max(len(rows), 1))
+    return None
 
 
 def write_outputs(
@@ -382,11 +449,11 @@ def summary(solution: Solution) -> str:
         f"chosen    {result['chosen']['family']}, an ensemble of {len(result['ensemble'])}"
         if len(result["ensemble"]) > 1
         else f"chosen    {result['chosen']['family']}",
-        f"{metric:<9} {result['val'][metric]:.4f} validation ({result['judged_by']}),"
-        f" {result['test'][metric]:.4f} test",
+        f"{metric:<9} {number(result['val'][metric])} validation ({result['judged_by']}),"
+        f" {number(result['test'][metric])} test",
     ]
     if result["task"]["goal"]:
-        lines.append(f"goal      {result['task']['goal']}: {'met' if result['task']['goal_met'] else 'not met'}")
+        lines.append(f"goal      {result['task']['goal']}: {met(result['task']['goal_met'])}")
     lines += [f"model     {solution.bundle}", f"report    {solution.folder / 'report.html'}"]
     return "\n".join(lines)
 

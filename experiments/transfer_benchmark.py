@@ -206,9 +206,10 @@ class Duel:
         return instantiate(self.cfg.benchmark.start, _convert_="all").fit(Runs.none())
 
     def learner(self) -> MetaLearner:
-        """Fitted on every past run but those of this task's group, of this task, and of a smaller copy of it."""
-        groups = {self.made.task.group, self.made.task.name} - {""}
-        own = self.store.runs(without_groups=groups, without_tasks={self.made.task.name})
+        """Fitted on every past run but those of this task's group, of this task, and of its file at another size."""
+        name = self.made.task.name
+        groups = {self.made.task.group, name}
+        own = self.store.runs(without_groups=groups, without_tasks={name, name.partition("@")[0]})
         learner = learner_of(self.cfg, Budget(seconds=self.wanted.seconds))
         return learner.fit(with_shipped(own, like=self.made.task, without_groups=groups))
 

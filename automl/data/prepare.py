@@ -11,6 +11,7 @@ import numpy as np
 from automl.data.dataset import Dataset, Part, Parts
 from automl.data.encode import Encoding
 from automl.data.folds import Folds
+from automl.data.identity import identity
 from automl.data.quality import Quality
 from automl.data.quality import check as check_quality
 from automl.data.split import split
@@ -68,7 +69,7 @@ def prepare(
     ``folds``: number of folds, 0 for one validation split, None for what fits the data.
     ``check`` False skips the quality report and its repairs; ``repairs`` switches single ones.
     """
-    why = list(dataset.notes)
+    why, data = list(dataset.notes), identity(dataset)
     dataset = numeric_target(dataset)
     reason = "asked"
     if kind is None:
@@ -97,11 +98,11 @@ def prepare(
         limits=limits,
         goal=goal,
         name=name,
-        group=group,
+        group=group or f"{name or dataset.name}-{data[:8]}",  # a name alone stands for many data sets: train, frame
         classes=encoding.target.classes,
         reason=reason,
     )
-    task = dataclasses.replace(task, why=(*why, *task.why, *encoding.why, *rows.why))
+    task = dataclasses.replace(task, data=data, why=(*why, *task.why, *encoding.why, *rows.why))
     y = encoding.encode_target(dataset.target)
 
     def part(positions: np.ndarray) -> Part:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from automl.errors import UserError
@@ -112,11 +113,13 @@ def show(console: Console, title: str, past: Iterable[Past]) -> None:
     if not found:
         console.print(f"{title}: no trials", markup=False)
         return
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     for name in ("modality", "tasks", "groups", "trials", "ok"):
         table.add_column(name, justify="left" if name == "modality" else "right")
     table.add_column("families, best first (mean rank within a task: 1 best, 0 worst)")
     for modality, of in found.items():
         families = ", ".join(f"{name} {rank:.2f}" for name, rank in of.families().items())
-        table.add_row(modality, *(f"{n:,}" for n in (of.tasks, len(of.groups), of.trials, of.ok)), families)
+        table.add_row(
+            escape(modality), *(f"{n:,}" for n in (of.tasks, len(of.groups), of.trials, of.ok)), escape(families)
+        )
     console.print(table)

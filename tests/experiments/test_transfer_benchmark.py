@@ -79,6 +79,13 @@ def test_the_interval_holds_the_mean_and_keeps_tasks_together():
     assert interval(values, task, np.mean)["value"] == 0.5
 
 
+def test_tasks_of_one_group_are_drawn_together():
+    values, task = np.repeat([0.0, 1.0, 0.0, 1.0], 5), np.arange(20)
+    together = interval(values, task, np.mean, group={t: str(t // 5) for t in range(20)})["interval"]
+    alone = interval(values, task, np.mean)["interval"]
+    assert together == [0.0, 1.0] and alone[0] > 0.2 and alone[1] < 0.8
+
+
 def test_the_page_shows_every_pair_and_escapes_names():
     pair = Pair("<b>a</b>", "g", 0, search(0.1, 0.2), search(0.3))
     result = {"seconds": 10.0, "level3": "PriorBand", "level4": "X", **compare([pair], 10, 0)}

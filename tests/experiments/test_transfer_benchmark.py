@@ -134,8 +134,19 @@ def test_a_small_benchmark_runs_leaves_groups_out_and_goes_on(root, tmp_path, mo
     monkeypatch.setattr(transfer_benchmark, "search", None)
     again, _ = transfer_benchmark.benchmark(configured(root, tmp_path))
     assert again == result, "what is there is not searched again"
-    with pytest.raises(TypeError):  # with other options it is another search
-        transfer_benchmark.benchmark(configured(root, tmp_path, "strategy.sure=1"))
+    for option in ("strategy.sure=1", "benchmark.check=true", "budget.trials=3"):
+        with pytest.raises(TypeError):  # with other options it is another search
+            transfer_benchmark.benchmark(configured(root, tmp_path, option))
+    monkeypatch.setattr(transfer_benchmark, "code_version", lambda: "another")
+    with pytest.raises(TypeError):  # and so it is with other code
+        transfer_benchmark.benchmark(configured(root, tmp_path))
+
+
+def test_neither_level_always_goes_first(root, tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(transfer_benchmark.Duel, "level", lambda self, level: order.append(level) or search(0.5))
+    transfer_benchmark.benchmark(configured(root, tmp_path))
+    assert order == [3, 4, 4, 3]
 
 
 @pytest.mark.parametrize("option", ["seeds=[]", "seeds=[-1]", "seconds=0", "tasks=0"])

@@ -21,7 +21,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ class Goal:
     sign: str
     value: float
 
-    def met(self, scores: dict[str, float]) -> bool | None:
+    def met(self, scores: Mapping[str, float | None]) -> bool | None:
         """Whether the scores (metric name -> value) meet it; None when the metric was not measured."""
         got = scores.get(self.metric)
         if got is None or np.isnan(got):

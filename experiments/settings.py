@@ -109,10 +109,11 @@ def truth(of: Mapping[str, Any], key: str, *, prefix: str = "") -> bool:
 
 def refuse_unread(cfg: DictConfig, typed: Sequence[str]) -> None:
     """Raises UserError for an option of the command line that this recipe never looks at (``reads`` in its yaml)."""
-    for word in typed if cfg.reads is not None else ():
+    reads: Any = cfg.reads
+    for word in typed if reads is not None else ():
         group = word.lstrip("+~").partition("=")[0].rpartition("@")[2].partition(".")[0].partition("/")[0]
-        if group not in (*cfg.reads, "experiment", "hydra", "run"):
-            raise UserError(f"{word} does nothing here: the recipe reads {', '.join(cfg.reads)}")
+        if group not in (*reads, "experiment", "hydra", "run"):
+            raise UserError(f"{word} does nothing here: the recipe reads {', '.join(reads)}")
 
 
 def same(cfg: DictConfig, name: str, value: float | None, by: str) -> None:

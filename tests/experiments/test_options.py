@@ -237,3 +237,13 @@ def test_the_configuration_that_is_kept_holds_no_password(tmp_path):
     kept = OmegaConf.load(tmp_path / "run" / "config.yaml")
     assert kept.store.url == "postgresql://:***@db/x?sslpassword=***"
     assert "hunter2" not in str(plain_config(cfg)) and plain_config(cfg)["seed"] == 0
+
+
+@pytest.mark.parametrize("option", ["group", "time", "target"])
+def test_arrays_take_no_option_of_columns(option, source, tmp_path):
+    x, y = np.random.default_rng(0).random((20, 3, 9)), np.arange(20) % 2
+    np.savez(tmp_path / "a.npz", X=x, y=y)
+    for data, target in ((x, y), (tmp_path / "a.npz", None)):
+        with pytest.raises(UserError, match=rf"data.{option}=a .*(names a column|is for tables)"):
+            source(data, target, f"data.{option}=a")[0].load()
+        assert len(source(data, target)[0].load()) == 20

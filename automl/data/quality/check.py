@@ -67,7 +67,7 @@ def check(
     The repaired data set and the report. Raises UserError for a switch that does not exist.
     """
     began = time.perf_counter()
-    switches = REPAIRS | {name: on for name, on in (repairs or {}).items() if on is not None}
+    switches = {**REPAIRS, **{name: on for name, on in (repairs or {}).items() if on is not None}}
     if unknown := sorted(set(switches) - set(REPAIRS)):
         raise UserError(f"unknown repair '{unknown[0]}'; the repairs are: {', '.join(REPAIRS)}")
     if wrong := [name for name, on in switches.items() if not isinstance(on, (bool, np.bool_))]:

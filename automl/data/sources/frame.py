@@ -42,6 +42,9 @@ class FrameSource:
         if isinstance(self.data, np.ndarray) and (self.data.ndim > 2 or (self.modality and self.data.ndim == 2)):
             if self.y is None:
                 raise UserError("data=frame with an array needs y: FrameSource(x, y)")
+            for option in ("target", "group", "time"):
+                if getattr(self, option) is not None:
+                    raise UserError(f"data.{option}={getattr(self, option)} names a column; this array has none")
             y = np.asarray(self.y)
             if len(y) != len(self.data):
                 raise UserError(f"y has {len(y)} values for {len(self.data)} rows of data; give one per row")

@@ -19,6 +19,7 @@ from automl.types import Budget, MetaLearner
 from experiments.options import made
 
 REFIT_SHARE = 0.25  # of the search's seconds
+UNLEARNED = ("metalearner.uniform.Uniform", "metalearner.practice.Practice")  # they look at no past run: level 3
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def settings(cfg: DictConfig) -> Settings:
     )
     return Settings(
         seed=whole(plain, "seed", 0, 2**32 - 1),
-        level=whole(plain, "level", 3, 4),
+        level=min(whole(plain, "level", 3, 4), 3 if plain["metalearner"]["_target_"] in UNLEARNED else 4),
         resume=truth(plain, "resume"),
         progress=truth(plain, "progress"),
         portfolio=whole(plain, "portfolio", 0),
@@ -109,8 +110,10 @@ def truth(of: Mapping[str, Any], key: str, *, prefix: str = "") -> bool:
 
 def refuse_unread(cfg: DictConfig, typed: Sequence[str]) -> None:
     """Raises UserError for an option of the command line that this recipe never looks at (``reads`` in its yaml)."""
-    reads: Any = cfg.reads
-    for word in typed if reads is not None else ():
+    if cfg.reads is None:
+        return
+    reads = list(cfg.reads)
+    for word in typed:
         group = word.lstrip("+~").partition("=")[0].rpartition("@")[2].partition(".")[0].partition("/")[0]
         if group not in (*reads, "experiment", "hydra", "run"):
             raise UserError(f"{word} does nothing here: the recipe reads {', '.join(reads)}")

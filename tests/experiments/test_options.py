@@ -26,7 +26,7 @@ from experiments import solve as module
 from experiments.cli import explain, quoted
 from experiments.compose import composed
 from experiments.options import fits, made, task_options
-from experiments.settings import keep_config, plain_config, refuse_unread, same
+from experiments.settings import UNLEARNED, keep_config, plain_config, refuse_unread, same
 from experiments.settings import settings as scalars
 from experiments.solve import solve
 
@@ -247,3 +247,11 @@ def test_arrays_take_no_option_of_columns(option, source, tmp_path):
         with pytest.raises(UserError, match=rf"data.{option}=a .*(names a column|is for tables)"):
             source(data, target, f"data.{option}=a")[0].load()
         assert len(source(data, target)[0].load()) == 20
+
+
+def test_the_level_is_what_is_done():
+    levels = {
+        name: scalars(composed(["data=sklearn", f"metalearner={name}"])).level for name in ("transfer", "uniform")
+    }
+    assert levels == {"transfer": 4, "uniform": 3} and all(get_object(target) for target in UNLEARNED)
+    assert scalars(composed(["+experiment=quickstart"])).level == 3

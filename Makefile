@@ -37,5 +37,6 @@ lock:
 	.venv-lock/bin/python -m pip freeze --all --exclude level4 --exclude pip > requirements.lock
 	rm -rf .venv-lock build
 
+# What can be made again. Not outputs/ and multirun/: models, and the past runs that level 4 learns from.
 clean:
-	rm -rf .venv build *.egg-info outputs multirun
+	rm -rf .venv build *.egg-info

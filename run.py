@@ -1,18 +1,22 @@
 """The door: ``python run.py --help``."""
 
 import sys
+from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from experiments.cli import flags_first, importable_by_others, one_line_errors
-from experiments.settings import settings
+from experiments.settings import keep_config, refuse_unread, settings
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> None:
     with one_line_errors():
+        refuse_unread(cfg, HydraConfig.get().overrides.task)
         settings(cfg)  # a wrong value is told before the heavy imports
+        keep_config(cfg, Path(HydraConfig.get().runtime.output_dir))
         hydra.utils.call(cfg.run, cfg)
 
 

@@ -67,6 +67,7 @@ class SearchSummary:
     trials: int
     ok: int
     best: float | None
+    config: dict[str, Any]
     result: dict[str, Any] | None
 
 
@@ -78,7 +79,7 @@ class Store:
 
     def __init__(self, url: str = "sqlite:///outputs/store.db"):
         self._engine = schema.open_engine(url)
-        self.name = self._engine.url.render_as_string(hide_password=True)
+        self.name = without_passwords(self._engine.url.render_as_string(hide_password=True))
         """The URL without the password: for results and reports."""
         self._insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
 
@@ -302,6 +303,7 @@ class Store:
                     trials=r.trials or 0,
                     ok=r.ok or 0,
                     best=r.best,
+                    config=json.loads(r.config),
                     result=None if r.result is None else json.loads(r.result),
                 )
                 for r in c.execute(query)

@@ -15,11 +15,14 @@ from automl.types import Candidate, Task, Trial
 def task_digest(task: Task) -> str:
     """16 hex digits of what makes two tasks comparable: trials of the same digest may be ranked together.
 
-    Name, group, kind, metric, outputs, and each input's name, modality and shape. Not what depends on the
-    seed's split (means, vocabularies, groups of letters), nor what was asked of the deployed model.
+    Name, group, kind, metric, outputs, each input's name, modality and shape, and the data themselves: a file
+    whose rows changed is another task. Not what depends on the seed's split (means, vocabularies, groups of
+    letters), nor what was asked of the deployed model.
     """
     inputs = [[i.name, i.modality, [i.tokens] if i.letters else list(i.shape)] for i in task.inputs]
     parts = [task.name, task.group, task.kind, task.metric, task.num_outputs, inputs]
+    if task.data:  # runs from before keep their digest
+        parts.append(task.data)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -75,8 +78,11 @@ def storable(text: str) -> str:
 
 
 def without_passwords(text: str) -> str:
-    """The text with the password of every ``scheme://user:password@host`` hidden."""
-    return re.sub(r"(://[^/\s:@\"]+:)[^/\s@\"]+(@)", r"\1***\2", text)
+    """The text with the password of every URL hidden: ``//user:password@host`` (the user may be missing), and
+    ``password=`` or ``sslpassword=`` among its parameters.
+    """
+    text = re.sub(r"(://[^/\s:@\"]*:)[^\s\"]+(@)", r"\1***\2", text)
+    return re.sub(r"(password=)[^&\s\"]+", r"\1***", text, flags=re.IGNORECASE)
 
 
 def _is_number(value: float | None) -> TypeGuard[float]:

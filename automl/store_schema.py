@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, event, exc
 
 from automl.errors import UserError
+from automl.store_rows import without_passwords
 
 SCHEMA_VERSION = 2
 BUSY_SECONDS = 60.0
@@ -113,7 +114,7 @@ def open_engine(url: str) -> sa.Engine:
     or the tables are of another version.
     """
     parsed = _parse(url)
-    shown = parsed.render_as_string(hide_password=True)
+    shown = without_passwords(parsed.render_as_string(hide_password=True))
     if parsed.get_backend_name() == "sqlite":
         engine = _sqlite(parsed)
     else:
@@ -144,7 +145,7 @@ def write(engine: sa.Engine) -> Any:
 
 def reason(error: exc.DBAPIError) -> str:
     """The database's own words, in one line."""
-    return " ".join(str(error.orig).split())
+    return without_passwords(" ".join(str(error.orig).split()))
 
 
 def _parse(url: str) -> sa.URL:
@@ -152,14 +153,14 @@ def _parse(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
     except exc.ArgumentError:
-        raise UserError(f"store.url={url!r} is no database URL. Write {known}.") from None
+        raise UserError(f"store.url={without_passwords(url)!r} is no database URL. Write {known}.") from None
     backend = parsed.drivername.split("+")[0]
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
         raise UserError(f"store.url: {backend!r} is not supported. Write {known}.")
     if parsed.database in (None, "", ":memory:"):
-        raise UserError(f"store.url={url!r} names no file. Write sqlite:///PATH.")
+        raise UserError(f"store.url={without_passwords(url)!r} names no file. Write sqlite:///PATH.")
     return parsed
 
 

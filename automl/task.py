@@ -19,8 +19,9 @@ The rules were checked on 128 real sets (``python -m experiments.bench data``); 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "multiclass": ("accuracy", "balanced_accuracy", "roc_auc", "f1_macro", "log_loss", "brier", "ece"),
     "regression": ("r2", "rmse", "mae"),
 }
+DEPLOYED = ("latency_ms", "parameters", "megabytes")  # what is measured on the deployed model
 LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece", "rmse", "mae"})
 KINDS: tuple[Kind, ...] = ("binary", "multiclass", "regression")
 MAX_CLASSES = 1_000
@@ -51,15 +53,28 @@ _CLASS_NAMES = re.compile(
 _GOAL = re.compile(r"\s*([a-z][a-z0-9_]*)\s*(>=|<=|>|<)\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(%?)\s*")
 
 
+# What a goal may be about, and the lowest and highest value there is.
+_RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("accuracy", "balanced_accuracy", "roc_auc", "f1_macro", "ece"), (0.0, 1.0)),
+    "brier": (0.0, 2.0),
+    "r2": (-math.inf, 1.0),
+    **dict.fromkeys(("log_loss", "rmse", "mae"), (0.0, math.inf)),
+    **dict.fromkeys(DEPLOYED, (1e-9, math.inf)),
+}
+
+
 @dataclass(frozen=True)
 class Goal:
-    """A success criterion: ``metric`` compared with ``value`` in the metric's own unit."""
+    """A success criterion: ``metric`` compared with ``value`` in the metric's own unit.
+
+    ``latency_ms``, ``parameters`` and ``megabytes`` are those of the deployed model.
+    """
 
     metric: str
     sign: str
     value: float
 
-    def met(self, scores: dict[str, float]) -> bool | None:
+    def met(self, scores: Mapping[str, float | None]) -> bool | None:
         """Whether the scores (metric name -> value) meet it; None when the metric was not measured."""
         got = scores.get(self.metric)
         if got is None or np.isnan(got):
@@ -70,17 +85,34 @@ class Goal:
 
 
 def parse_goal(text: str) -> Goal | None:
-    """``accuracy >= 0.95`` or ``rmse < 3`` (``95%`` is 0.95); None for an empty text. Raises UserError otherwise."""
+    """``accuracy >= 0.95`` or ``rmse < 3`` (``95%`` is 0.95); None for an empty text.
+
+    Raises UserError for anything else, and for a goal that no model can meet.
+    """
     if not text or not text.strip():
         return None
     found = _GOAL.fullmatch(text)
     if not found:
         raise UserError(f"goal {text!r} is not understood; write METRIC >= NUMBER, such as 'accuracy >= 0.95'")
     metric, sign, number, percent = found.groups()
-    known = sorted({m for names in METRICS.values() for m in names} | {"latency_ms", "parameters", "megabytes"})
-    if metric not in known:
-        raise UserError(f"goal {text!r} names no known metric; use one of: {', '.join(known)}")
-    return Goal(metric, sign, float(number) / (100 if percent else 1))
+    if metric not in _RANGES:
+        raise UserError(f"goal {text!r} names no known metric; use one of: {', '.join(sorted(_RANGES))}")
+    low, high = _RANGES[metric]
+    if percent and math.isinf(high):
+        raise UserError(f"goal {text!r}: {metric} is no share of 100; leave the % out")
+    value = float(number) / (100 if percent else 1)
+    best = high if sign in (">", ">=") else low
+    if not Goal(metric, sign, value).met({metric: best}):
+        meant = f". Did you mean {value:g}%, which is {value / 100:g}?" if high == 1 < value <= 100 else ""
+        span = (
+            f"at most {high:g}"
+            if math.isinf(low)
+            else f"from {low:g} to {high:g}"
+            if high < math.inf
+            else "never below 0"
+        )
+        raise UserError(f"goal {text!r} can be met by no model: {metric} is {span}{meant}")
+    return Goal(metric, sign, value)
 
 
 def formulate(
@@ -118,7 +150,7 @@ def formulate(
     else:
         why.append(f"metric: {metric}, as asked")
     wanted = parse_goal(goal)
-    if wanted and wanted.metric not in (*METRICS[kind], "latency_ms", "parameters", "megabytes"):
+    if wanted and wanted.metric not in (*METRICS[kind], *DEPLOYED):
         raise UserError(f"goal {goal!r} does not fit {kind}; use one of: {', '.join(METRICS[kind])}")
     if wanted:
         why.append(f"goal: {wanted.metric} {wanted.sign} {wanted.value:g}, as asked")

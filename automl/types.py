@@ -93,6 +93,7 @@ class Task:
     ``num_outputs``: classes (2 for binary), or 1 for regression.
     ``metric``: the score's name in ``automl.metrics``; ``goal``: a success criterion such as ``accuracy >= 0.95``.
     ``why``: one line for each decision of the task formulation, for the report.
+    ``data``: see ``automl.data.identity``; empty in runs from before there was one.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Task:
     limits: Limits = Limits()
     goal: str = ""
     why: tuple[str, ...] = ()
+    data: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,6 @@ from typing import Any, get_args
 
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from numpy.random import RandomState
 from omegaconf import DictConfig, OmegaConf
 
@@ -43,7 +42,9 @@ from automl.store_rows import task_digest
 from automl.types import Axes, Budget, Candidate, Family, Modality, Prior, Profile, Runs, Trial
 from experiments.collect_data import Ready, entries, look, mixed, ready
 from experiments.common_set import common_set, fitted, union
-from experiments.settings import learner_of, number, truth, whole
+from experiments.options import made, made_families
+from experiments.settings import learner_of, number, same, truth, whole, writable
+from experiments.words import as_metric
 from nas.engines.base import Engine
 from nas.evaluate import Job, Outcome
 from nas.recipe import training_axes
@@ -112,11 +113,13 @@ def collect(cfg: DictConfig) -> dict[str, Any]:
     """Collect until everything is there or the time is up; counts of what the store holds then."""
     began = time.monotonic()
     wanted = asked(cfg)
-    families: dict[str, Family] = {name: instantiate(node) for name, node in cfg.family.items()}
-    engine: Engine = instantiate(cfg.engine)
+    families = made_families(cfg)
+    writable(wanted.folder, "collect.folder")
+    same(cfg, "engine.trial_seconds", wanted.trial_seconds, "collect.trial_seconds")
+    engine: Engine = made(cfg, "engine")
     engine.trial_seconds = wanted.trial_seconds
     try:
-        with instantiate(cfg.store) as store:
+        with made(cfg, "store") as store:
             sites = prepare_all(wanted, families, store, began + wanted.seconds)
             if not sites:
                 raise UserError(f"collect.root={wanted.root} gave no task; see the lines above")
@@ -325,7 +328,7 @@ class Round:
             self.store.append(site.search, kept)
             site.trials.append(kept)
             self.new += 1
-            print(f"{clock()} {what} {line(kept)}", flush=True)
+            print(f"{clock()} {what} {line(kept, site.ready.task.metric)}", flush=True)
 
         search(
             site.job(self.families),
@@ -345,8 +348,8 @@ def chunks(of: Sequence[Candidate], size: int) -> list[Sequence[Candidate]]:
     return [of[i : i + size] for i in range(0, len(of), size)]
 
 
-def line(trial: Trial) -> str:
-    score = trial.status if trial.score is None else f"{trial.score:.4f}"
+def line(trial: Trial, metric: str) -> str:
+    score = trial.status if trial.score is None else f"{as_metric(metric, trial.score):.4f}"
     return (
         f"{trial.task} {trial.candidate.family} {trial.fidelity} epochs: {score}, {trial.seconds:.1f} s {trial.error}"
     )

@@ -20,7 +20,6 @@ from automl.deploy.bundle import Bundle, export
 from automl.deploy.onnx import write_onnx
 from automl.errors import UserError
 from automl.metrics import score, scores
-from automl.task import parse_goal
 from automl.training.ensemble import blend, select
 from automl.training.predictor import EnsemblePredictor, Predictor, predict, target_scale
 from automl.training.refit import refit
@@ -49,7 +48,6 @@ class Finished:
     test_predictions: np.ndarray
     bundle: Path
     judged_by: str
-    goal_met: bool | None
     notes: tuple[str, ...] = ()
 
 
@@ -138,7 +136,6 @@ def finish(
         deployed = Bundle.load(bundle)
         answers = deployed.predict_encoded(parts.test.inputs)
         test = scores(task.kind, parts.test.y, answers)
-    goal = parse_goal(task.goal)
     return Finished(
         chosen=members[0][0],
         members=[
@@ -158,7 +155,6 @@ def finish(
         test_predictions=answers,
         bundle=bundle,
         judged_by=f"{len(judged):,} rows" if folds is None else str(folds),
-        goal_met=None if goal is None else goal.met(test),
         notes=tuple(f"left out: {why}" for why in left_out.values()),
     )
 

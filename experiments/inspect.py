@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console, Group
 from rich.markup import escape
@@ -32,6 +31,7 @@ from automl.files import write_atomically
 from automl.serial import dumps
 from automl.types import Profile, Task
 from experiments.inspect_page import write_page
+from experiments.options import made, task_options
 
 _COLOURS = {"error": "bold red", "warning": "yellow", "info": "dim"}
 _MOST_PRINTED = 30
@@ -58,8 +58,7 @@ class Inspection:
 def run(cfg: DictConfig) -> None:
     """The command line's way in. Raises UserError for data that cannot be read at all."""
     folder = Path(HydraConfig.get().runtime.output_dir)
-    asked = instantiate(cfg.task, _convert_="object")
-    found = inspect_dataset(instantiate(cfg.data).load(), folder, seed=cfg.seed, asked=asked)
+    found = inspect_dataset(made(cfg, "data").load(), folder, seed=cfg.seed, asked=task_options(cfg))
     show(found)
     print(f"\nWritten to {folder}: inspect.html, quality.json, profile.json")
 

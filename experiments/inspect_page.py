@@ -142,7 +142,7 @@ def _findings(quality: Quality) -> Html:
         parts.append(details(f"{len(mild)} remarks", table(head, rows(mild))))
     elif mild:
         parts = [table(head, rows([*grave, *mild]))]
-    yes, no = tag("code", "+task.repairs.NAME=true"), tag("code", "+task.repairs.NAME=false")
+    yes, no = tag("code", "task.repairs.NAME=true"), tag("code", "task.repairs.NAME=false")
     switch = join(["A proposed repair is made with ", yes, ", one that was made is left out with ", no, "."])
     return join([*parts, tag("p", switch, class_="note")])
 

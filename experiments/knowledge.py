@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from automl.errors import UserError
 from automl.store import Store
 from automl.store_rows import task_digest
 from automl.types import Task, Trial
+from experiments.options import made
 from metalearner import shipped
 from metalearner.history import rank_within
 from metalearner.knowledge_file import Past, read_knowledge, write_knowledge
@@ -30,7 +31,7 @@ def run(cfg: DictConfig) -> None:
         if wanted[name] is not None and not isinstance(wanted[name], str):
             raise UserError(f"knowledge.{name}={wanted[name]} must be the path of a file, or null")
     console = Console(highlight=False)
-    with instantiate(cfg.store) as store:
+    with made(cfg, "store") as store:
         if wanted["import"]:
             new, held = take_in(store, read_knowledge(wanted["import"]))
             console.print(f"{new} new trials from {wanted['import']}, {held} were there already", markup=False)
@@ -112,11 +113,13 @@ def show(console: Console, title: str, past: Iterable[Past]) -> None:
     if not found:
         console.print(f"{title}: no trials", markup=False)
         return
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     for name in ("modality", "tasks", "groups", "trials", "ok"):
         table.add_column(name, justify="left" if name == "modality" else "right")
     table.add_column("families, best first (mean rank within a task: 1 best, 0 worst)")
     for modality, of in found.items():
         families = ", ".join(f"{name} {rank:.2f}" for name, rank in of.families().items())
-        table.add_row(modality, *(f"{n:,}" for n in (of.tasks, len(of.groups), of.trials, of.ok)), families)
+        table.add_row(
+            escape(modality), *(f"{n:,}" for n in (of.tasks, len(of.groups), of.trials, of.ok)), escape(families)
+        )
     console.print(table)

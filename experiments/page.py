@@ -50,11 +50,16 @@ def table(
     """A table; the columns at the positions ``numbers`` are set right. narrow: only as wide as what it holds."""
     right = set(numbers)
 
-    def line(cell: str, values: Sequence[object]) -> Html:
-        return tag("tr", *(tag(cell, v, class_="n" if i in right else None) for i, v in enumerate(values)))
+    def cell(name: str, value: object, i: int, **more: str | None) -> Html:
+        return tag(name, value, class_="n" if i in right else None, **more)
 
-    body = tag("tbody", *(line("td", row) for row in rows))
-    made = tag("table", tag("thead", line("th", head)), body, class_="narrow" if narrow else None)
+    def row(values: Sequence[object]) -> Html:
+        # On a narrow screen a row is a card, and each of its cells says what it is.
+        names = [None if narrow else esc(name) or None for name in head]
+        return tag("tr", *(cell("td", v, i, **{"data-head": names[i]}) for i, v in enumerate(values)))
+
+    top = tag("thead", tag("tr", *(cell("th", name, i) for i, name in enumerate(head))))
+    made = tag("table", top, tag("tbody", *map(row, rows)), class_="narrow" if narrow else None)
     return tag("div", made, class_="scroll")
 
 

@@ -21,6 +21,7 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
 from automl.types import Budget, Trial
+from experiments.words import as_metric
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours that an error message brings along
 
@@ -28,20 +29,21 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours that an error messag
 class Progress:
     """Trials done, best so far and time left, on standard error (results go to standard output).
 
-    quiet: shows nothing. spent: gives the seconds of the budget that are spent; None counts from the start of this.
-    console, clock: for tests; the clock gives seconds.
+    metric: whose own value and sign are shown. quiet: shows nothing. spent: gives the seconds of the budget that are
+    spent; None counts from the start of this. console, clock: for tests; the clock gives seconds.
     """
 
     def __init__(
         self,
         budget: Budget,
         *,
+        metric: str = "",
         quiet: bool = False,
         spent: Callable[[], float] | None = None,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.budget, self.quiet, self.clock, self._spent = budget, quiet, clock, spent
+        self.budget, self.metric, self.quiet, self.clock, self._spent = budget, metric, quiet, clock, spent
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self.done, self.failed, self.resumed = 0, 0, 0
         self.best: Trial | None = None
@@ -83,7 +85,7 @@ class Progress:
         if self._live is None:
             self._print(self.line(trial))
         elif better:
-            self._print(f"{clock_text(self.elapsed):>7}   {score_text(trial.score or 0.0)}   {trial.candidate.family}")
+            self._print(f"{clock_text(self.elapsed):>7}   {self.score(trial)}   {trial.candidate.family}")
 
     @property
     def elapsed(self) -> float:
@@ -108,17 +110,21 @@ class Progress:
         """One trial in one line of plain text."""
         total = "" if self.budget.trials is None else f"/{self.budget.trials}"
         count = f"{self.done}{total}".rjust(2 * len(total) - 1 if total else 4)
-        what = score_text(trial.score) if trial.score is not None else trial.status
+        what = self.score(trial) if trial.score is not None else trial.status
         parts = [f"[{count}] {what:<8} {trial.candidate.family:<10} {trial.seconds:6.1f} s", self.state()]
         if trial.error:
             parts.append(one_line(trial.error))
         return "   ".join(parts)
 
+    def score(self, trial: Trial) -> str:
+        """A trial's score as the metric's own value: an error is positive."""
+        return score_text(as_metric(self.metric, trial.score) or 0.0)
+
     def state(self) -> str:
         """Best so far and time left."""
         parts = []
         if self.best is not None and self.best.score is not None:
-            parts.append(f"best {score_text(self.best.score)} ({self.best.candidate.family})")
+            parts.append(f"best {self.score(self.best)} ({self.best.candidate.family})")
         if self.failed:
             parts.append(f"{self.failed} failed")
         if (left := self.seconds_left()) is not None:

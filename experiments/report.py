@@ -32,7 +32,7 @@ from experiments.progress import clock_text, one_line
 from experiments.report_front import front_part
 from experiments.report_search import choices_text, leaderboard_part, prior_part, search_part
 from experiments.report_test_rows import Tested, test_rows_part
-from experiments.words import KINDS, explain, interval, metric_name, number
+from experiments.words import KINDS, explain, met, metric_name, number
 
 log = logging.getLogger(__name__)
 
@@ -91,14 +91,14 @@ def _summary(result: Mapping[str, Any], task: Task, trials: Sequence[Trial], tes
     said = explain(task.metric, value, task.num_outputs) if value is not None else ""
     goal = ""
     if task.goal:
-        met = result.get("task", {}).get("goal_met")
-        word, kind = {True: ("met", "badge good"), False: ("not met", "badge bad")}.get(met, ("not judged", "badge"))
-        goal = join([tag("p", "Goal ", tag("code", task.goal), " ", tag("span", word, class_=kind))])
+        judged = result.get("task", {}).get("goal_met")
+        kind = {True: "badge good", False: "badge bad"}.get(judged, "badge")
+        goal = join([tag("p", "Goal ", tag("code", task.goal), " ", tag("span", met(judged), class_=kind))])
     counts, seconds = result.get("trials", {}), result.get("seconds", {})
     worked = counts.get("ok", len(trials))
     failed = sum(v for k, v in counts.items() if k != "ok")
     chosen, ensemble = result.get("chosen", {}), result.get("ensemble") or []
-    around = tested and interval(task.metric, task.kind, tested.y, tested.prediction)
+    around = result.get("interval")
     rows = f" on {len(tested.y):,} rows" if tested else ""
     note = f"95 %: {around[0]:.3g} to {around[1]:.3g}" if around else ""
     size = _parameters(result, trials)
@@ -145,7 +145,7 @@ def _parameters(result: Mapping[str, Any], trials: Sequence[Trial]) -> int | Non
 
 def _asked(result: Mapping[str, Any], task: Task) -> Html:
     limits = {
-        "latency": task.limits.latency_ms and f"{task.limits.latency_ms:g} ms for one row",
+        "latency": task.limits.latency_ms and f"{task.limits.latency_ms:g} ms for one row, once it is read and encoded",
         "parameters": task.limits.parameters and f"{task.limits.parameters:,}",
         "size": task.limits.megabytes and f"{task.limits.megabytes:g} MB",
     }
@@ -213,6 +213,11 @@ def _model(result: Mapping[str, Any], trials: Sequence[Trial]) -> Html:
     ]
     if size:
         known.append(("Parameters", f"{size:,}" + (" in all networks together" if len(ensemble) > 1 else "")))
+    cost = result.get("deployed") or {}
+    if cost.get("megabytes") is not None:
+        known.append(("Size of the bundle", f"{cost['megabytes']:.2f} MB"))
+    if cost.get("latency_ms") is not None:
+        known.append(("One raw row", f"{cost['latency_ms']:.2f} ms on one CPU thread, reading it included"))
     members = [m for m in ensemble if isinstance(m, Mapping)]
     if again := sum(bool(m.get("refit")) for m in members):
         which = "" if again == len(members) else f"{again} of the {len(members)} networks: "

@@ -32,7 +32,9 @@ def search_part(trials: Sequence[Trial], task: Task) -> Html:
     )
     parts.append(columns(over_trials, over_time))
     curves = plots.learning_curves(best[:6], task.metric)
-    parts.append(figure(curves, "How the best networks learned. Still rising at the end: more epochs would help."))
+    parts.append(
+        figure(curves, "How the best networks learned. Still getting better at the end: more epochs would help.")
+    )
     failures = [t for t in trials if t.status != "ok"]
     if failures:
         said = Counter((t.status, t.candidate.family, one_line(t.error, 200)) for t in failures)
@@ -66,6 +68,7 @@ def leaderboard_part(trials: Sequence[Trial], task: Task) -> Html:
     rows = [
         (
             place,
+            t.number,
             number(as_metric(task.metric, t.score)),
             t.candidate.family,
             t.fidelity,
@@ -76,9 +79,9 @@ def leaderboard_part(trials: Sequence[Trial], task: Task) -> Html:
         )
         for place, t in enumerate(best[:LEADERS], 1)
     ]
-    head = ["", metric_name(task.metric), "family", "epochs", "parameters", "ms a row", "seconds", "choices"]
+    head = ["", "trial", metric_name(task.metric), "family", "epochs", "parameters", "ms a row", "seconds", "choices"]
     if all(t.latency_ms is None for t in best[:LEADERS]):
-        head, rows = _without(5, head, rows)
+        head, rows = _without(head.index("ms a row"), head, rows)
     numbers = [i for i, name in enumerate(head) if name not in ("family", "choices")]
     shown = table(head, rows, numbers=numbers)
     note = f"The first {LEADERS} of {len(best)}." if len(best) > LEADERS else ""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from automl.errors import UserError
+from automl.files import write_atomically
+from automl.store_rows import without_passwords
 from automl.types import Budget, MetaLearner
+from experiments.options import made
 
 REFIT_SHARE = 0.25  # of the search's seconds
+UNLEARNED = ("metalearner.uniform.Uniform", "metalearner.practice.Practice")  # they look at no past run: level 3
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,14 @@ def settings(cfg: DictConfig) -> Settings:
         raise UserError(f"{missing[0]} is missing. Set {missing[0]}=..., or begin with +experiment=quickstart")
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     asked = plain["budget"]
+    if asked["seconds"] is None and asked["trials"] is None:
+        raise UserError("budget.seconds=null and budget.trials=null: a search without an end. Set one of them")
+    if not plain.get("family"):
+        raise UserError("family is empty: nothing to search. Name at least one, such as family=[mlp]")
+    if not isinstance(plain["artifacts"], str):
+        raise UserError(f"artifacts={plain['artifacts']} must be the path of a folder")
+    if isinstance(plain["engine"], dict) and "trial_seconds" in plain["engine"]:
+        number(plain["engine"], "trial_seconds", 0, prefix="engine.", free=True)
     budget = Budget(
         trials=whole(asked, "trials", 1, prefix="budget.", free=True),
         seconds=number(asked, "seconds", 0, prefix="budget.", free=True),
@@ -48,7 +62,7 @@ def settings(cfg: DictConfig) -> Settings:
     )
     return Settings(
         seed=whole(plain, "seed", 0, 2**32 - 1),
-        level=whole(plain, "level", 0, 4),
+        level=min(whole(plain, "level", 3, 4), 3 if plain["metalearner"]["_target_"] in UNLEARNED else 4),
         resume=truth(plain, "resume"),
         progress=truth(plain, "progress"),
         portfolio=whole(plain, "portfolio", 0),
@@ -83,7 +97,7 @@ def number(of: Mapping[str, Any], key: str, above: float, *, prefix: str = "", f
     value = of[key]
     if value is None and free:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > above:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not above < value < math.inf:
         raise UserError(f"{prefix}{key}={value} must be a number above {above:g}{', or null' if free else ''}")
     return float(value)
 
@@ -94,7 +108,45 @@ def truth(of: Mapping[str, Any], key: str, *, prefix: str = "") -> bool:
     return of[key]
 
 
+def refuse_unread(cfg: DictConfig, typed: Sequence[str]) -> None:
+    """Raises UserError for an option of the command line that this recipe never looks at (``reads`` in its yaml)."""
+    if cfg.reads is None:
+        return
+    reads = list(cfg.reads)
+    for word in typed:
+        group = word.lstrip("+~").partition("=")[0].rpartition("@")[2].partition(".")[0].partition("/")[0]
+        if group not in (*reads, "experiment", "hydra", "run"):
+            raise UserError(f"{word} does nothing here: the recipe reads {', '.join(reads)}")
+
+
+def same(cfg: DictConfig, name: str, value: float | None, by: str) -> None:
+    """Raises UserError for an option that the recipe ties to another, when it was set to something else."""
+    if (given := OmegaConf.select(cfg, name)) != value:
+        raise UserError(f"{name}={given} does nothing here: {by} decides it. Set {by}=...")
+
+
 def learner_of(cfg: DictConfig, budget: Budget) -> MetaLearner:
     """The configured meta-learner; where ``per_second`` is null, the budget decides it."""
     options = {"per_second": budget.seconds is not None} if cfg.metalearner.get("per_second", 0) is None else {}
-    return instantiate(cfg.metalearner, _convert_="all", **options)
+    return made(cfg, "metalearner", **options)
+
+
+def keep_config(cfg: DictConfig, folder: Path, option: str = "hydra.run.dir") -> None:
+    """config.yaml in the run's folder, resolved, without passwords. Raises UserError when nothing can be written."""
+    writable(folder, option)
+    write_atomically(folder / "config.yaml", without_passwords(OmegaConf.to_yaml(cfg, resolve=True)))
+
+
+def writable(folder: Path, option: str) -> None:
+    """Make a folder, and a file in it, before anything takes long. Raises UserError when that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{option}={folder} cannot be written: {error.strerror}. Set {option}=FOLDER") from error
+
+
+def plain_config(cfg: DictConfig) -> dict[str, Any]:
+    """The configuration as plain data, for the store and for trackers: without passwords."""
+    return json.loads(without_passwords(json.dumps(OmegaConf.to_container(cfg, resolve=True))))

@@ -11,40 +11,48 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from automl.data.columns import as_number
 from automl.data.prepare import Prepared, prepare
 from automl.data.profile import profile as measure
+from automl.data.quality import Finding
 from automl.deploy.bundle import Bundle
 from automl.errors import UserError
 from automl.files import write_atomically
 from automl.serial import dumps
 from automl.store import Search, Store
-from automl.types import Axes, Budget, Family, Prior, Profile, Runs, Trial
+from automl.task import parse_goal
+from automl.types import Axes, Budget, Family, Prior, Profile, Runs, Source, Trial
 from automl.version import code_version
+from experiments import resumed
 from experiments.artifacts import Artifacts
 from experiments.clock import timed
+from experiments.compose import composed
+from experiments.deployed import deployed
 from experiments.finish import Finished, finish
 from experiments.follow import Follow
-from experiments.progress import Progress
+from experiments.options import made, made_families, said, task_options
+from experiments.progress import Progress, one_line
 from experiments.report import write_report
-from experiments.settings import Settings, learner_of, settings
+from experiments.resumed import shaping
+from experiments.settings import Settings, keep_config, learner_of, plain_config, settings, writable
 from experiments.signals import stoppable
+from experiments.words import as_metric, interval, met, number, without_a_model
 from metalearner.shipped import with_shipped
 from nas.engines.base import Engine
 from nas.evaluate import Job, Outcome
@@ -53,7 +61,6 @@ from nas.recipe import training_axes
 from nas.search import search
 from nas.space import search_axes
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 FOLD_SECONDS = 300.0  # in a shorter search, more candidates are worth more than cross-validated ones
 
 
@@ -102,28 +109,47 @@ def solve(
     ``outputs/DATE/TIME``. overrides: further options as on the command line, ``["engine=sequential", "seed=1"]``.
     Raises UserError for data or options that cannot be used.
     """
-    from automl.data.sources.file import FileSource
-    from automl.data.sources.frame import FrameSource
-
-    if isinstance(data, str | Path):
-        source: Any = FileSource(path=str(data), target=target)
-        named = "data=file"
-    else:
-        column = target if isinstance(target, str) else None
-        source = FrameSource(data, y=None if column else target, target=column)
-        named = "data=frame"
-    options = [named, "tracker=none", f"budget.seconds={seconds or 'null'}", f"budget.trials={trials or 'null'}"]
-    if named == "data=file":
-        options.append(f"data.path={quoted(str(data))}")
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        cfg = compose("config", overrides=[*options, *overrides])
+    cfg = composed(
+        [*_named(data, overrides), f"budget.seconds={said(seconds)}", f"budget.trials={said(trials)}", *overrides]
+    )
+    if (wanted := OmegaConf.select(cfg, "run._target_")) != "experiments.solve.run":
+        raise UserError(f"solve() makes one model, the overrides ask for {wanted}: start that with run.py")
     out = Path(folder) if folder else Path("outputs") / datetime.now().strftime("%Y-%m-%d/%H-%M-%S-%f")
+    source = source_of(cfg, data, target)
+    keep_config(cfg, out, "folder")
     return pipeline(cfg, out, source=source)
 
 
-def quoted(text: str) -> str:
-    """A value in Hydra's override grammar, whatever characters it holds."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+def _named(data: Any, overrides: Sequence[str]) -> list[str]:
+    """Where the data comes from, unless the overrides say it."""
+    kind = "file" if isinstance(data, str | Path) else "frame"
+    given = [] if any(o.startswith("data=") for o in overrides) else [f"data={kind}"]
+    return [*given, "tracker=none"]
+
+
+def source_of(cfg: DictConfig, data: Any, target: Any) -> Source:
+    """The configured source with data and target of Python put in; ``cfg`` learns of those that it can hold."""
+    more = {}
+    for given, name, plain in (
+        (data, "path" if isinstance(data, str | Path) else "data", isinstance(data, str | Path)),
+        (target, "target" if _is_column(data, target) else "y", _is_column(data, target)),
+    ):
+        if given is None:
+            continue
+        if name not in list(cfg.data):
+            raise UserError(f"{cfg.data._target_} takes no {name}, a {type(given).__name__} was given for it")
+        if plain:
+            cfg.data[name] = str(given).replace("${", "\\${")  # else it were an interpolation
+        else:
+            more[name] = given
+    return made(cfg, "data", **more)
+
+
+def _is_column(data: Any, target: Any) -> bool:
+    """Whether a target names a column, and is no array of values. Raises UserError where it names several."""
+    if isinstance(target, list | tuple) and len(target) < len(data) and all(isinstance(name, str) for name in target):
+        raise UserError(f"target={target}: one column is learned at a time; give one name")
+    return target is not None and np.ndim(target) == 0
 
 
 def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
@@ -131,22 +157,22 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
     began = time.monotonic()
     wanted = settings(cfg)
     folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    writable(Path(cfg.artifacts), "artifacts")
     clock: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
-        engine: Engine = instantiate(cfg.engine)
+        engine: Engine = made(cfg, "engine")
         stack.callback(engine.shutdown)
-        store: Store = stack.enter_context(instantiate(cfg.store))
-        tracker = instantiate(cfg.tracker)
+        store: Store = stack.enter_context(made(cfg, "store"))
+        tracker = made(cfg, "tracker")
         engine.warm_up()
 
         with timed(clock, "prepare"):
-            dataset = (source or instantiate(cfg.data)).load()
-            asked = instantiate(cfg.task, _convert_="object")
+            loaded = (source or made(cfg, "data")).load()
+            asked = task_options(cfg)
             asked |= {"seed": wanted.seed, "folds": folds_in(asked["folds"], wanted.budget)}
-            prepared = prepare(dataset, **asked)
+            prepared = prepare(loaded, **asked)
             profile = measure(prepared.task, prepared.parts.train, prepared.dataset, seed=wanted.seed)
-        families: dict[str, Family] = {name: instantiate(node, _convert_="all") for name, node in cfg.family.items()}
+        families = made_families(cfg)
         axes = search_axes(families, prepared.task, training_axes(prepared.task))
 
         with timed(clock, "search"):
@@ -163,8 +189,12 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
             refit_seconds=wanted.refit,
             clock=clock,
         )
+        with timed(clock, "export"):
+            cost = deployed(finished.bundle, loaded)
         clock["total"] = time.monotonic() - began
-        result = compose_result(wanted, prepared, trials, finished, clock, store.name, hunt.notes)
+        result = compose_result(
+            wanted, prepared, trials, finished, cost, hunt.search.prior, clock, store.name, hunt.notes
+        )
         write_outputs(folder, prepared, finished, result, trials, hunt.search.prior, profile)
         store.finish(hunt.search.id, result)
         tracker.finish(result, folder / "report.html", trials)
@@ -200,7 +230,9 @@ class Hunt:
         self.notes = other_code([s.code_version for s in earlier[-1:]])
         past = Runs.none()
         if wanted.level >= 4:
-            groups = {task.group} - {""}
+            # Not what was learned on these data, under any name: another seed's validation rows may be test rows now,
+            # and the report promises that no decision has seen those.
+            groups = {task.group, task.name}
             own = store.runs(
                 before_search=earlier[-1].id if earlier else None,
                 without_groups=groups,
@@ -214,6 +246,9 @@ class Hunt:
         )
         self.hold = stack.enter_context(store.hold(self.search.id, wanted.budget, engine.workers))
         self.record = store.trials(search=self.search.id)
+        if wanted.resume:
+            line = resumed.said(self.search, plain_config(cfg), len(self.record), store.searches(task=task.name))
+            print(line, file=sys.stderr)
         # The token, since another store may have given the same number to another search.
         named = "-".join(filter(None, [key[:12], str(self.search.id), self.search.token]))
         self.artifacts = Artifacts(Path(cfg.artifacts) / named)
@@ -224,9 +259,11 @@ class Hunt:
 
         Ctrl-C or SIGTERM ends the search, not the run, once there is something to make a model of.
         """
-        self.tracker.start(plain_config(self.cfg), self.prepared.task.name)
-        shown = Progress(self.wanted.budget, quiet=not self.wanted.progress, spent=lambda: self.engine.seconds_spent)
-        self.hold.clock = lambda: self.engine.seconds_spent
+        task = self.prepared.task
+        self.tracker.start(plain_config(self.cfg), task.name, task.metric)
+        quiet, spent = not self.wanted.progress, lambda: self.engine.seconds_spent
+        shown = Progress(self.wanted.budget, metric=task.metric, quiet=quiet, spent=spent)
+        self.hold.clock = spent
         with shown, stoppable(self.stop):
             for trial in self.record:
                 shown.trial(trial, resumed=True)
@@ -241,7 +278,7 @@ class Hunt:
             search(
                 self.job,
                 self.search.prior or Prior.uniform(self.axes),
-                instantiate(self.cfg.strategy),
+                made(self.cfg, "strategy"),
                 self.engine,
                 self.wanted.budget,
                 seed=self.wanted.seed,
@@ -252,8 +289,8 @@ class Hunt:
                 finished=finished,
                 learn=Follow(self.learner, self.profile, self.axes, self.wanted.budget.epochs),
             )
-        spent = self.engine.seconds_spent
-        self.hold.clock = lambda: spent  # what follows is not the search's time
+        ended = self.engine.seconds_spent
+        self.hold.clock = lambda: ended  # what follows is not the search's time
         trials = self.store.trials(search=self.search.id)
         if self.engine.stopped:
             line = f"Stopped early: the model is made of {len(trials)} trials. resume=true goes on with the search."
@@ -288,22 +325,11 @@ def search_key(cfg: DictConfig, prepared: Prepared) -> str:
     Where it runs, how long, where it writes, and what is made of its trials are left out, so that a resumed search may
     get more time or another ensemble.
     """
-    shaping = plain_config(cfg)
-    for name in ("run", "resume", "progress", "store", "tracker", "engine", "artifacts"):
-        shaping.pop(name, None)
-    shaping["budget"] = {"epochs": shaping["budget"]["epochs"]}
-    shaping["objective"] = {"latency": shaping["objective"]["latency"]}
-    digest = hashlib.blake2b(dumps(shaping).encode(), digest_size=16)
-    digest.update(prepared.judging.encode())
+    digest = hashlib.blake2b(dumps(shaping(plain_config(cfg))).encode(), digest_size=16)
+    digest.update(f"{prepared.task.data} {prepared.judging}".encode())
     for array in (*prepared.learned.inputs, prepared.learned.y):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def plain_config(cfg: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(k): v for k, v in plain.items()}
 
 
 def compose_result(
@@ -311,39 +337,92 @@ def compose_result(
     prepared: Prepared,
     trials: Sequence[Trial],
     finished: Finished,
+    cost: Mapping[str, float | None],
+    prior: Prior | None,
     clock: Mapping[str, float],
     store: str,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """result.json, a contract that other parts and people read."""
-    task = prepared.task
+    """result.json, a contract that other parts and people read. Scores are in the metric's own unit and sign.
+
+    ``baseline``: the metrics of always answering the class shares, or the mean, on the test rows. ``interval``: 95 % of
+    the task's metric over redrawn test rows. ``deployed``: see ``experiments.deployed``.
+    """
+    task, test = prepared.task, prepared.parts.test
     statuses = ("ok", "failed", "timeout", "oom", "diverged", "skipped")
+    goal = parse_goal(task.goal)
+    own = partial(as_metric, task.metric)
+    quality = prepared.quality
     return {
+        "version": code_version(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "task": {
             "name": task.name,
+            "group": task.group,
             "kind": task.kind,
             "metric": task.metric,
             "classes": list(task.classes),
             "goal": task.goal,
-            "goal_met": finished.goal_met,
+            "goal_met": None if goal is None else goal.met({**finished.test, **cost}),
+            "why": list(task.why),
         },
+        "data": facts(prepared),
+        "findings": [] if quality is None else [told(finding) for finding in quality.findings],
         "level": wanted.level,
         "seed": wanted.seed,
+        "prior": None if prior is None else {"why": list(prior.why), "families": dict(prior.families)},
         "trials": {status: sum(t.status == status for t in trials) for status in statuses},
         "seconds": {k: round(clock.get(k, 0.0), 3) for k in ("total", "prepare", "search", "refit", "export")},
         "judged_by": finished.judged_by,
         "val": finished.val,
         "test": finished.test,
+        "interval": interval(task.metric, task.kind, test.y, finished.test_predictions, drawn_together(prepared)),
+        "baseline": without_a_model(task.kind, test.y, task.num_outputs),
         "chosen": {"family": finished.chosen.candidate.family, "choices": dict(finished.chosen.candidate.choices)},
-        "ensemble": finished.members,
+        "ensemble": [{**member, "score": own(member["score"])} for member in finished.members],
         "pareto": [
-            {"number": t.number, "family": t.candidate.family, "score": t.score, "latency_ms": t.latency_ms}
+            {"number": t.number, "family": t.candidate.family, "score": own(t.score), "latency_ms": t.latency_ms}
             for t in pareto_front(trials)
         ],
         "notes": [*notes, *finished.notes],
+        "deployed": dict(cost),
+        "tried": [
+            {
+                "number": t.number,
+                "family": t.candidate.family,
+                "choices": dict(t.candidate.choices),
+                "epochs": t.fidelity,
+                "status": t.status,
+                "score": own(t.score),
+                "seconds": t.seconds,
+                "parameters": t.parameters,
+                "latency_ms": t.latency_ms,
+                "error": one_line(t.error),
+            }
+            for t in trials
+        ],
         "bundle": str(finished.bundle),
         "store": store,
     }
+
+
+def told(finding: Finding) -> dict[str, Any]:
+    """A finding of the quality checks without its rows, which inspect's quality.json lists."""
+    names = ("name", "severity", "where", "count", "text", "repair", "repaired")
+    return {name: getattr(finding, name) for name in names}
+
+
+def drawn_together(prepared: Prepared) -> np.ndarray | None:
+    """Of the test rows, which depend on each other: int (rows,), or None where each stands for itself.
+
+    Rows of one group do. Where rows have an order, neighbours do: blocks as long as the root of their number.
+    """
+    rows, dataset = prepared.parts.test.rows, prepared.dataset
+    if dataset.group is not None:
+        return np.unique(dataset.group[rows].astype(str), return_inverse=True)[1]
+    if dataset.time is not None:
+        return np.argsort(np.argsort(dataset.time[rows], kind="stable")) // math.isqrt(max(len(rows), 1))
+    return None
 
 
 def write_outputs(
@@ -413,11 +492,11 @@ def summary(solution: Solution) -> str:
         f"chosen    {result['chosen']['family']}, an ensemble of {len(result['ensemble'])}"
         if len(result["ensemble"]) > 1
         else f"chosen    {result['chosen']['family']}",
-        f"{metric:<9} {result['val'][metric]:.4f} validation ({result['judged_by']}),"
-        f" {result['test'][metric]:.4f} test",
+        f"{metric:<9} {number(result['val'][metric])} validation ({result['judged_by']}),"
+        f" {number(result['test'][metric])} test",
     ]
     if result["task"]["goal"]:
-        lines.append(f"goal      {result['task']['goal']}: {'met' if result['task']['goal_met'] else 'not met'}")
+        lines.append(f"goal      {result['task']['goal']}: {met(result['task']['goal_met'])}")
     lines += [f"note      {note}" for note in result["notes"]]
     lines += [f"model     {solution.bundle}", f"report    {solution.folder / 'report.html'}"]
     return "\n".join(lines)

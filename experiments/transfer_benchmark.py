@@ -12,6 +12,7 @@ fit and to predict counts as level 4's time.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
 from collections.abc import Mapping
@@ -27,10 +28,13 @@ from automl.errors import UserError
 from automl.files import write_atomically
 from automl.serial import dumps, from_json, to_json
 from automl.store import Store
+from automl.store_rows import task_digest
 from automl.types import Axes, Budget, Family, MetaLearner, Runs, Trial
+from automl.version import code_version
 from experiments.collect_data import Ready, entries, look, mixed, ready
 from experiments.follow import Follow
-from experiments.settings import learner_of, number, settings, truth, whole
+from experiments.options import made, made_families
+from experiments.settings import learner_of, number, same, settings, truth, whole, writable
 from experiments.transfer_compare import Anytime, Event, Pair, compare
 from experiments.transfer_page import page_of
 from metalearner.shipped import FILE, with_shipped
@@ -88,17 +92,22 @@ def run(cfg: DictConfig) -> None:
 def benchmark(cfg: DictConfig) -> tuple[dict[str, Any], list[Pair]]:
     """Every pair of searches, and what their comparison says."""
     wanted, epochs = asked(cfg), settings(cfg).budget.epochs
-    families: dict[str, Family] = {name: instantiate(node) for name, node in cfg.family.items()}
-    engine: Engine = instantiate(cfg.engine)
+    families = made_families(cfg)
+    writable(wanted.folder, "benchmark.folder")
+    same(cfg, "engine.trial_seconds", wanted.trial_seconds, "benchmark.trial_seconds")
+    same(cfg, "budget.seconds", wanted.seconds, "benchmark.seconds")
+    engine: Engine = made(cfg, "engine")
     engine.trial_seconds = wanted.trial_seconds
     pairs = []
     try:
         engine.warm_up(wait=True)
-        with instantiate(cfg.store) as store:
-            for made, axes in sites(wanted, families):
+        with made(cfg, "store") as store:
+            for site, axes in sites(wanted, families):
                 for seed in wanted.seeds:
-                    duel = Duel(cfg, wanted, made, axes, families, store, engine, seed, epochs)
-                    pairs.append(Pair(made.task.name, made.task.group, seed, duel.level(3), duel.level(4)))
+                    order = (3, 4) if len(pairs) % 2 == 0 else (4, 3)  # neither always has the warmer machine
+                    duel = Duel(cfg, wanted, site, axes, families, store, engine, seed, epochs)
+                    found = {level: duel.level(level) for level in order}
+                    pairs.append(Pair(site.task.name, site.task.group, seed, found[3], found[4]))
                     print(line(pairs[-1]), flush=True)
     finally:
         engine.shutdown()
@@ -150,14 +159,16 @@ class Duel:
     epochs: int
 
     def level(self, level: int) -> Anytime:
-        """One search, or its record when it was done before with the same options and shipped runs."""
+        """One search, or its record when it was done before: by the same code, with the same options and past runs."""
         of = self.cfg
         learner, strategy = (of.metalearner, of.strategy) if level == 4 else (of.benchmark.start, of.benchmark.cold)
         nodes = [OmegaConf.to_container(node, resolve=True) for node in (learner, strategy, of.family)]
-        shaped = [*nodes, of.portfolio, self.wanted.trial_seconds]
+        made_by = [code_version(), self.engine.workers, task_digest(self.made.task), self.wanted.check]
+        shaped = [*nodes, of.portfolio, of.budget.trials, self.wanted.trial_seconds, *made_by]
         digest = hashlib.blake2b(dumps(shaped).encode(), digest_size=4)
-        if level == 4 and FILE.is_file():
-            digest.update(FILE.read_bytes())
+        if level == 4:
+            digest.update(FILE.read_bytes() if FILE.is_file() else b"")
+            digest.update(dumps([self.past.tasks, self.past.score.tolist()]).encode())
         marks = [self.made.task.name, f"level{level}", target(learner), target(strategy), f"{self.wanted.seconds:g}s",
                  f"{self.epochs}epochs", f"seed{self.seed}", digest.hexdigest()]  # fmt: skip
         file = self.wanted.folder / "searches" / ("-".join(marks).replace("/", "_") + ".json")
@@ -186,7 +197,7 @@ class Duel:
             prior,
             instantiate(self.cfg.strategy if level == 4 else self.cfg.benchmark.cold, seed=self.seed),
             self.engine,
-            Budget(seconds=left, epochs=self.epochs),
+            Budget(self.cfg.budget.trials, left, self.epochs),
             seed=self.seed,
             portfolio=self.cfg.portfolio,
             finished=finished,
@@ -202,11 +213,20 @@ class Duel:
         return instantiate(self.cfg.benchmark.start, _convert_="all").fit(Runs.none())
 
     def learner(self) -> MetaLearner:
-        """Fitted on every past run but those of this task's group, of this task, and of a smaller copy of it."""
-        groups = {self.made.task.group, self.made.task.name} - {""}
-        own = self.store.runs(without_groups=groups, without_tasks={self.made.task.name})
+        """Fitted on every past run but those of this task's group, of this task, and of its file at another size."""
         learner = learner_of(self.cfg, Budget(seconds=self.wanted.seconds))
-        return learner.fit(with_shipped(own, like=self.made.task, without_groups=groups))
+        return learner.fit(with_shipped(self.past, like=self.made.task, without_groups=self.origin))
+
+    @property
+    def origin(self) -> set[str]:
+        """The groups that share this task's origin."""
+        return {self.made.task.group, self.made.task.name}
+
+    @functools.cached_property
+    def past(self) -> Runs:
+        """The store's runs that level 4 may learn from."""
+        name = self.made.task.name
+        return self.store.runs(without_groups=self.origin, without_tasks={name, name.partition("@")[0]})
 
 
 def target(node: DictConfig) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from experiments.bootstrap import drawn_groups
 
 DRAWS = 5000
 TENTH = 10
@@ -93,11 +95,12 @@ def compare(pairs: Sequence[Pair], seconds: float, tie: float) -> dict[str, Any]
     ``time.of_level3``: level 4's time to level 3's final score, as a share of the time that level 3 itself needed;
     ``time.of_budget``: as a share of the whole time. Medians over tasks; None where half the tasks never get there.
     ``first``: level 4's first candidate against level 3's tenth, and against the best of level 3's first ten.
-    Intervals hold 95 % of a bootstrap over tasks: seeds of one task stay together.
+    Intervals hold 95 % of a bootstrap over groups of tasks: what is of one origin stays together.
     """
     grid = np.linspace(0, seconds, 61)[1:]
     tasks = sorted({p.task for p in pairs})
     of = np.array([tasks.index(p.task) for p in pairs])
+    group = {tasks.index(p.task): p.group or p.task for p in pairs}
     gains = np.array([float(p.scaled(p.warm.final) - p.scaled(p.cold.final)) for p in pairs])
     outcome = [outcome_of(p, tie) for p in pairs]
     reached = [p for p in pairs if p.cold.final is not None]
@@ -110,14 +113,16 @@ def compare(pairs: Sequence[Pair], seconds: float, tie: float) -> dict[str, Any]
         "searches": 2 * len(pairs),
         "final": {
             **{name: outcome.count(name) for name in ("win", "tie", "loss")},
-            "gain": interval(gains, of, np.mean),
-            "win_share": interval(np.array([(o == "win") + 0.5 * (o == "tie") for o in outcome]), of, np.mean),
+            "gain": interval(gains, of, np.mean, group=group),
+            "win_share": interval(
+                np.array([(o == "win") + 0.5 * (o == "tie") for o in outcome]), of, np.mean, group=group
+            ),
         },
         "time": {
             "pairs": len(reached),
             "reached": int(np.isfinite(warm).sum()),
-            "of_level3": interval(warm / np.maximum(cold, 1e-9), place, np.median),
-            "of_budget": interval(warm / seconds, place, np.median),
+            "of_level3": interval(warm / np.maximum(cold, 1e-9), place, np.median, group=group),
+            "of_budget": interval(warm / seconds, place, np.median, group=group),
         },
         "first": {
             "pairs": len(tenth),
@@ -160,18 +165,25 @@ def outcome_of(pair: Pair, tie: float) -> str:
     return "win" if warm > cold else "loss"
 
 
-def interval(values: np.ndarray, task: np.ndarray, middle: Callable[..., Any], seed: int = 0) -> dict[str, Any]:
-    """``middle`` of the tasks' values and its 95 % bootstrap interval over tasks.
+def interval(
+    values: np.ndarray,
+    task: np.ndarray,
+    middle: Callable[..., Any],
+    seed: int = 0,
+    group: Mapping[int, str] | None = None,
+) -> dict[str, Any]:
+    """``middle`` of the tasks' values and its 95 % bootstrap interval over groups of tasks.
 
     values (n,) belong to the tasks ``task`` (n,); several of one task are brought to their mean or median first.
-    What is infinite comes back as None.
+    ``group``: task -> its group; None: each task is one. What is infinite comes back as None.
     """
     if not len(values):
         return {"value": None, "interval": [None, None]}
-    each = np.array([middle(values[task == t]) for t in np.unique(task)])
-    drawn = np.random.default_rng(seed).integers(len(each), size=(DRAWS, len(each)))
+    there = np.unique(task)
+    each = np.array([middle(values[task == t]) for t in there])
+    groups = np.array([str(t) if group is None else group[t] for t in there.tolist()])
     with np.errstate(invalid="ignore"):
-        samples = middle(each[drawn], axis=1)
+        samples = np.array([middle(each[drawn]) for drawn in drawn_groups(groups, DRAWS, seed)])
         value = float(middle(each))
     # Not interpolated: between a number and never there is nothing.
     low, high = np.quantile(np.where(np.isnan(samples), math.inf, samples), [0.025, 0.975], method="nearest").tolist()

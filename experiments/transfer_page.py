@@ -48,7 +48,7 @@ HOW = (
     "Scores are of the validation rows. For means over tasks a score is scaled: 1 is the best that either search found"
     " on that task, 0 the lowest tenth of all trials. Time to level 3's final score is a share of the time that level 3"
     " itself needed, the median over tasks; a search that never gets there counts as never. Intervals come from 5,000"
-    " bootstrap draws of tasks."
+    " bootstrap draws of groups of tasks."
 )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from automl.metrics import higher_is_better, score, scores
 from automl.types import Kind
+from experiments.bootstrap import drawn_groups
 
 NAMES = {
     "accuracy": "Accuracy",
@@ -74,6 +75,11 @@ def as_metric(metric: str, score_value: float | None) -> float | None:
     return score_value if higher_is_better(metric) else -score_value
 
 
+def met(goal_met: bool | None) -> str:
+    """What became of the goal."""
+    return {True: "met", False: "not met"}.get(goal_met, "not judged")  # type: ignore[arg-type]
+
+
 def without_a_model(kind: Kind, y: np.ndarray, classes: int) -> dict[str, float]:
     """Every metric of the best constant answer: the class shares, or the mean. ``y`` as in
     ``automl.metrics``.
@@ -85,16 +91,19 @@ def without_a_model(kind: Kind, y: np.ndarray, classes: int) -> dict[str, float]
     return scores(kind, y, constant)
 
 
-def interval(metric: str, kind: Kind, y: np.ndarray, prediction: np.ndarray) -> tuple[float, float] | None:
-    """95 % of the metric over redrawn rows (percentile bootstrap, Efron 1979): how far another test set
+def interval(
+    metric: str, kind: Kind, y: np.ndarray, prediction: np.ndarray, together: np.ndarray | None = None
+) -> list[float] | None:
+    """95 % of the metric, low and high, over redrawn rows (percentile bootstrap, Efron 1979): how far another test set
     may differ.
 
-    None when there are too many rows to redraw them often; the interval is negligible then.
+    ``together``: int (rows,); rows of one number depend on each other and are drawn together, None: each for itself.
+    None when there are too many rows to redraw them often, as the interval is negligible then, or a single group.
     """
     times = min(400, 4_000_000 // max(1, prediction.size))
-    if times < 100:
+    groups = np.arange(len(y)) if together is None else together
+    if times < 100 or len(np.unique(groups)) < 2:
         return None
-    rng = np.random.default_rng(0)
-    drawn = [score(metric, kind, y[rows], prediction[rows]) for rows in rng.integers(0, len(y), (times, len(y)))]
+    drawn = [score(metric, kind, y[rows], prediction[rows]) for rows in drawn_groups(groups, times)]
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return (float(low), float(high)) if higher_is_better(metric) else (float(-high), float(-low))
+    return [float(low), float(high)] if higher_is_better(metric) else [float(-high), float(-low)]

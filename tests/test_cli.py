@@ -22,6 +22,12 @@ WRONG = [
     (["data=sklearn", "budget.second=3"], "no option 'budget.second'. Did you mean 'seconds'?"),
     (["+experiment=quickstrat"], "experiment=quickstrat is not there. Did you mean 'quickstart'?"),
     ([], "data.path is missing. Set data.path=..."),
+    (["data.path=my data (1).csv"], """Write 'data.path="my data (1).csv"'"""),
+    (["data.path=x.csv", "data.delimiter=;"], """Write 'data.delimiter=";"'"""),
+    (["data.path=a,b.csv"], """Write 'data.path=[a,b.csv]', 'data.path="a,b.csv"', or add --multirun."""),
+    (["+experiment=inspect", "data=sklearn", "budget.trials=3"], "budget.trials=3 does nothing here"),
+    (["data=sklearn", "data.options.x=3"], "no option 'data.options'"),
+    (["data=torchvision", "data.options.x=3"], "write +data.options.x=..."),
     (["data=fil"], "data=fil is not there. Did you mean 'file'?"),
 ]
 

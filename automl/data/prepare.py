@@ -13,6 +13,7 @@ import pandas as pd
 from automl.data.dataset import Dataset, Part, Parts
 from automl.data.encode import Encoding
 from automl.data.folds import Folds
+from automl.data.identity import identity
 from automl.data.quality import Quality
 from automl.data.quality import check as check_quality
 from automl.data.quality.check import read_texts
@@ -65,14 +66,14 @@ def prepare(
     valid_share: float | None = None,
     folds: int | None = 0,
     check: bool = True,
-    repairs: Mapping[str, bool] | None = None,
+    repairs: Mapping[str, bool | None] | None = None,
 ) -> Prepared:
     """Stages 1 and 2 of the pipeline. Raises UserError for data that cannot be learned from.
 
     ``folds``: number of folds, 0 for one validation split, None for what fits the data.
     ``check`` False skips the quality report and its repairs; ``repairs`` switches single ones.
     """
-    why, columns = list(dataset.notes), list(dataset.table.columns)
+    why, columns, data = list(dataset.notes), list(dataset.table.columns), identity(dataset)
     raw, dataset = dataset.target, plain_target(dataset)
     if said := counts_of(cast(pd.Series, raw[dataset.target.isna()])):
         words = ", ".join(f"{str(v)!r} ({n:,} rows)" for v, n in said[:3])
@@ -110,11 +111,11 @@ def prepare(
         limits=limits,
         goal=goal,
         name=name,
-        group=group,
+        group=group or f"{name or dataset.name}-{data[:8]}",  # a name alone stands for many data sets: train, frame
         classes=encoding.target.classes,
         reason=reason,
     )
-    task = dataclasses.replace(task, why=(*why, *task.why, *encoding.why, *rows.why))
+    task = dataclasses.replace(task, data=data, why=(*why, *task.why, *encoding.why, *rows.why))
     y = encoding.encode_target(dataset.target)
 
     def part(positions: np.ndarray) -> Part:

@@ -33,7 +33,7 @@ from rich.table import Table
 
 from automl.errors import UserError
 from automl.store import Store
-from experiments.solve import quoted
+from experiments.cli import quoted
 
 TARGETS = {"tabular": 0.6}
 TARGET = 0.8

@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as Printed
 
 from automl.errors import UserError
@@ -44,7 +45,7 @@ def run(cfg: DictConfig) -> None:
         raise UserError(f"groups holds {unknown[0]!r}, which is no group of the table; groups are: {known}")
     methods = {name: functools.partial(instantiate, how) for name, how in (plain["methods"] or {}).items()}
     console = Console(highlight=False)
-    with console.status(f"replaying {of.name}: {len(of.tasks)} tasks x {len(of.candidates)} candidates"):
+    with console.status(f"replaying {escape(of.name)}: {len(of.tasks)} tasks x {len(of.candidates)} candidates"):
         scored, regrets = replay(
             of, methods, seeds=seeds, evaluations=evaluations, workers=workers, only=only and [str(g) for g in only]
         )
@@ -55,11 +56,12 @@ def write(
     folder: Path, of: Table, scored: list[str], regrets: dict[str, np.ndarray], seeds: int, console: Console
 ) -> None:
     """replay.json, replay_paired.json, replay.html, and the table for the terminal."""
-    methods = summary(regrets, POINTS)
+    group = np.asarray([of.groups[of.tasks.index(name)] for name in scored])
+    methods = summary(regrets, POINTS, group=group)
     folder.mkdir(parents=True, exist_ok=True)
     found = {"table": of.name, "tasks": len(scored), "seeds": seeds, "methods": methods}
     write_atomically(folder / "replay.json", json.dumps(found, indent=2))
-    apart = paired(regrets, OURS, POINTS) if OURS in regrets else {}
+    apart = paired(regrets, OURS, POINTS, group=group) if OURS in regrets else {}
     write_atomically(folder / "replay_paired.json", json.dumps({"less": OURS, "than": apart}, indent=2))
     write_atomically(folder / "replay.html", _page(of, scored, regrets, methods, apart))
     _print(console, of, scored, methods)
@@ -74,11 +76,11 @@ HEAD = ("method", *(f"@{p}" for p in POINTS), "to cold @100")
 
 
 def _print(console: Console, of: Table, scored: list[str], methods: dict[str, dict]) -> None:
-    printed = Printed(title=f"{of.name}: regret x100, mean of {len(scored)} tasks")
+    printed = Printed(title=f"{escape(of.name)}: regret x100, mean of {len(scored)} tasks")
     for i, head in enumerate(HEAD):
         printed.add_column(head, justify="right" if i else "left")
     for name, found in methods.items():
-        printed.add_row(*_row(name, found))
+        printed.add_row(*map(escape, _row(name, found)))
     console.print(printed)
     for note in of.notes:
         console.print(f"note: {note}", markup=False)
@@ -102,7 +104,7 @@ def _page(
         ),
         section(
             f"Regret x100 of {OURS} less that of the others",
-            "Paired bootstrap over tasks, 95 %. Below zero: less regret.",
+            "Paired bootstrap over groups of tasks, 95 %. Below zero: less regret.",
             table(HEAD[:-1], differences, numbers=numbers[:-1]),
         ),
     ]

@@ -14,8 +14,10 @@ from automl.types import Trial
 class Tracker(Protocol):
     """One run's tracker. No method raises, waits for a network, or asks a question."""
 
-    def start(self, config: Mapping[str, Any], name: str) -> None:
-        """The search begins. ``config``: the composed configuration as plain data; ``name``: for people."""
+    def start(self, config: Mapping[str, Any], name: str, metric: str = "") -> None:
+        """The search begins. ``config``: the composed configuration as plain data; ``name``: for people; ``metric``:
+        in whose own value and sign scores are written.
+        """
         ...
 
     def trial(self, trial: Trial) -> None:

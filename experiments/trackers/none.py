@@ -12,7 +12,7 @@ from automl.types import Trial
 class NoTracker:
     """Does nothing: the store, result.json and the report still hold everything."""
 
-    def start(self, config: Mapping[str, Any], name: str) -> None:
+    def start(self, config: Mapping[str, Any], name: str, metric: str = "") -> None:
         pass
 
     def trial(self, trial: Trial) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from automl.serial import dumps
 from automl.types import Trial
+from experiments.words import as_metric
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,11 @@ class Wandb:
         self._todo: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._run: Any = None
-        self._best: float | None = None
+        self._best: float | None = None  # higher is better
+        self._metric = ""
 
-    def start(self, config: Mapping[str, Any], name: str) -> None:
+    def start(self, config: Mapping[str, Any], name: str, metric: str = "") -> None:
+        self._metric = metric
         # Hydra's folder is known in the calling thread only.
         folder = Path(self.folder) if self.folder else _run_folder()
         plain = dict(config)
@@ -131,28 +134,34 @@ class Wandb:
         if trial.parameters is not None:
             point["trial/parameters"] = trial.parameters
         if trial.score is not None:
-            point["trial/score"] = trial.score
+            point["trial/score"] = as_metric(self._metric, trial.score)
             self._best = trial.score if self._best is None else max(self._best, trial.score)
         if self._best is not None:
-            point["best score"] = self._best
+            point["best score"] = as_metric(self._metric, self._best)
         self._run.log(point)
 
     def _close(self, result: Mapping[str, Any], report_path: Path, trials: Sequence[Trial]) -> None:
         import wandb
 
-        rows: list[Any] = [_table_row(trial) for trial in trials]
+        rows: list[Any] = [_table_row(trial, self._metric) for trial in trials]
         self._run.log({"trials": wandb.Table(columns=list(TRIAL_COLUMNS), data=rows)})
         if Path(report_path).exists():
             # A link in the run's files, not a panel: wandb would keep two more copies of its five megabytes.
             self._run.save(str(report_path), base_path=str(Path(report_path).parent), policy="now")
-        self._run.summary.update(_flat(result))
+        # The trials are in the table: as a summary they would be one long text.
+        self._run.summary.update(_flat({k: v for k, v in result.items() if k != "tried"}))
         self._run.finish()
 
 
-def _table_row(trial: Trial) -> list[Any]:
+def _table_row(trial: Trial, metric: str) -> list[Any]:
     values = {name: getattr(trial, name, None) for name in TRIAL_COLUMNS}
-    choices, curve = dumps(trial.candidate.choices), dumps(trial.curve)
-    values |= {"family": trial.candidate.family, "choices": choices, "curve": curve}
+    choices, curve = dumps(trial.candidate.choices), dumps([as_metric(metric, value) for value in trial.curve])
+    values |= {
+        "score": as_metric(metric, trial.score),
+        "family": trial.candidate.family,
+        "choices": choices,
+        "curve": curve,
+    }
     return [values[name] for name in TRIAL_COLUMNS]
 
 

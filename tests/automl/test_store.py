@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import sqlite3
@@ -25,6 +26,7 @@ from hypothesis import strategies as st
 from automl import store_schema as schema
 from automl.errors import UserError
 from automl.store import Store
+from automl.store_rows import without_passwords
 from automl.types import Attempt, Budget, Candidate, Input, Prior, Profile, Task
 from tests.automl import postgres
 from tests.automl import vocabulary as v
@@ -494,6 +496,34 @@ class StoreContract:
             config = c.execute(sa.text("SELECT config FROM searches")).scalar_one()
         assert config == '{"store": {"url": "postgresql://me:***@db/level4"}}'
         assert "hunter2" not in str(store.searches())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter2@db/level4",
+        "postgresql://:hunter2@db/level4",
+        "postgresql+psycopg://me:hun/ter2@db:5432/level4",
+        "postgresql://me:a@hunter2@db/level4",
+        "postgresql://me@db/level4?password=hunter2",
+        "postgresql://db/level4?user=me&password=hunter2&sslmode=require",
+        "postgresql://db/level4?sslkey=k&sslpassword=hunter2",
+        "postgresql://db/level4?PASSWORD=hunter2",
+        "could not connect: host=db password=hunter2 dbname=level4",
+    ],
+)
+def test_no_form_of_a_password_is_shown(url):
+    hidden = without_passwords(json.dumps({"store": {"url": url}, "seed": 3}))
+    assert "ter2" not in hidden and "***" in hidden
+    assert json.loads(hidden)["seed"] == 3
+    with pytest.raises(UserError) as caught:
+        Store(url.replace("postgresql", "mysql"))
+    assert "ter2" not in str(caught.value)
+
+
+def test_what_is_no_password_stays():
+    for text in ("sqlite:///outputs/store.db", "http://h:80/a", "postgresql://me@db/level4?sslmode=require", "a@b: c"):
+        assert without_passwords(text) == text
 
 
 class TestSqlite(StoreContract):

@@ -169,6 +169,41 @@ def test_goal() -> None:
             parse_goal(wrong)
 
 
+@pytest.mark.parametrize(
+    ("goal", "says"),
+    [
+        ("accuracy >= 95", "Did you mean 95%, which is 0.95?"),
+        ("accuracy > 1", "can be met by no model"),
+        ("roc_auc >= 101%", "from 0 to 1"),
+        ("r2 >= 1.5", "at most 1. Did you mean 1.5%"),
+        ("rmse < 0", "never below 0"),
+        ("log_loss <= -1", "never below 0"),
+        ("ece < 0", "from 0 to 1"),
+        ("latency_ms <= 0", "can be met by no model"),
+        ("megabytes < 0", "can be met by no model"),
+        ("rmse < 5%", "leave the % out"),
+        ("latency_ms <= 50%", "leave the % out"),
+    ],
+)
+def test_a_goal_that_no_model_can_meet_is_refused(goal: str, says: str) -> None:
+    with pytest.raises(UserError, match="goal") as caught:
+        parse_goal(goal)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_goals_at_the_edge_of_what_can_be() -> None:
+    for text in (
+        "accuracy >= 100%",
+        "r2 > -3",
+        "rmse <= 0",
+        "log_loss <= 0",
+        "brier < 2",
+        "parameters <= 1e6",
+        "ece <= 0",
+    ):
+        assert parse_goal(text) is not None, text
+
+
 @given(st.text(max_size=40))
 def test_any_goal_is_understood_or_refused(text: str) -> None:
     try:

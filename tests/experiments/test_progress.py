@@ -115,6 +115,17 @@ def test_trials_from_before_a_kill_have_no_line_and_no_pace():
     assert "best 0.7500" in out.getvalue()
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_an_error_is_shown_with_its_own_sign(terminal):
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=200)
+    with Progress(Budget(trials=3), metric="rmse", console=console) as progress:
+        progress.trial(trial(score=-51.2))
+        progress.trial(trial(score=-48.5))
+    assert "48.5000" in out.getvalue() and "best 48.5000" in out.getvalue() and "-51.2" not in out.getvalue()
+    assert "-48.5" not in out.getvalue()
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (7.4, "0:07"), (59.6, "1:00"), (3723, "1:02:03")])
 def test_clock_text(seconds, text):
     assert clock_text(seconds) == text

@@ -158,3 +158,23 @@ def test_intervals_hold_the_mean_and_pairs_are_paired() -> None:
     cold = summary(regrets, (1, 5))[COLD]
     assert cold["interval"]["1"][0] < cold["regret"]["1"] < cold["interval"]["1"][1]
     assert paired(regrets, "transfer", (1,))[COLD]["1"] == pytest.approx([-10, -10, -10])
+
+
+def test_tasks_of_one_group_are_drawn_together() -> None:
+    """Ten copies of a task say no more than the task."""
+    base = np.random.default_rng(0).random((8, 1))
+    regrets = {COLD: np.repeat(base, 10, axis=0), "transfer": np.repeat(base**2, 10, axis=0)}
+    group = np.repeat(np.arange(8), 10)
+    copies, one = summary(regrets, (1,), group=group)[COLD], summary({COLD: base}, (1,))[COLD]
+    assert copies["interval"]["1"] == pytest.approx(one["interval"]["1"])
+    wide, narrow = (np.ptp(paired(regrets, "transfer", (1,), group=g)[COLD]["1"][1:]) for g in (group, None))
+    assert wide > 2 * narrow
+
+
+def test_no_name_of_a_method_is_markup(path: Path, tmp_path: Path) -> None:
+    of = read_table(path)
+    scored, regrets = replay(of, {"x[/y]": MeanRank}, seeds=1, evaluations=3)
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        write(tmp_path / "out", of, scored, regrets, 1, Console(file=file, width=200))
+    assert "x[/y]" in log.read_text()

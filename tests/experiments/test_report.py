@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from automl.metrics import scores
 from automl.types import Input, Limits, Prior, Profile, Task
 from experiments import page, plots
+from experiments.bootstrap import drawn_groups
 from experiments.report import write_report
+from experiments.report_search import leaderboard_part
 from experiments.words import NAMES, count, explain, interval, number, without_a_model
 from tests.automl.examples import AXES, CONVNET, MLP, TASK, trial
 
@@ -372,6 +374,37 @@ def test_the_interval_holds_the_metric_and_narrows_with_rows():
 
     assert width(50) > 2 * width(1000)
     assert 0.03 < width(1000) < 0.07  # 2 * 1.96 * sqrt(0.8 * 0.2 / 1000) = 0.05
+
+
+def test_what_depends_on_each_other_is_drawn_together():
+    """20 groups of 20 equal rows say what 20 rows say."""
+    rng = np.random.default_rng(0)
+    one = rng.normal(size=20)
+    y, group = np.repeat(one, 20), np.repeat(np.arange(20), 20)
+    shift = np.repeat(rng.normal(size=20), 20)
+    alone = interval("mae", "regression", y, y + shift) or (0, 0)
+    together = interval("mae", "regression", y, y + shift, group) or (0, 0)
+    twenty = interval("mae", "regression", one, one + shift[::20]) or (0, 0)
+    assert np.ptp(together) > 2.5 * np.ptp(alone) and np.isclose(np.ptp(together), np.ptp(twenty), rtol=0.3)
+    assert interval("mae", "regression", y, y + shift, np.zeros(400, int)) is None, "one group tells nothing of others"
+
+
+def test_every_row_of_a_drawn_group_comes_along():
+    for rows in drawn_groups(np.array(["b", "a", "b", "c"]), 50, seed=1):
+        counts = np.bincount(rows, minlength=4)
+        assert counts[0] == counts[2] and counts[0] + counts[1] + counts[3] == 3
+    assert len({tuple(r) for r in drawn_groups(np.arange(5), 50)}) > 40
+
+
+def test_the_leaderboard_names_trials_and_a_caption_fits_a_loss(tmp_path):
+    trials = [trial(7, score=-0.5, curve=(-0.9, -0.5)), trial(3, score=-0.25, curve=(-0.9, -0.25))]
+    _, read = report(tmp_path, replace(DIGITS, metric="log_loss"), trials=trials)
+    assert "trial" in read.words and "rising" not in read.words and "getting better" in read.words
+    made = leaderboard_part(trials, replace(DIGITS, metric="log_loss"))
+    cells = re.findall(r'<td class="n" data-head="([^"]*)">([^<]*)</td>', made)
+    assert cells[0] == ("trial", "3") and cells[1] == ("Log loss", "0.2500"), (
+        "on a narrow screen each cell has its name"
+    )
 
 
 def test_the_interval_of_a_loss_is_in_its_own_direction():

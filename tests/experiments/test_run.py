@@ -19,7 +19,7 @@ from sklearn.datasets import load_iris
 
 from automl.errors import UserError
 from automl.types import Budget
-from experiments.solve import FOLD_SECONDS, folds_in, pipeline, solve
+from experiments.solve import FOLD_SECONDS, folds_in, pipeline, solve, summary
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST = ["+experiment=quickstart", "engine=sequential", "tracker=none", "progress=false", "budget.seconds=null",
@@ -60,7 +60,7 @@ def result(work) -> dict:
 def test_result_json_keeps_the_contract(result):
     assert result["task"]["name"] == "digits"
     assert (result["task"]["kind"], result["task"]["metric"]) == ("multiclass", "accuracy")
-    assert (result["level"], result["seed"], result["trials"]["ok"]) == (4, 0, 4)
+    assert (result["level"], result["seed"], result["trials"]["ok"]) == (3, 0, 4)
     assert set(result["seconds"]) == {"total", "prepare", "search", "refit", "export"}
     assert set(result["test"]) >= {"accuracy", "balanced_accuracy", "log_loss", "roc_auc", "ece"}
     assert result["chosen"]["family"] in ("mlp", "convnet") and result["chosen"]["choices"]
@@ -192,3 +192,47 @@ def test_folds_are_switched_by_the_task(tiny, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="folds=1 of 54 rows are not possible; use 2 to 54") as caught:
         solve(tiny, "kind", seconds=None, trials=1, overrides=[*SHORT, "task.folds=1"])
     assert "\n" not in str(caught.value)
+
+
+def test_a_regression_from_end_to_end_has_one_sign_and_a_judged_goal(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": rng.normal(size=200), "shop": np.repeat(np.arange(20), 10)})
+    table["y"] = 40 * table["a"] + 3 * table["shop"]
+    solution = solve(
+        table, "y", seconds=None, trials=2, overrides=[*SHORT, "progress=true", "budget.epochs=2", "data.group=shop",
+        "task.metric=rmse", "task.goal='parameters <= 1e9'", "task.folds=0", "task.check=true"],
+    )  # fmt: skip
+    result = json.loads((solution.folder / "result.json").read_text())
+    assert result == solution.result
+    assert all(m["score"] > 0 for m in result["ensemble"]) and all(t["score"] > 0 for t in result["tried"])
+    assert "best -" not in capsys.readouterr().err
+    assert result["task"]["goal_met"] is True and "parameters <= 1e9: met" in summary(solution)
+    assert {"parameters", "megabytes", "latency_ms"} == set(result["deployed"]) and result["deployed"]["latency_ms"] > 0
+    assert result["data"]["rows"] == 200 and result["data"]["test"] + result["data"]["train"] < 200
+    low, high = result["interval"]
+    assert low <= result["test"]["rmse"] <= high < result["baseline"]["rmse"] * 2
+    assert [t["number"] for t in result["tried"]] == [0, 1] and result["prior"]["why"] and result["task"]["why"]
+    assert result["version"] and result["date"].startswith("20") and isinstance(result["findings"], list)
+    assert (solution.folder / "config.yaml").exists()
+
+
+def test_resume_says_what_it_did(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    quick = [*SHORT, "task.folds=0", "strategy=random", "resume=true"]
+
+    def said(*more, trials=1):
+        solve(tiny, "kind", seconds=None, trials=trials, overrides=[*quick, *more])
+        return capsys.readouterr().err.splitlines()[0]
+
+    assert said().endswith("nothing to go on with, the store has no search on 'tiny'. It begins anew.")
+    assert said(trials=2).endswith("going on with search 1, which has 1 trial.")
+    assert "search 1 differs in seed (0, now 1), strategy.seed (0, now 1). It begins" in said("seed=1")
+    frame = pd.read_csv(tiny)
+    frame["size"] = frame["size"][::-1].to_numpy()
+    frame.to_csv(tmp_path / "tiny.csv", index=False)
+    tiny = tmp_path / "tiny.csv"
+    assert "search 1 differs in" in (line := said()) and "data.path (" in line, line
+    frame["size"] *= 2
+    frame.to_csv(tiny, index=False)
+    assert "differs in other rows, or split otherwise. It begins anew." in said()

@@ -163,6 +163,20 @@ def test_a_wandb_that_hangs_holds_up_nobody(tmp_path, fake, caplog):
     released.set()
 
 
+def test_an_error_keeps_its_own_sign(tmp_path, fake):
+    tracker = Wandb(folder=str(tmp_path))
+    tracker.start({}, "prices", "rmse")
+    trials = [trial(0, score=-3.0, curve=(-4.0, -3.0)), trial(1, score=-5.0)]
+    for t in trials:
+        tracker.trial(t)
+    tracker.finish({"tried": [1, 2], "test": {"rmse": 3.0}}, tmp_path / "report.html", trials)
+    logged = fake.run.logged
+    assert [p["trial/score"] for p in logged[:2]] == [3.0, 5.0] and [p["best score"] for p in logged[:2]] == [3.0, 3.0]
+    row = logged[2]["trials"][0]
+    assert row["score"] == 3.0 and json.loads(row["curve"]) == [4.0, 3.0]
+    assert fake.run.summary == {"test/rmse": 3.0}
+
+
 def test_finish_without_start_does_nothing(tmp_path, fake):
     Wandb(folder=str(tmp_path)).finish(RESULT, tmp_path / "report.html", TRIALS)
     assert fake.given == []

@@ -79,6 +79,13 @@ def test_the_interval_holds_the_mean_and_keeps_tasks_together():
     assert interval(values, task, np.mean)["value"] == 0.5
 
 
+def test_tasks_of_one_group_are_drawn_together():
+    values, task = np.repeat([0.0, 1.0, 0.0, 1.0], 5), np.arange(20)
+    together = interval(values, task, np.mean, group={t: str(t // 5) for t in range(20)})["interval"]
+    alone = interval(values, task, np.mean)["interval"]
+    assert together == [0.0, 1.0] and alone[0] > 0.2 and alone[1] < 0.8
+
+
 def test_the_page_shows_every_pair_and_escapes_names():
     pair = Pair("<b>a</b>", "g", 0, search(0.1, 0.2), search(0.3))
     result = {"seconds": 10.0, "level3": "PriorBand", "level4": "X", **compare([pair], 10, 0)}
@@ -127,8 +134,19 @@ def test_a_small_benchmark_runs_leaves_groups_out_and_goes_on(root, tmp_path, mo
     monkeypatch.setattr(transfer_benchmark, "search", None)
     again, _ = transfer_benchmark.benchmark(configured(root, tmp_path))
     assert again == result, "what is there is not searched again"
-    with pytest.raises(TypeError):  # with other options it is another search
-        transfer_benchmark.benchmark(configured(root, tmp_path, "strategy.sure=1"))
+    for option in ("strategy.sure=1", "benchmark.check=true", "budget.trials=3"):
+        with pytest.raises(TypeError):  # with other options it is another search
+            transfer_benchmark.benchmark(configured(root, tmp_path, option))
+    monkeypatch.setattr(transfer_benchmark, "code_version", lambda: "another")
+    with pytest.raises(TypeError):  # and so it is with other code
+        transfer_benchmark.benchmark(configured(root, tmp_path))
+
+
+def test_neither_level_always_goes_first(root, tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(transfer_benchmark.Duel, "level", lambda self, level: order.append(level) or search(0.5))
+    transfer_benchmark.benchmark(configured(root, tmp_path))
+    assert order == [3, 4, 4, 3]
 
 
 @pytest.mark.parametrize("option", ["seeds=[]", "seeds=[-1]", "seconds=0", "tasks=0"])

@@ -41,7 +41,7 @@ MOST_PER_NAME = 10
 def check(
     dataset: Dataset,
     *,
-    repairs: Mapping[str, bool] | None = None,
+    repairs: Mapping[str, bool | None] | None = None,
     kind: Kind | None = None,
     seed: int = 0,
     label_errors: bool = True,
@@ -54,7 +54,7 @@ def check(
         Raw rows. Where it has a split, no label of a test row is read and no test row dropped; the test rows
         undergo the column repairs, as new data will.
     repairs
-        Switches by finding, on top of ``REPAIRS``: ``{"duplicate_rows": False}``.
+        Switches by finding, on top of ``REPAIRS``: ``{"duplicate_rows": False}``; None leaves one as it is.
     kind
         What the target is; inferred from the rows that are not test when None.
     seed
@@ -67,7 +67,7 @@ def check(
     The repaired data set and the report. Raises UserError for a switch that does not exist.
     """
     began = time.perf_counter()
-    switches = {**REPAIRS, **(repairs or {})}
+    switches = {**REPAIRS, **{name: on for name, on in (repairs or {}).items() if on is not None}}
     if unknown := sorted(set(switches) - set(REPAIRS)):
         raise UserError(f"unknown repair '{unknown[0]}'; the repairs are: {', '.join(REPAIRS)}")
     if wrong := [name for name, on in switches.items() if not isinstance(on, (bool, np.bool_))]:

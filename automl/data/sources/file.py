@@ -57,6 +57,9 @@ class FileSource:
         name = self.name or stem(path)
         suffix = path.suffix.lower()
         if suffix in (".npz", ".npy"):
+            for option in ("group", "time", "delimiter", "size", *(["target"] if suffix == ".npz" else [])):
+                if getattr(self, option) is not None:
+                    raise UserError(f"data.{option}={getattr(self, option)} is for tables; {path} holds arrays")
             arrays = read_npz(path) if suffix == ".npz" else _npy_pair(path, self.target)
             x, y, split = x_y_split(path, arrays)
             if self.modality is not None and not isinstance(self.modality, str):

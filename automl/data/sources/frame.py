@@ -45,6 +45,9 @@ class FrameSource:
         if isinstance(data, np.ndarray) and (data.ndim > 2 or (self.modality and data.ndim == 2)):
             if self.y is None:
                 raise UserError("data=frame with an array needs y: FrameSource(x, y)")
+            for option in ("target", "group", "time"):
+                if getattr(self, option) is not None:
+                    raise UserError(f"data.{option}={getattr(self, option)} names a column; this array has none")
             y = np.asarray(self.y)
             if len(y) != len(data):
                 raise UserError(f"y has {len(y)} values for {len(data)} rows of data; give one per row")

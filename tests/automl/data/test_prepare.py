@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,14 @@ from hydra.utils import instantiate
 
 from automl.data.dataset import Dataset
 from automl.data.encode import Encoding
+from automl.data.identity import identity
 from automl.data.prepare import prepare
+from automl.data.sources.file import FileSource
 from automl.data.sources.frame import FrameSource
 from automl.data.sources.sklearn import NAMES, SklearnSource
+from automl.serial import from_json, to_json
+from automl.store_rows import task_digest
+from automl.types import Task
 
 from .test_sources import CONF
 
@@ -119,3 +125,43 @@ def test_task_options(option: str) -> None:
     task = prepare(SklearnSource("iris").load(), **asked).task
     assert task.kind == "multiclass"
     assert (task.limits.latency_ms == 5.0) == (option == "edge")
+
+
+def test_data_are_told_apart_by_what_they_hold_not_by_their_name(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=60), "b": rng.choice(["x", "y"], 60), "y": np.arange(60) % 2})
+
+    def of(table: pd.DataFrame, seed: int = 0, **options: Any) -> Any:
+        return prepare(FrameSource(table, target="y").load(), seed=seed, check=False, **options).task
+
+    one = of(frame)
+    changed = frame.assign(a=frame["a"].where(np.arange(60) != 30, 9.0))
+    others = [changed, frame.iloc[:-1], frame.rename(columns={"a": "c"}), frame.assign(a=frame["a"].astype("float32"))]
+    assert len({task_digest(t) for t in (one, *map(of, others))}) == 5 == len({of(f).group for f in (frame, *others)})
+    assert task_digest(of(frame, seed=7)) == task_digest(one), "the split does not matter"
+    named = of(changed, group="mine", name="sales")
+    assert (named.group, named.name) == ("mine", "sales")
+    assert task_digest(named) != task_digest(of(frame, group="mine", name="sales"))
+    for folder, table in (("one", frame), ("two", changed)):
+        (tmp_path / folder).mkdir()
+        table.to_csv(tmp_path / folder / "train.csv", index=False)
+    paths = [str(tmp_path / folder / "train.csv") for folder in ("one", "two")]
+    files = [prepare(FileSource(path, target="y").load(), check=False).task for path in paths]
+    assert files[0].group != files[1].group and all(f.group.startswith("train-") for f in files)
+
+
+def test_arrays_have_an_identity_too() -> None:
+    x = np.arange(24 * 9.0).reshape(24, 3, 3)
+    one, same, other = (
+        identity(FrameSource(a, y=np.arange(24) % 2, modality="series").load()) for a in (x, x.copy(), x[::-1])
+    )
+    assert one == same != other and len(one) == 16
+    odd = Dataset("odd", pd.DataFrame({"t": ["a\ud83d", None, [1]] * 3}), pd.Series(range(9)))
+    assert identity(odd) != identity(dataclasses.replace(odd, target=odd.target + 1))
+    assert identity(Dataset("none", pd.DataFrame({"a": []}), pd.Series([], dtype=float)))
+
+
+def test_runs_from_before_keep_their_digest() -> None:
+    task = prepare(SklearnSource("iris").load(), check=False).task
+    before = from_json(Task, to_json(task).replace(f',"data":"{task.data}"', ""))
+    assert before.data == "" and task_digest(before) == task_digest(dataclasses.replace(task, data=""))

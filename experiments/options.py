@@ -1,0 +1,127 @@
+"""What a node of the configuration makes, after a look at its options: their types are those of what they are given to.
+
+A wrong type is one line that names the option and how to write it, not a traceback from deep inside.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from automl.errors import UserError
+from automl.types import Family
+from experiments.cli import shown
+
+_NAMES = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    types.NoneType: "null",
+    list: "a list",
+    tuple: "a list",
+    Sequence: "a list",
+    dict: "a mapping",
+    Mapping: "a mapping",
+}
+
+
+def made(cfg: DictConfig, place: str, **more: Any) -> Any:
+    """What the node at ``place`` makes (its ``_target_``). ``more``: further arguments, not from the configuration.
+
+    Raises UserError for an option whose type does not fit, and for one that its constructor refuses.
+    """
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    for name in place.split("."):
+        plain = plain[name]
+    if not isinstance(plain, dict) or "_target_" not in plain:
+        raise UserError(
+            f"{place}={said(plain)} names no class to make; choose one by its file in conf, or set its fields"
+        )
+    check_types(get_object(plain["_target_"]), plain, f"{place}.")
+    # Hydra would resolve these a second time, and a file may be called ${x}.csv.
+    signs = {name: plain.pop(name) for name, value in list(plain.items()) if isinstance(value, str) and "${" in value}
+    try:
+        return instantiate(plain, _convert_="all", _partial_=True)(**signs, **more)
+    except (InstantiationException, ValueError, TypeError) as error:
+        cause = error.__cause__ if isinstance(error, InstantiationException) else error
+        if not isinstance(cause, ValueError | TypeError):
+            raise
+        raise UserError(f"{place}: {cause}") from error
+
+
+def made_families(cfg: DictConfig) -> dict[str, Family]:
+    """The families that are searched, by name."""
+    return {str(name): made(cfg, f"family.{name}") for name in cfg.family}
+
+
+def task_options(cfg: DictConfig) -> dict[str, Any]:
+    """The options of ``automl.data.prepare.prepare``, checked."""
+    from automl.data.prepare import prepare  # not before the scalars are checked: it takes a second
+
+    plain: Any = OmegaConf.to_container(cfg.task, resolve=True)
+    check_types(prepare, plain, "task.")
+    return plain | {"limits": made(cfg, "task.limits")}
+
+
+def check_types(of: Callable[..., Any], options: Mapping[str, Any], prefix: str) -> None:
+    """Raises UserError for an option (name -> plain value) whose type is not that of the parameter of ``of``."""
+    hints = _hints(of)
+    for name, value in options.items():
+        if name in hints and not fits(value, hints[name]):
+            wanted = words(hints[name])
+            quoted = (
+                f""". Write {shown(f"{prefix}{name}", str(value))}""" if "text" in wanted and value is not None else ""
+            )
+            raise UserError(f"{prefix}{name}={said(value)} must be {wanted}{quoted}")
+
+
+def _hints(of: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(of.__init__ if inspect.isclass(of) else of)
+    except (NameError, TypeError):  # names that are there for type checkers only; or no Python function
+        return {}
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a plain value (null, bool, number, text, list, mapping) is of a type; True where that cannot be told."""
+    if isinstance(value, Mapping) and "_target_" in value:
+        return True  # another node, made by itself
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(fits(value, one) for one in inner)
+    if origin is Literal:
+        return value in inner
+    if hint is types.NoneType or hint is None:
+        return value is None
+    if hint in (bool, str):
+        return isinstance(value, hint)
+    if hint in (int, float):
+        return isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool)
+    if (origin or hint) in (Sequence, list, tuple):
+        return isinstance(value, list) and all(fits(v, inner[0]) for v in value if inner)
+    if (origin or hint) in (Mapping, dict):
+        return isinstance(value, Mapping) and all(fits(v, inner[1]) for v in value.values() if inner)
+    return True
+
+
+def words(hint: Any) -> str:
+    """A type for people: ``text or null``, ``one of binary, multiclass``."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(words(one) for one in inner)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, inner))}"
+    name = _NAMES.get(origin or hint, "of another type")
+    return f"{name} of {words(inner[-1])}" if name in ("a list", "a mapping") and inner else name
+
+
+def said(value: Any) -> str:
+    """A value as it is written on the command line."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

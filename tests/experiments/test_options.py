@@ -1,0 +1,257 @@
+"""Every option does something or is refused in one line."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import get_object
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from automl.data.prepare import prepare
+from automl.data.quality import REPAIRS
+from automl.errors import UserError
+from automl.types import Budget
+from experiments import solve as module
+from experiments.cli import explain, quoted
+from experiments.compose import composed
+from experiments.options import fits, made, task_options
+from experiments.settings import UNLEARNED, keep_config, plain_config, refuse_unread, same
+from experiments.settings import settings as scalars
+from experiments.solve import solve
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+TABLE = pd.DataFrame({"a": np.arange(40.0), "g": np.arange(40) // 4, "t": np.arange(40), "y": np.arange(40) % 2})
+
+
+@pytest.fixture
+def source(monkeypatch):
+    """What ``solve`` would load, and the configuration that it would keep."""
+
+    def of(data, target=None, *overrides, **more):
+        found = []
+        monkeypatch.setattr(module, "pipeline", lambda cfg, out, source: found.append((source, cfg)))
+        solve(data, target, overrides=overrides, **more)
+        return found[0]
+
+    return of
+
+
+@pytest.mark.parametrize("kind", ["frame", "file", "array"])
+def test_solve_takes_every_option_of_the_data(kind, source, tmp_path):
+    data, target = TABLE, "y"
+    if kind == "file":
+        data = tmp_path / "it's ${x} (1), a.csv"
+        TABLE.to_csv(data, index=False)
+    elif kind == "array":
+        data, target = TABLE.drop(columns="y"), TABLE["y"].to_numpy()
+    loaded, cfg = source(data, target, "data.time=t", "data.group=g", "data.name=mine")
+    dataset = loaded.load()
+    assert dataset.time is not None and dataset.time.tolist() == list(range(40))
+    assert dataset.group is not None and dataset.group.tolist() == TABLE["g"].tolist()
+    assert list(dataset.table) == ["a"] and dataset.name == "mine"
+    assert (cfg.data.time, cfg.data.group, cfg.data.name) == ("t", "g", "mine")
+    assert kind == "array" or cfg.data.target == "y"
+
+
+def test_solve_takes_another_source_for_a_path(source, tmp_path):
+    TABLE.assign(words="some words").to_csv(tmp_path / "a.csv", index=False)
+    loaded, _ = source(tmp_path / "a.csv", "y", "data=text", "data.text=words")
+    assert type(loaded).__name__ == "TextSource" and loaded.load().modalities == {"words": "text"}
+
+
+def test_a_column_may_be_named_by_a_number(source):
+    frame = pd.DataFrame({0: np.arange(40.0), 1: np.arange(40) % 2})
+    assert source(frame, 1)[0].load().target.tolist() == frame[1].tolist()
+
+
+REFUSED = [
+    (("y", "data.tme=t"), {}, "no option 'data.tme'. Did you mean 'time'?"),
+    (("y", "data=audio_folder"), {}, "takes no data"),
+    ((["a", "y"],), {}, "one column is learned at a time"),
+    (("y", "+experiment=inspect"), {}, "solve() makes one model"),
+    (("y", "task.goal=0.95"), {}, """task.goal=0.95 must be text. Write 'task.goal="0.95"'"""),
+    (("y",), {"trials": 0}, "budget.trials=0 must be a whole number of at least 1"),
+    (("y",), {"seconds": 0}, "budget.seconds=0 must be a number above 0"),
+    (("y",), {"seconds": float("inf")}, "budget.seconds="),
+    (("y",), {"seconds": None}, "a search without an end"),
+    (("y", "level=2"), {}, "level=2 must be a whole number from 3 to 4"),
+    (("y", "engine=sequential", "engine.trial_seconds=-1"), {}, "engine.trial_seconds=-1 must be a number above 0"),
+    (("y", "engine=sequential", "engine.threads=two"), {}, "engine.threads=two must be a whole number or null"),
+    (("y", "artifacts=3"), {}, "artifacts=3 must be the path of a folder"),
+    (("y", "family=[]"), {}, "family is empty"),
+    (("y", "data=null"), {}, "chosen by the name of its file"),
+    (("y", "task.limits=null"), {}, "task.limits=null"),
+]
+
+
+@pytest.mark.parametrize(("given", "more", "says"), REFUSED, ids=lambda v: str(v)[:40])
+def test_what_cannot_be_done_is_one_line(given, more, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    target, *overrides = given
+    if not any(o.startswith(("task", "engine")) for o in overrides):  # else it is told where the thing is made
+        monkeypatch.setattr(module, "pipeline", lambda cfg, out, source: scalars(cfg))
+    with pytest.raises((UserError, ValueError)) as caught:
+        solve(TABLE, target, overrides=[f"store.url=sqlite:///{tmp_path}/s.db", *overrides], **more)
+    line = explain(caught.value)
+    assert line is not None and says in line and "\n" not in line
+
+
+def test_solve_leaves_hydra_alone(source):
+    """Within a Hydra program, and in several threads."""
+    errors = []
+
+    def work():
+        try:
+            composed(["data=sklearn", "seed=3"])
+        except Exception as error:
+            errors.append(error)
+
+    with initialize_config_dir(version_base="1.2", config_dir=str(CONF)):
+        source(TABLE, "y")
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert compose("config", ["data=sklearn"]).seed == 0
+    assert errors == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.sampled_from("\\\"'${}ab ,;()é=[]:\t#"), max_size=12))
+def test_any_value_can_be_quoted(text):
+    value = OverridesParser.create().parse_override(f"k={quoted(text)}").value()
+    assert OmegaConf.create({"k": str(value)}).k == text
+
+
+def leaves(node, place=""):
+    for name, value in node.items():
+        if isinstance(value, dict):
+            yield place + name, value
+            yield from leaves(value, f"{place}{name}.")
+
+
+OPTIONS = sorted(f for f in CONF.glob("*/*.yaml") if f.parent.name != "experiment")
+
+
+@pytest.mark.parametrize("file", OPTIONS, ids=lambda f: f"{f.parent.name}-{f.stem}")
+def test_every_option_is_a_parameter_of_what_is_made(file):
+    """So that none is there which nobody reads."""
+    group = file.parent.name
+    cfg = composed([f"{group}={file.stem}", *([] if group == "data" else ["data=sklearn"])])
+    plain = OmegaConf.to_container(cfg, resolve=False)
+    for place, node in [*leaves({group: plain[group]})]:
+        if "_target_" in node and not node.get("_partial_"):
+            known = inspect.signature(get_object(node["_target_"])).parameters
+            unread = {k for k in node if not k.startswith("_")} - set(known)
+            open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
+            assert open_ended or not unread, (place, unread)
+
+
+def test_every_option_of_the_task_is_one_of_prepare():
+    cfg = composed(["data=sklearn"])
+    assert set(task_options(cfg)) <= set(inspect.signature(prepare).parameters)
+    assert list(cfg.task.repairs) == list(REPAIRS), "each can be switched without a plus sign"
+    assert task_options(composed(["data=sklearn", "task.repairs.outliers=true"]))["repairs"]["outliers"] is True
+
+
+def test_every_scalar_of_the_program_changes_a_setting():
+    """budget, objective and what stands at the top; artifacts and the groups are read by name."""
+    before = scalars(composed(["data=sklearn"]))
+    options = "seed=1 resume=true level=3 portfolio=3 progress=false budget.trials=3 budget.epochs=3 budget.seconds=3"
+    for option in f"{options} objective.ensemble=2 objective.refit=true objective.latency=true".split():
+        assert scalars(composed(["data=sklearn", option])) != before, option
+    cfg = composed(["data=sklearn"])
+    scalar = {k for k, v in cfg.items() if not OmegaConf.is_config(v)}
+    assert scalar == {"seed", "resume", "level", "portfolio", "progress", "artifacts", "reads"}
+    assert set(cfg.budget) == {"trials", "seconds", "epochs"} and set(cfg.objective) == {"ensemble", "refit", "latency"}
+
+
+def test_types_of_options(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert fits(None, int | None) and not fits(True, int) and fits(1, float) and not fits("1", float)
+    assert fits([1], Sequence[int]) and not fits([1, "a"], Sequence[int]) and not fits({"a": 1}, Mapping[str, bool])
+    assert fits("x", Literal["x"]) and not fits("y", Literal["x"] | None) and fits(object(), Any)
+    for place in ("strategy", "metalearner", "engine", "store", "tracker", "data"):  # what stands in conf is taken
+        assert made(composed(["data=sklearn", "engine=sequential", "store.url=sqlite:///outputs/s.db"]), place)
+
+
+RECIPES = {
+    "collect": "collect.root=x",
+    "inspect": "data=sklearn",
+    "knowledge": "knowledge.import=x",
+    "replay": "table=x",
+    "transfer_benchmark": "benchmark.root=x",
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_what_a_recipe_does_not_read_is_refused(recipe):
+    cfg = composed([f"+experiment={recipe}", RECIPES[recipe]])
+    assert set(cfg.reads) <= set(cfg)
+    refuse_unread(cfg, [f"+experiment={recipe}", RECIPES[recipe], "metalearner@benchmark.start=uniform"][:2])
+    for group in set(cfg) - set(cfg.reads) - {"run", "reads"}:
+        with pytest.raises(UserError, match="does nothing here: the recipe reads"):
+            refuse_unread(cfg, [f"{group}.x=1"])
+    others = {f.stem for f in CONF.glob("experiment/*.yaml") if "_target_: experiments" in f.read_text()}
+    assert others == set(RECIPES), "a recipe with a run of its own says what it reads"
+
+
+def test_a_search_reads_everything_and_a_recipe_ties_what_it_decides():
+    refuse_unread(composed(["data=sklearn"]), ["seed=1", "budget.trials=3"])
+    tied = composed(["+experiment=transfer_benchmark", "benchmark.root=x", "benchmark.seconds=7", "seed=5"])
+    assert scalars(tied).budget == Budget(None, 7.0, 15) and list(tied.benchmark.seeds) == [5]
+    collect = composed(["+experiment=collect", "collect.root=x", "engine=sequential", "engine.trial_seconds=5"])
+    with pytest.raises(UserError, match=r"engine.trial_seconds=5 does nothing here: collect.trial_seconds decides it"):
+        same(collect, "engine.trial_seconds", 60.0, "collect.trial_seconds")
+
+
+def test_what_cannot_be_written_is_told_before_anything_is_trained(tmp_path):
+    (tmp_path / "file").write_text("")
+    quick = ["data=sklearn", "data.name=iris", "engine=sequential", "tracker=none"]
+    store = f"store.url=sqlite:///{tmp_path}/s.db"
+    for folder, option, says in [
+        (tmp_path / "file" / "x", "seed=0", "folder="),
+        (tmp_path / "out", f"artifacts={tmp_path}/file/x", "artifacts="),
+        (tmp_path / "out", f"store.url=sqlite:///{tmp_path}/file/x/s.db", "store.url"),
+    ]:
+        with pytest.raises(UserError, match=says) as caught:
+            solve(None, folder=folder, overrides=[*quick, store, option])
+        assert "Not a directory" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_configuration_that_is_kept_holds_no_password(tmp_path):
+    cfg = composed(["data=sklearn", "store=postgresql", 'store.url="postgresql://:hunter2@db/x?sslpassword=hunter2"'])
+    keep_config(cfg, tmp_path / "run")
+    kept = OmegaConf.load(tmp_path / "run" / "config.yaml")
+    assert kept.store.url == "postgresql://:***@db/x?sslpassword=***"
+    assert "hunter2" not in str(plain_config(cfg)) and plain_config(cfg)["seed"] == 0
+
+
+@pytest.mark.parametrize("option", ["group", "time", "target"])
+def test_arrays_take_no_option_of_columns(option, source, tmp_path):
+    x, y = np.random.default_rng(0).random((20, 3, 9)), np.arange(20) % 2
+    np.savez(tmp_path / "a.npz", X=x, y=y)
+    for data, target in ((x, y), (tmp_path / "a.npz", None)):
+        with pytest.raises(UserError, match=rf"data.{option}=a .*(names a column|is for tables)"):
+            source(data, target, f"data.{option}=a")[0].load()
+        assert len(source(data, target)[0].load()) == 20
+
+
+def test_the_level_is_what_is_done():
+    levels = {
+        name: scalars(composed(["data=sklearn", f"metalearner={name}"])).level for name in ("transfer", "uniform")
+    }
+    assert levels == {"transfer": 4, "uniform": 3} and all(get_object(target) for target in UNLEARNED)
+    assert scalars(composed(["+experiment=quickstart"])).level == 3

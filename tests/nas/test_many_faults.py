@@ -94,6 +94,26 @@ def test_losing_a_node_loses_no_trial():
         cluster.shutdown()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_a_cluster_is_asked_for_its_cores_and_gets_the_code():
+    """Nodes of two cores and of one, both on this machine; a worker of two cores fits once."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        for threads, expected in ((1, 3), (2, 1)):
+            engine = RayEngine(threads=threads, address=cluster.address)
+            with contextlib.closing(Shutdown(engine)):
+                engine.warm_up()
+                assert (engine.workers, engine.gpus) == (expected, 0.0)
+                where = ray.remote(num_cpus=1)(lambda: __import__("nas").__file__)
+                assert "py_modules_files" in ray.get(where.remote())
+                trials = run(planted_job(3), engine, 3)
+                assert [t.status for t in trials] == ["ok"] * 3
+    finally:
+        cluster.shutdown()
+
+
 class Shutdown:
     def __init__(self, engine: RayEngine) -> None:
         self.engine = engine

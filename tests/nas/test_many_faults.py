@@ -106,7 +106,7 @@ def test_a_cluster_is_asked_for_its_cores_and_gets_the_code():
             with contextlib.closing(Shutdown(engine)):
                 engine.warm_up()
                 assert (engine.workers, engine.gpus) == (expected, 0.0)
-                where = ray.remote(num_cpus=1)(lambda: __import__("nas").__file__)
+                where = ray.remote(num_cpus=0)(lambda: __import__("nas").__file__)
                 assert "py_modules_files" in ray.get(where.remote())
                 trials = run(planted_job(3), engine, 3)
                 assert [t.status for t in trials] == ["ok"] * 3

@@ -5,6 +5,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import torch
 from nni.nas.strategy import GridSearch
 
 from automl.errors import UserError
@@ -114,6 +115,7 @@ def test_a_training_that_waited_for_a_worker_keeps_the_budget(pending):
     assert orders[0].seconds == pytest.approx(1.0, abs=0.1)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 @pytest.mark.timeout(120)
 def test_a_gpu_that_is_not_there_is_told_at_once():
     engine = RayEngine(workers=1, gpus_per_worker=1)

@@ -46,6 +46,8 @@ def settings(cfg: DictConfig) -> Settings:
         seconds=number(asked, "seconds", 0, prefix="budget.", free=True),
         epochs=whole(asked, "epochs", 1, prefix="budget.") or 1,
     )
+    if budget.trials is None and budget.seconds is None:
+        raise UserError("budget.seconds=null budget.trials=null is a search without an end. Set one of them")
     return Settings(
         seed=whole(plain, "seed", 0, 2**32 - 1),
         level=whole(plain, "level", 0, 4),

@@ -164,6 +164,7 @@ class Training(pl.LightningModule):
             for name, average in self.ema.average.items():
                 average.copy_(state.average[name])
         self.epoch, self.step, self.curve = state.epoch, state.step, list(state.curve)
+        self.seen = state.step  # the curve ends with what it knew here
         self.best, self.best_epoch, self.best_loss = dict(state.best), state.best_epoch, state.best_loss
 
     def state(self) -> TrainingState:

@@ -61,7 +61,7 @@ class Engine(ExecutionEngine):
         """Begin or queue one training; must not block on it."""
 
     @abstractmethod
-    def _collect(self) -> list[tuple[int, Outcome | None]]:
+    def _collect(self) -> Sequence[tuple[int, Outcome | None]]:
         """Wait until at least one started training has ended; all that have, in the order in which they ended.
 
         None: it was given up before it came to anything, since the search ends; no trial is made of it.

@@ -61,14 +61,18 @@ def load_job(folder: Path) -> Job:
 
 
 def order_to_json(order: Order) -> str:
-    """The order without a state to start from; a few hundred bytes."""
-    plain = {"epochs": order.epochs, "seed": order.seed, "seconds": order.seconds}
-    return json.dumps({**plain, "candidate": to_plain(order.candidate)}, separators=(",", ":"))
+    """The order; a few hundred bytes, unless it holds a state to start from."""
+    plain = {f.name: getattr(order, f.name) for f in dataclasses.fields(order)}
+    plain["candidate"] = to_plain(order.candidate)
+    plain["start"] = None if order.start is None else base64.b64encode(order.start).decode()
+    return json.dumps(plain, separators=(",", ":"))
 
 
 def order_from_json(text: str) -> Order:
     plain = json.loads(text)
-    return Order(from_plain(Candidate, plain["candidate"]), plain["epochs"], plain["seed"], plain["seconds"])
+    plain["candidate"] = from_plain(Candidate, plain["candidate"])
+    plain["start"] = None if plain["start"] is None else base64.b64decode(plain["start"])
+    return Order(**plain)
 
 
 def outcome_to_json(outcome: Outcome) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -10,7 +11,6 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import nni_node
 from nni.experiment import management, rest
@@ -96,12 +96,12 @@ class NniManager:
         environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
         return environment
 
-    def jobs(self) -> list[dict[str, Any]]:
-        """Its trials, as NNI describes them."""
-        return rest.get(self.port, "/trial-jobs")
-
-    def cancel(self, trial: str) -> None:
-        rest.delete(self.port, f"/trial-jobs/{trial}")
+    def cancel(self, number: int) -> None:
+        """Stop the trial of this parameter number, as far as NNI still answers and knows it."""
+        with contextlib.suppress(Exception):  # requests' and NNI's own, of many kinds
+            for job in rest.get(self.port, "/trial-jobs"):
+                if any(json.loads(given)["parameter_id"] == number for given in job.get("hyperParameters", ())):
+                    rest.delete(self.port, f"/trial-jobs/{job['trialJobId']}")
 
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None

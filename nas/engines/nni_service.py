@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nni.experiment.config import ExperimentConfig, LocalConfig, RemoteConfig, RemoteMachineConfig
 from nni.runtime.tuner_command_channel import TunerCommandChannel, command_type
@@ -31,7 +31,9 @@ from nas.evaluate import Job, Order, Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
 PAYLOAD = 4000  # bytes; NNI cuts at 4096
+START_SECONDS = 60.0  # within which NNI starts a process that imports torch
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class NniServiceEngine(Engine):
@@ -70,7 +72,9 @@ class NniServiceEngine(Engine):
         self._pieces: dict[int, dict[int, str]] = {}
         self._whole: dict[int, Outcome] = {}
         self._ended: dict[int, tuple[str, float]] = {}
-        self._began: dict[int, float] = {}
+        self._began: dict[int, float] = {}  # in the order in which NNI runs them
+        self._turn: dict[int, float] = {}  # when there was a worker for it
+        self._limits: dict[int, float | None] = {}
         self._refused: list[tuple[int, Outcome]] = []
 
     # --- life
@@ -140,7 +144,7 @@ class NniServiceEngine(Engine):
         if self._folder is not None and self._wanted is None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._folder = None
-        for kept in (self._pieces, self._whole, self._ended, self._began, self._refused):
+        for kept in (self._pieces, self._whole, self._ended, self._began, self._turn, self._limits, self._refused):
             kept.clear()
         self._events = queue.Queue()
 
@@ -154,12 +158,17 @@ class NniServiceEngine(Engine):
             self._refused.append((number, Outcome("failed", error=f"an order of {len(text)} bytes, NNI takes 4096")))
             return
         self._began[number] = time.monotonic()
+        self._limits[number] = order.seconds
         self._channel.send_trial(parameter_id=number, parameters={"order": text})
 
-    def _collect(self) -> list[tuple[int, Outcome]]:
+    def _collect(self) -> Sequence[tuple[int, Outcome | None]]:
         while True:
             if self._refused:
                 return [self._refused.pop(0)]
+            if self.stopped:
+                return [(number, self._cancel(number, None)) for number in tuple(self._began)]
+            if late := self._late():
+                return late
             done = [number for number in self._ended if self._is_complete(number)]
             if done:
                 return [(number, self._finish(number)) for number in done]
@@ -168,6 +177,24 @@ class NniServiceEngine(Engine):
             except queue.Empty:
                 if self._manager is None or not self._manager.alive():
                     raise UserError("NNI's manager ended in the middle of the search. Use engine=ray.") from None
+
+    def _late(self) -> list[tuple[int, Outcome]]:
+        """Trials that gave no word in time, not even that they hang: ``nni_trial`` says so after 2 * limit + 10 s."""
+        now, late = time.monotonic(), []
+        for number in tuple(self._began)[: self.workers]:
+            since, limit = self._turn.setdefault(number, now), self._limits[number]
+            if number not in self._ended and limit is not None and now - since > 2 * limit + 10 + START_SECONDS:
+                error = f"no word from NNI's trial for {now - since:.0f} s, the limit is {limit:.1f} s"
+                late.append((number, self._cancel(number, Outcome("timeout", seconds=now - since, error=error))))
+        return late
+
+    def _cancel(self, number: int, outcome: T) -> T:
+        """Forget a trial, and let NNI stop it."""
+        if self._manager is not None:
+            self._manager.cancel(number)
+        for kept in (self._began, self._turn, self._limits, self._pieces, self._whole, self._ended):
+            kept.pop(number, None)
+        return outcome
 
     def _take(self, kind: str, command: Any) -> None:
         if kind == "terminate":
@@ -196,7 +223,8 @@ class NniServiceEngine(Engine):
     def _finish(self, number: int) -> Outcome:
         status, _ = self._ended.pop(number)
         began = self._began.pop(number)
-        self._pieces.pop(number, None)
+        for kept in (self._pieces, self._turn, self._limits):
+            kept.pop(number, None)
         lost = Outcome("failed", seconds=time.monotonic() - began, error=f"NNI's trial ended without a word: {status}")
         return self._whole.pop(number, lost)
 

@@ -7,12 +7,17 @@ replaced; its training becomes a Trial with that status and the search goes on.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
+import signal
 import socket
+import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +32,7 @@ from nas.evaluate import Job, Order, Outcome, evaluate, one_line
 
 START_SECONDS = 120.0  # more than any start has taken
 LOST_STARTS = 5  # workers that may die before their first training
-ROOT = str(Path(__file__).resolve().parents[2])
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Worker:
@@ -64,9 +69,12 @@ class RayEngine(Engine):
     """Parameters.
 
     workers: trainings at once; None: one per core, or as many as fit ``gpus_per_worker`` on the GPUs.
-    threads: torch threads of a worker. gpus_per_worker: a fraction lets several small candidates share a GPU.
-    address: of an existing Ray cluster; None starts a private one on this machine, closed to the network.
-    retries: how often a training is started again when its worker is lost. memory_gb: limit per worker.
+    threads: torch threads of a worker. gpus_per_worker: a fraction lets several small candidates share a GPU; None is
+    one where there are GPUs.
+    address: of an existing Ray cluster, whose cores and GPUs then count and to which the code is sent; None starts a
+    private one on this machine, closed to the network.
+    retries: how often a training is started again when its worker is lost. memory_gb: limit per worker, watched on this
+    machine only. Raises UserError with an address and such a limit.
     """
 
     def __init__(
@@ -79,9 +87,14 @@ class RayEngine(Engine):
         memory_gb: float | None = None,
         trial_seconds: float | None = None,
     ) -> None:
+        if address is not None and memory_gb is not None:
+            raise UserError(
+                f"engine.memory_gb={memory_gb} is watched on this machine only. Leave it null with engine.address"
+            )
         gpus = torch.cuda.device_count() if address is None else 0
         self.gpus = (1.0 if gpus else 0.0) if gpus_per_worker is None else gpus_per_worker
-        if workers is None:
+        self._ask_gpus, self._ask_workers = gpus_per_worker is None, workers is None
+        if workers is None:  # of a cluster it is known once it was joined
             workers = max(int(gpus / self.gpus), 1) if gpus and self.gpus else len(os.sched_getaffinity(0))
         super().__init__(workers, trial_seconds)
         self.threads, self.address, self.retries, self.memory_gb = threads, address, retries, memory_gb
@@ -91,6 +104,7 @@ class RayEngine(Engine):
         self._job: Any = None
         self._own_cluster = False
         self._lost_starts = 0
+        self._at_work = 0.0  # when a training was last seen at work
 
     # --- life
 
@@ -102,9 +116,9 @@ class RayEngine(Engine):
             ray.wait(up, num_returns=len(up), timeout=START_SECONDS)
 
     def _begin(self) -> None:
+        """Raises UserError when there is no Ray, or not a single worker has a place on a machine that cannot grow."""
         if not ray.is_initialized():
             os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-            environment = {"PYTHONPATH": os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])}
             options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
             if self.address is None:
                 options |= {
@@ -112,9 +126,29 @@ class RayEngine(Engine):
                     "include_dashboard": False,
                     "_node_ip_address": "127.0.0.1",
                 }
-            begin(self.address, {"env_vars": environment}, options)
+            begin(self.address, environment(self.address), options)
             self._own_cluster = True
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if self.address is not None and self._ask_gpus:
+            self.gpus = 1.0 if any(node.get("GPU", 0) for node in nodes) else 0.0
+        fit = places(nodes, self.threads, self.gpus)
+        if self.address is None and not fit:
+            raise UserError(self._no_place())
+        if self.address is not None and self._ask_workers:
+            self.workers = max(fit, 1)  # a cluster may still grow
+        elif self.address is None:
+            self.workers = min(self.workers, fit)
         self._seats = [self._seat() for _ in range(self.workers)]
+
+    def _no_place(self) -> str:
+        """What a worker needs, and what there is, in one line."""
+        there = ray.cluster_resources()
+        where = "this machine has" if self.address is None else f"the cluster at engine.address={self.address} has"
+        return (
+            f"no worker finds a place: one needs {self.threads} cores and {self.gpus:g} GPUs, {where} "
+            f"{there.get('CPU', 0):g} and {there.get('GPU', 0):g}, other programs' included. Set engine.threads or "
+            "engine.gpus_per_worker lower. Finished trials are kept; add resume=true to go on"
+        )
 
     def _seat(self) -> Seat:
         make: Any = ray.remote(num_cpus=self.threads, num_gpus=self.gpus, max_restarts=0)(Worker)
@@ -129,7 +163,10 @@ class RayEngine(Engine):
             seat.ready, seat.pid = seat.actor.take.remote(self._job), None
         # The budget's clock starts when a worker can train: its start is not the search's time. A worker that
         # never comes up is met in ``_assign``.
-        ray.wait([seat.ready for seat in self._seats], num_returns=1, timeout=START_SECONDS)
+        up, _ = ray.wait([seat.ready for seat in self._seats], num_returns=1, timeout=START_SECONDS)
+        if not up:
+            raise UserError(self._no_place())
+        self._at_work = time.monotonic()
         super().open(job, *args, **kwargs)
 
     def shutdown(self) -> None:
@@ -169,17 +206,29 @@ class RayEngine(Engine):
                         ) from error
                     self._seats[index] = self._seat()
                     continue
-            seat.number, seat.order = self._queue.popleft()
+            number, order = self._queue.popleft()
+            if order.seconds is not None and self.seconds_left is not None:  # it may have waited long for a worker
+                order = replace(order, seconds=max(min(order.seconds, self.seconds_left), 0.1))
+            seat.number, seat.order = number, order
             seat.since = time.monotonic()
             seat.result = seat.actor.evaluate.remote(seat.order)
 
-    def _collect(self) -> list[tuple[int, Outcome]]:
+    def _collect(self) -> Sequence[tuple[int, Outcome | None]]:
         while True:
+            if self.stopped:
+                return self._give_up()
+            left = self.seconds_left
+            if self._queue and left is not None and left <= 0:
+                return self._withdraw()
             self._assign()
             busy = {s.result: i for i, s in enumerate(self._seats) if s.number is not None}
+            if busy:
+                self._at_work = time.monotonic()
+            elif time.monotonic() - self._at_work > START_SECONDS:
+                raise UserError(self._no_place())
             starting = [s.ready for s in self._seats if s.pid is None and self._queue]
             done, _ = ray.wait([*busy, *starting], timeout=0.5, num_returns=1)
-            ended = []
+            ended: list[tuple[int, Outcome | None]] = []
             for reference in done:
                 if reference in busy:
                     ended += self._take(busy[reference])
@@ -187,6 +236,20 @@ class RayEngine(Engine):
                 ended += self._police(index)
             if ended:
                 return ended
+
+    def _withdraw(self) -> Sequence[tuple[int, Outcome | None]]:
+        """What no worker was free for."""
+        waiting = [(number, None) for number, _ in self._queue]
+        self._queue.clear()
+        return waiting
+
+    def _give_up(self) -> Sequence[tuple[int, Outcome | None]]:
+        """All that is under way; the workers that train are gone then, so that they take nothing from what follows."""
+        busy = [seat for seat in self._seats if seat.number is not None]
+        for seat in busy:
+            ray.kill(seat.actor)
+        self._seats = [seat for seat in self._seats if seat.number is None]
+        return [*((seat.number, None) for seat in busy if seat.number is not None), *self._withdraw()]
 
     def _take(self, index: int) -> list[tuple[int, Outcome]]:
         """The result of a worker that ended; nothing when the training was started again."""
@@ -227,7 +290,7 @@ class RayEngine(Engine):
             outcome = Outcome(
                 "timeout", seconds=seconds, error=f"killed after {seconds:.1f} s, the limit is {limit:.1f} s"
             )
-        elif self.memory_gb is not None and seat.pid is not None and self.address is None:
+        elif self.memory_gb is not None and seat.pid is not None:
             used = resident_gb(seat.pid)
             if used > self.memory_gb:
                 outcome = Outcome("oom", seconds=seconds, error=f"used {used:.1f} GB, the limit is {self.memory_gb} GB")
@@ -242,6 +305,35 @@ class RayEngine(Engine):
         self._seats[index] = self._seat()
 
 
+def environment(address: str | None) -> dict[str, Any]:
+    """What Ray's workers need to import this program: here its folder, on a cluster the code itself, which is sent."""
+    if address is not None:
+        return {"py_modules": [str(ROOT / name) for name in ("automl", "nas")], "excludes": ["__pycache__"]}
+    given = os.environ.get("PYTHONPATH")
+    return {"env_vars": {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [given])])}}
+
+
+def places(nodes: Sequence[Mapping[str, float]], threads: int, gpus: float) -> int:
+    """How many workers of so many cores and GPUs fit on nodes of these resources; each lives on one node."""
+    return sum(
+        min(math.floor(node.get("CPU", 0) / threads), math.floor(node.get("GPU", 0) / gpus) if gpus else 2**31)
+        for node in nodes
+    )
+
+
+@contextmanager
+def sigterm_kept() -> Iterator[None]:
+    """Ray answers SIGTERM in its own way once it was started; here whoever answered it before does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def begin(address: str | None, runtime_env: dict[str, Any], options: dict[str, Any]) -> None:
     """Start a private Ray, or join the cluster at ``address``; once more when a busy machine was too slow.
 
@@ -254,7 +346,8 @@ def begin(address: str | None, runtime_env: dict[str, Any], options: dict[str, A
             raise UserError(f"no Ray cluster answers at engine.address={address}: {one_line(error)}") from error
     for last in (False, True):
         try:
-            ray.init(address or "local", runtime_env=runtime_env, **options)
+            with sigterm_kept():
+                ray.init(address or "local", runtime_env=runtime_env, **options)
             return
         except Exception as error:  # Ray raises plain Exceptions, ConnectionErrors and RuntimeErrors here
             ray.shutdown()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -30,7 +30,7 @@ class SequentialEngine(Engine):
     def _start(self, number: int, order: Order) -> None:
         self._queue.append((number, order))
 
-    def _collect(self) -> list[tuple[int, Outcome | None]]:
+    def _collect(self) -> Sequence[tuple[int, Outcome | None]]:
         number, order = self._queue.popleft()
         if self.stopped:
             return [(number, None)]

@@ -18,6 +18,7 @@ from hydra import compose, initialize_config_dir
 from sklearn.datasets import load_iris
 
 from automl.errors import UserError
+from automl.store import Store
 from automl.types import Budget
 from experiments.solve import FOLD_SECONDS, folds_in, pipeline, solve, summary
 
@@ -119,6 +120,55 @@ def test_kill_9_and_resume_loses_nothing_and_repeats_nothing(tmp_path, work, res
     assert after[: len(before)] == before, "what had finished is untouched"
     assert [row[1:] for row in after] == whole, "the same trials as the uninterrupted search, each once"
     assert resumed["test"] == result["test"]
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("signum", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
+def test_a_signal_ends_the_search_and_the_model_is_made(tmp_path, signum):
+    process = subprocess.Popen(
+        command(tmp_path / "stopped", "budget.trials=500", "budget.epochs=2"),
+        cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+        try:
+            if any(status == "ok" for _, _, status, _ in stored(tmp_path)):
+                break
+        except sqlite3.OperationalError:
+            continue
+    process.send_signal(signum)
+    said, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors[-3000:]
+    result = json.loads((tmp_path / "stopped" / "result.json").read_text())
+    assert 1 <= sum(result["trials"].values()) == len(stored(tmp_path)) < 500
+    assert "Stopped early" in errors and "resume=true" in errors and "chosen" in said
+    assert (tmp_path / "stopped" / "bundle" / "model.onnx").exists()
+
+
+def test_one_process_at_a_time_and_a_finished_search_goes_straight_to_its_model(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = [*SHORT, "budget.trials=2", "resume=true", "store.url=sqlite:///s.db"]
+    first = solve(tiny, "kind", seconds=5, overrides=options)
+    with Store("sqlite:///s.db") as store:
+        (search,) = store.searches()
+        with store.hold(search.id, Budget(), 1), pytest.raises(UserError, match=f"search {search.id} is at work in"):
+            solve(tiny, "kind", seconds=5, overrides=options)
+        again = solve(tiny, "kind", seconds=5, overrides=[*options, "objective.ensemble=1"])
+        assert store.searches() != [] and len(store.trials()) == 2 and len(store.searches()) == 1
+        assert again.result["trials"] == first.result["trials"]
+        (folder,) = Path("outputs/searches").iterdir()
+        with store.hold(search.id, Budget(), 1) as hold:
+            assert [a.first for a in hold.attempts] == [0, 2] and hold.spent is not None and hold.spent > 0
+    Path("s.db").unlink()
+    solve(tiny, "kind", seconds=5, overrides=options)
+    assert len({folder, *Path("outputs/searches").iterdir()}) == 2, "a new store, a folder of its own"
+
+
+def test_a_search_without_any_bound_is_refused(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"budget.seconds=null budget.trials=null is a search without an end"):
+        solve(tiny, "kind", seconds=None, overrides=SHORT)
 
 
 def test_a_search_in_which_nothing_works_says_why(tmp_path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -92,6 +94,33 @@ def test_losing_a_node_loses_no_trial():
         assert {t.status for t in trials} == {"ok"} and len(finished) == count
     finally:
         cluster.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_a_cluster_is_asked_for_its_cores_and_gets_the_code():
+    """Nodes of two cores and of one, both on this machine; a worker of two cores fits once."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        for threads, expected in ((1, 3), (2, 1)):
+            engine = RayEngine(threads=threads, address=cluster.address)
+            with contextlib.closing(Shutdown(engine)):
+                engine.warm_up()
+                assert (engine.workers, engine.gpus) == (expected, 0.0)
+                # This machine's own folder stands before it in the path; another machine has none.
+                sent = ray.get(ray.remote(num_cpus=0)(packages_sent).remote())
+                assert sent == {"automl", "nas"}
+                trials = run(planted_job(3), engine, 3)
+                assert [t.status for t in trials] == ["ok"] * 3
+    finally:
+        cluster.shutdown()
+
+
+def packages_sent() -> set[str]:
+    """In a worker: the packages that Ray took here."""
+    folders = [Path(p) for p in sys.path if "py_modules_files" in p]
+    return {child.name for folder in folders for child in folder.iterdir() if (child / "__init__.py").exists()}
 
 
 class Shutdown:

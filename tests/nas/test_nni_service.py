@@ -60,9 +60,16 @@ def test_a_family_that_cannot_travel_is_one_clear_line(tmp_path):
         save_job(dataclasses.replace(job(), families={"toy": Local()}), tmp_path)
 
 
-@given(st.dictionaries(st.text(max_size=10), options, max_size=8), st.integers(1, 99), st.none() | st.floats(0.1, 1e6))
-def test_orders_travel_unchanged_and_without_what_nni_takes_for_a_comment(choices, epochs, seconds):
-    order = Order(Candidate("a//b", choices), epochs, 7, seconds)
+@given(
+    st.dictionaries(st.text(max_size=10), options, max_size=8),
+    st.integers(1, 99),
+    st.none() | st.floats(0.1, 1e6),
+    st.none() | st.binary(max_size=50),
+    st.booleans(),
+)
+def test_orders_travel_unchanged_and_without_what_nni_takes_for_a_comment(choices, epochs, seconds, start, keep):
+    order = Order(Candidate("a//b", choices), epochs, 7, seconds, start, keep)
+    assert [f.name for f in dataclasses.fields(Order)] == ["candidate", "epochs", "seed", "seconds", "start", "keep"]
     sent: dict[str, Any] = {}
     engine = unplugged()
     engine._channel = Channel(sent)
@@ -139,6 +146,38 @@ def test_a_trial_that_ends_without_a_word_failed():
     engine._events.put(("end", command_type.TrialEnd("trial", [5], "FAILED")))
     [(number, outcome)] = engine._collect()
     assert (number, outcome.status) == (5, "failed") and "FAILED" in outcome.error
+
+
+class Manager:
+    def __init__(self) -> None:
+        self.cancelled: list[int] = []
+
+    def cancel(self, number: int) -> None:
+        self.cancelled.append(number)
+
+    def alive(self) -> bool:
+        return True
+
+
+def test_a_trial_that_never_says_a_word_is_cancelled_and_a_timeout(monkeypatch):
+    monkeypatch.setattr("nas.engines.nni_service.START_SECONDS", -10.0)
+    engine = unplugged()
+    engine.workers = 1
+    engine._manager = Manager()  # type: ignore[assignment]
+    for number in (5, 6):
+        engine._start(number, Order(CANDIDATE, 1, 0, seconds=0.2))
+    [(number, outcome)] = engine._collect()
+    assert (number, outcome.status, engine._manager.cancelled) == (5, "timeout", [5])
+    assert "the limit is 0.2 s" in outcome.error and 6 in engine._began, "its turn only came now"
+
+
+def test_a_search_that_is_stopped_gives_up_what_is_at_work():
+    engine = unplugged()
+    engine._manager = Manager()  # type: ignore[assignment]
+    for number in (5, 6):
+        engine._start(number, Order(CANDIDATE, 1, 0))
+    engine.stop()
+    assert engine._collect() == [(5, None), (6, None)] and engine._manager.cancelled == [5, 6]
 
 
 def test_a_manager_that_is_gone_ends_the_search_with_one_line():

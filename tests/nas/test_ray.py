@@ -1,15 +1,21 @@
 """Ray workers that crash, hang and come back."""
 
 import dataclasses
+import time
+from types import SimpleNamespace
 
 import pytest
+import torch
 from nni.nas.strategy import GridSearch
 
 from automl.errors import UserError
 from automl.types import Budget, Prior, Trial
-from nas.engines.ray import RayEngine
+from nas.engines import ray as module
+from nas.engines.base import Engine
+from nas.engines.ray import ROOT, RayEngine, Seat, environment, places
 from nas.engines.sequential import SequentialEngine
 from nas.search import search
+from nas.space import SearchSpace
 from tests.nas.faults import faulty_job
 
 STATUS = {"none": "ok", "raise": "failed", "nan": "diverged", "memory": "oom", "kill": "failed", "hang": "timeout"}
@@ -53,3 +59,84 @@ def test_a_hanging_training_is_stopped_in_this_process_too():
     engine = SequentialEngine(trial_seconds=0.01)
     trials = search(faulty_job(), prior, GridSearch(shuffle=False), engine, Budget(trials=1, epochs=2), seed=0)
     assert [t.status for t in trials] == ["timeout"]
+
+
+@pytest.fixture
+def pending(monkeypatch) -> RayEngine:
+    """An engine whose only actor finds no place."""
+    resources = {"CPU": 4.0}
+    silent = SimpleNamespace(
+        wait=lambda references, timeout=None, num_returns=1: (time.sleep(0.02), ([], references))[1],
+        cluster_resources=lambda: resources,
+    )
+    monkeypatch.setattr(module, "ray", silent)
+    engine = RayEngine(workers=1, gpus_per_worker=1)
+    engine._seats = [Seat(None, object())]
+    engine._at_work = time.monotonic()
+    return engine
+
+
+def opened(engine: RayEngine, budget: Budget) -> RayEngine:
+    job = faulty_job()
+    space = SearchSpace(Prior.uniform(job.axes))
+    Engine.open(engine, job, budget, seed=0, propose=space.propose)
+    engine.submit_models(space.random())
+    return engine
+
+
+def test_what_never_found_a_place_ends_with_the_budget_and_is_no_trial(pending):
+    began = time.monotonic()
+    opened(pending, Budget(seconds=0.3)).wait_models()
+    assert time.monotonic() - began < 5 and pending._count == 0 and not pending._running
+
+
+def test_without_a_budget_it_is_one_line(pending, monkeypatch):
+    monkeypatch.setattr(module, "START_SECONDS", 0.2)
+    with pytest.raises(UserError, match="one needs 1 cores and 1 GPUs, this machine has 4 and 0") as caught:
+        opened(pending, Budget()).wait_models()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_search_that_is_stopped_gives_up_what_waits(pending):
+    opened(pending, Budget()).stop()
+    assert pending._collect() == [(0, None)]
+
+
+def test_a_training_that_waited_for_a_worker_keeps_the_budget(pending):
+    class Actor:
+        evaluate = SimpleNamespace(remote=lambda order: orders.append(order))
+
+    orders = []
+    opened(pending, Budget(seconds=10.0))
+    assert pending._queue[0][1].seconds == pytest.approx(5.0, abs=0.1), "half of the budget"
+    pending._started -= 9.0
+    pending._seats = [Seat(Actor(), None, pid=1)]
+    pending._assign()
+    assert orders[0].seconds == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+@pytest.mark.timeout(120)
+def test_a_gpu_that_is_not_there_is_told_at_once():
+    engine = RayEngine(workers=1, gpus_per_worker=1)
+    try:
+        with pytest.raises(UserError, match=r"one needs 1 cores and 1 GPUs, this machine has 1 and 0"):
+            engine.warm_up()
+    finally:
+        engine.shutdown()
+
+
+def test_workers_that_fit_are_counted_per_node():
+    nodes = [{"CPU": 5.0}, {"CPU": 3.0, "GPU": 1.0}, {"GPU": 8.0}]
+    assert places(nodes, 1, 0) == 8 and places(nodes, 2, 0) == 3 and places(nodes, 4, 0) == 1
+    assert places(nodes, 1, 1) == 1 and places(nodes, 1, 0.25) == 3 and places([], 1, 0) == 0
+
+
+def test_a_cluster_gets_the_code_and_no_path_of_this_machine():
+    assert environment("host:6379")["py_modules"] == [str(ROOT / "automl"), str(ROOT / "nas")]
+    assert "env_vars" not in environment("host:6379") and str(ROOT) in environment(None)["env_vars"]["PYTHONPATH"]
+
+
+def test_a_memory_limit_that_nobody_would_watch_is_refused():
+    with pytest.raises(UserError, match=r"engine.memory_gb=2.0 is watched on this machine only"):
+        RayEngine(address="host:6379", memory_gb=2.0)

@@ -197,6 +197,12 @@ def test_a_start_that_is_long_enough_is_not_trained_further():
     np.testing.assert_allclose(again.predictions, good.predictions, atol=1e-6)  # type: ignore[arg-type]
 
 
+def test_going_on_without_time_for_a_step_adds_nothing_to_the_curve():
+    good = run(epochs=2)
+    again = run(mlp(seed=9), epochs=9, start=good.resume, seconds=0.0)
+    assert (again.status, again.curve, again.epochs, again.score) == ("ok", good.curve, 2, good.score)
+
+
 def test_a_start_of_another_network_fails():
     good = run(epochs=1)
     other = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))

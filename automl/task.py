@@ -5,13 +5,19 @@ How the kind is inferred from the target (``infer_kind``), first rule that holds
 1. words: 2 distinct are binary, more are multiclass (refused when nearly every row has its own);
 2. 2 distinct values are binary;
 3. numbers with fractions are regression;
-4. whole numbers are classes when there are at most 4, when they count 0, 1, 2, ... (or 1, 2, 3, ...) with about equal
-   frequencies, when the given split is stratified by them (each value has its share of the test rows to within one row:
-   chance does not do that), or when the target is named like a class;
-5. other whole numbers are a quantity, so regression, when there are more than 20, or when they look like a measurement
-   (rare at both ends and frequent between; or more than 10 with gaps), or when they have gaps and the given split
-   ignores them; pictures, series and sounds come with codes for labels, so there only a clear measurement is one;
-6. the rest are classes.
+4. whole numbers are classes when there are at most 4; a quantity, so regression, when there are more than
+   ``MAX_CLASSES`` or a quarter of the rows; classes when the given split is stratified by them (each value has its
+   share of the test rows to within one row: chance does not do that), or when the target is named like a class;
+5. more than 20 whole numbers are what the inputs say (``automl.data.quality.order``): a quantity where rows of
+   neighbouring values look alike more than under shuffled names, classes where rows of one value look alike and those
+   of neighbouring values do not. Where the inputs say nothing the form decides: classes when they count 0, 1, 2, ...
+   (or 1, 2, 3, ...) with about equal frequencies, or, with pictures, series and sounds (which come with codes for
+   labels), of frequencies alike and not rare at both ends; else a quantity;
+6. up to 20 are classes when they count so with about equal frequencies: digits, months, ratings of 1 to 5 (where the
+   inputs show that their order carries meaning, the reason says so). They are a quantity when they look like a
+   measurement (rare at both ends and frequent between; or more than 10, uneven, with gaps or in an order that the
+   inputs show), unless the inputs show classes; or when they have gaps and the given split ignores them;
+7. the rest are classes.
 
 The rules were checked on 128 real sets (``python -m experiments.bench data``); ``kind`` overrides them.
 """
@@ -196,7 +202,7 @@ def check_kind(dataset: Dataset, kind: str) -> None:
         raise UserError(f"task.kind={kind!r} is unknown; use one of: {', '.join(KINDS)}")
     target = _known(dataset)
     _check_training_rows(dataset)
-    distinct = target.nunique()
+    distinct = len(_counts(target))
     where = f"target {target.name!r} of {dataset.origin or dataset.name}"
     if kind == "regression":
         wrong = ~np.isfinite(_numbers(target))
@@ -222,7 +228,7 @@ def infer_kind(dataset: Dataset) -> tuple[Kind, str]:
     dataset = numeric_target(dataset)
     target = _known(dataset)
     where = f"target {target.name!r} of {dataset.origin or dataset.name}"
-    counts = target.value_counts()
+    counts = _counts(target)
     distinct = len(counts)
     if distinct < 2:
         raise UserError(
@@ -351,17 +357,39 @@ def _kind_of_words(target: pd.Series, distinct: int, where: str) -> tuple[Kind, 
         bad = target.iloc[int(np.flatnonzero(~known)[0])]
         raise UserError(f"{where} holds numbers, but also {str(bad)!r}; mend or drop these rows")
     if distinct == 2:
-        return "binary", f"the target has 2 distinct labels ({_some(target.value_counts())})"
+        return "binary", f"the target has 2 distinct labels ({_some(_counts(target))})"
+    tags = joined_tags([str(v) for v in pd.unique(target)])
+    several = (
+        f"; they join {len(tags[1])} tags by {tags[0]!r}, and several tags per row (multi-label) are no task here: "
+        "each combination is a class of its own; give a column per tag and learn one at a time"
+        if tags
+        else ""
+    )
     if distinct > MAX_CLASSES or distinct > 0.5 * len(target):
         raise UserError(
-            f"{where} has {distinct:,} different labels in {len(target):,} rows, too many to be classes; "
-            "set data.target=COLUMN"
+            f"{where} has {distinct:,} different labels in {len(target):,} rows, too many to be classes"
+            f"{several or '; set data.target=COLUMN'}"
         )
-    return "multiclass", f"the target has {distinct} distinct labels"
+    return "multiclass", f"the target has {distinct} distinct labels{several}"
+
+
+def joined_tags(labels: Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
+    """(separator, tags) when many labels are joins of few tags, as in "red,green"; None when they are not.
+
+    At least a third of the labels, and three, join two tags or more; and there are fewer tags than labels, most of
+    them in several labels: "Paris, France" and "Smith, John" are no joins in this sense.
+    """
+    for separator in (",", ";", "|"):
+        parts = [{p.strip() for p in text.split(separator)} - {""} for text in labels]
+        several = sum(len(p) > 1 for p in parts)
+        counts = pd.Series([tag for p in parts for tag in p]).value_counts()
+        if several >= max(3, len(labels) / 3) and len(counts) < len(labels) and counts.median() >= 3:
+            return separator, tuple(sorted(map(str, counts.index)))
+    return None
 
 
 def _kind_of_whole_numbers(dataset: Dataset, target: pd.Series, counts: pd.Series) -> tuple[Kind, str]:
-    """Rules 4 to 6 of the module's text."""
+    """Rules 4 to 7 of the module's text."""
     distinct, rows = len(counts), len(target)
     by_value = counts.sort_index()
     first, last = int(by_value.index[0]), int(by_value.index[-1])
@@ -370,31 +398,43 @@ def _kind_of_whole_numbers(dataset: Dataset, target: pd.Series, counts: pd.Serie
     span = f"{distinct} whole numbers from {first} to {last}"
     if distinct <= 4:
         return "multiclass", f"the target has only {distinct} distinct values ({_some(counts)})"
-    if codes and even and distinct <= MAX_CLASSES:
-        return "multiclass", f"the target has {span}, about equally frequent: they are codes of classes"
-    if distinct > min(MAX_CLASSES, rows / 4):
+    if distinct > MAX_CLASSES or (distinct > rows / 4 and not (codes and even)):
         return "regression", f"the target has {span} in {rows:,} rows: too many to be classes"
     split = split_by_target(dataset)
     if split == "stratified" and distinct <= 200:
         return "multiclass", f"each of the target's {span} has its share of the given test split: they are classes"
     if _CLASS_NAMES.search(str(target.name)) and (codes or distinct <= 20):
         return "multiclass", f"the target {target.name!r} has {span}, and its name says class"
+    from automl.data.quality.order import told_by_inputs  # its libraries take a second
+
+    told = told_by_inputs(dataset)
+    ordered = f"rows of neighbouring values look alike (p = {told.chance:.2g}): their order carries meaning"
+    apart = "rows of one value look alike, those of neighbouring values do not: they are names of classes"
     bell = _bell(by_value)
-    if dataset.arrays:
-        # Pictures, series and sounds come with codes for labels; only what is plainly a measurement is none.
-        similar = by_value.max() <= 10 * by_value.median() and by_value.min() >= 2
-        if (codes and (distinct <= 20 or (similar and not bell))) or (distinct <= 20 and not bell):
-            return "multiclass", f"the target has {span}: they are taken for classes; set task.kind=regression if not"
-        return "regression", f"the target has {span}: a quantity"
     if distinct > 20:
+        alike = bool(dataset.arrays) and by_value.max() <= 10 * by_value.median() and by_value.min() >= 2 and not bell
+        if told.what != "nothing":
+            kind: Kind = "regression" if told.what == "quantity" else "multiclass"
+            return kind, f"the target has {span}, and {ordered if told.what == 'quantity' else apart}"
+        if codes and (even or alike):
+            return "multiclass", f"the target has {span}, about equally frequent: they are codes of classes"
         return "regression", f"the target has {span}, not equally frequent: a quantity"
-    if bell and (distinct > 10 or not codes):
-        return "regression", f"the target has {span}, rare at both ends and frequent between: a measurement"
-    if not codes and distinct > 10 and not even:
-        return "regression", f"the target has {span}, with gaps and of unequal frequency: a measurement"
-    if not codes and split == "random":
+    if codes and even:
+        if told.what != "quantity":
+            return "multiclass", f"the target has {span}, about equally frequent: they are codes of classes"
+        return "multiclass", f"the target has {span}, taken for classes, but {ordered}; task.kind=regression keeps it"
+    if told.what != "classes":
+        coded = codes and bool(dataset.arrays) and told.what == "nothing"  # pictures come with codes for labels
+        if bell and (distinct > 10 or not codes) and not coded:
+            return "regression", f"the target has {span}, rare at both ends and frequent between: a measurement"
+        if told.what == "quantity" and distinct > 10 and not even:
+            return "regression", f"the target has {span}, of unequal frequency, and {ordered}"
+        if not codes and distinct > 10 and not even and not dataset.arrays:
+            return "regression", f"the target has {span}, with gaps and of unequal frequency: a measurement"
+    if not codes and split == "random" and not dataset.arrays:
         return "regression", f"the target has {span}, and the given split was drawn without regard to them"
-    return "multiclass", f"the target has {span}: they are taken for classes; set task.kind=regression if not"
+    why = ordered if told.what == "quantity" else apart if told.what == "classes" else "they are taken for classes"
+    return "multiclass", f"the target has {span}: {why}; set task.kind=regression if it is a quantity"
 
 
 def split_by_target(dataset: Dataset) -> str:
@@ -444,7 +484,7 @@ def default_metric(dataset: Dataset, kind: Kind) -> tuple[str, str]:
     """The metric for the kind and the imbalance, and the reason."""
     if kind == "regression":
         return "r2", "that is the usual one for regression and has no unit"
-    counts = dataset.target.dropna().value_counts()
+    counts = _counts(dataset.target.dropna())
     ratio = counts.iloc[0] / counts.iloc[-1]
     share = counts.iloc[0] / counts.sum()
     if share > 0.9 or (ratio > IMBALANCE and share > 0.5):
@@ -460,6 +500,16 @@ def _describe(one: Input) -> str:
     shape = " x ".join(map(str, one.shape))
     notes = {"tabular": "columns after encoding", "image": "channels x height x width", "text": "tokens"}
     return f"input {one.name}: {one.modality}, {shape} {notes.get(one.modality, 'channels x length')}"
+
+
+def _counts(target: pd.Series) -> pd.Series:
+    """How often each value stands, most frequent first; words as ``class_names`` tells them apart, and none that is not
+    there (a category that no row has).
+    """
+    if not pd.api.types.is_numeric_dtype(target) and not pd.api.types.is_datetime64_any_dtype(target):
+        target = pd.Series([label(v) for v in target], dtype=object)
+    counts = target.value_counts()
+    return counts[counts > 0]
 
 
 def _some(counts: pd.Series) -> str:

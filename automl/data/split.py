@@ -202,9 +202,9 @@ def _how(dataset: Dataset, rows: np.ndarray, kind: Kind) -> str:
     """How rows are drawn, for people."""
     timed = _times(dataset, rows) is not None
     if timed and dataset.group is not None:
-        return "whole groups, those that end latest by the time column (rows of others may be as late)"
+        return "whole groups, those that end latest in time (rows of others may be as late)"
     if timed:
-        return "the latest by the time column"
+        return "the latest in time"
     if dataset.group is not None:
         return "whole groups"
     how = "stratified by target quantile" if kind == "regression" else "stratified by class"

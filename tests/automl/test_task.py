@@ -16,6 +16,7 @@ from automl.task import (
     default_metric,
     formulate,
     infer_kind,
+    joined_tags,
     numeric_target,
     parse_goal,
     split_by_target,
@@ -212,3 +213,58 @@ def test_any_goal_is_understood_or_refused(text: str) -> None:
         assert "\n" not in str(error).replace(repr(text), "")
     else:
         assert goal is None or goal.metric in {*sum(METRICS.values(), ()), "latency_ms", "parameters", "megabytes"}
+
+
+COLOURS = ["red", "green", "blue", "black"]
+
+
+def tags(separator: str, rows: int = 300) -> list[str]:
+    """One to three colours per row."""
+    rng = np.random.default_rng(0)
+    return [separator.join(rng.choice(COLOURS, rng.integers(1, 4), replace=False)) for _ in range(rows)]
+
+
+@pytest.mark.parametrize("separator", [",", ", ", ";", "|"])
+def test_several_tags_per_row_are_said(separator: str) -> None:
+    kind, reason = infer_kind(of(tags(separator)))
+    assert kind == "multiclass" and "join 4 tags" in reason and "multi-label" in reason
+    with pytest.raises(UserError, match="too many to be classes; they join 4 tags") as caught:
+        infer_kind(of(list(dict.fromkeys(tags(separator)))))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [f"{land[0]}{place}, {land}" for land in ("France", "Spain", "Italy") for place in "xyz"],
+        [f"Name{i}, Given{i % 3}" for i in range(12)],
+        ["low, cold", "high, warm", "between"],
+        ["yes", "no", "may be"],
+        ["<1,000", "1,000-2,000", "2,000-3,000", ">3,000"],
+    ],
+)  # fmt: skip
+def test_labels_that_join_nothing(labels: list[str]) -> None:
+    assert joined_tags(labels) is None
+    assert "tags" not in infer_kind(of(labels * 10))[1]
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "metric"),
+    [
+        (pd.Categorical(["a", "b"] * 30, categories=["a", "b", "c"]), "binary", "accuracy"),
+        (pd.Categorical(["a", "b", "c"] * 30, categories=list("abcdef")), "multiclass", "accuracy"),
+        (["yes", "no", "no "] * 20, "binary", "accuracy"),
+        (["a", "a ", " a", "b"] * 30, "binary", "accuracy"),
+    ],
+)
+def test_classes_are_counted_as_they_are_named(target, kind: str, metric: str) -> None:
+    data = of(target)
+    assert infer_kind(data)[0] == kind
+    chosen, reason = default_metric(data, infer_kind(data)[0])
+    assert chosen == metric and "inf" not in reason.split()
+
+
+@pytest.mark.parametrize("target", [["x", "x "] * 20, pd.Categorical(["x"] * 40, categories=["x", "y"])])
+def test_one_class_is_one_however_it_is_written(target) -> None:
+    with pytest.raises(UserError, match="holds only 'x'"):
+        infer_kind(of(target))

@@ -14,6 +14,7 @@ from automl.data.cells.reading import to_number
 from automl.data.quality.findings import MAX_ROWS, Step
 from automl.data.quality.parse import counts_of, floats, fold, is_numeric
 from automl.data.quality.view import Proposal, View, finding, share
+from automl.task import joined_tags
 from automl.types import Kind
 
 RARE = 5
@@ -59,6 +60,13 @@ def classes(view: View) -> Iterator[Proposal]:
         text = f"the target is {value!r} in every row: there is nothing to tell apart."
         yield Proposal(finding("one_class", "error", len(view.seen), "target", text, [value]))
         return
+    if tags := joined_tags([str(value) for value, _ in counts]):
+        text = (
+            f"the target's {len(counts)} classes join {len(tags[1])} tags by {tags[0]!r}: several tags per row "
+            "(multi-label) are no task here, each combination is a class of its own."
+        )
+        repair = "give a column per tag, and learn one at a time"
+        yield Proposal(finding("joined_tags", "warning", len(view.seen), "target", text, tags[1], repair))
     listed = [{"class": str(value), "rows": count} for value, count in counts]
     rare = [c for c in reversed(listed) if c["rows"] < RARE]
     if rare:

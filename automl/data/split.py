@@ -225,7 +225,8 @@ def _units(dataset: Dataset, rows: np.ndarray, times: np.ndarray, rng: np.random
         return np.unique(times, return_inverse=True)[1].reshape(-1)
     codes = _group_codes(dataset.group[rows])
     order = rng.permutation(codes.max() + 1)
-    last = pd.Series(times).groupby(codes).max().to_numpy()
+    last = np.full(len(order), -np.inf)
+    np.maximum.at(last, codes, times)
     place = np.empty_like(order)
     place[order[np.argsort(last[order], kind="stable")]] = np.arange(len(order))
     return place[codes]

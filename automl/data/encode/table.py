@@ -15,6 +15,7 @@ from automl.data.encode.category import CategoryColumn
 from automl.data.encode.dates import DateColumn
 from automl.data.encode.number import NumberColumn
 from automl.data.progress import track
+from automl.data.quality.parse import column_of
 from automl.types import Input
 
 # Rows encoded at a time: bounds the float64 and text copies made on the way, whatever the number of rows.
@@ -39,7 +40,7 @@ class TableEncoder:
         for name, kind in kinds.items():
             fitted = None if kind == "empty" else _COLUMNS[kind].fit(name, train[name])
             if fitted is None or len(fitted.cardinalities) == 0:
-                left_out.append(f"{name} ({_nothing_in(train[name])})")
+                left_out.append(f"{name} ({_nothing_in(column_of(train, name))})")
             else:
                 columns.append(fitted)
         why = []

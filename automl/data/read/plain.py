@@ -41,7 +41,7 @@ def plain(table: pd.DataFrame, origin: str) -> tuple[pd.DataFrame, tuple[Step, .
 def plain_array(array: np.ndarray) -> np.ndarray:
     """The array in this machine's order of bytes; what is masked is NaN."""
     if isinstance(array, np.ma.MaskedArray):
-        array = array.astype(np.result_type(array.dtype, np.float32)).filled(np.nan)
+        array = np.ma.filled(array.astype(np.result_type(array.dtype, np.float32)), np.nan)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 

@@ -468,7 +468,11 @@ MENDED: dict[str, tuple[Make, Callable[[Prepared], bool]]] = {
         lambda p: p.encoding.fields[1]["kind"] == "datetime" and bool(np.isfinite(p.parts.train.inputs[0]).all()),
     ),
     "time in the year 9999": (
-        text("a,seen,target\n" + "1,2020-01-01,x\n2,9999-12-31,y\n" * 20, time="seen", target="target"),
+        text(
+            "a,seen,target\n" + "".join(f"1,{2000 + i}-01-01,x\n2,{9980 + i}-12-31,y\n" for i in range(20)),
+            time="seen",
+            target="target",
+        ),
         lambda p: bool((p.dataset.target.iloc[p.parts.test.rows] == "y").all()),
     ),
     "numbers at the end of float64": (

@@ -276,7 +276,7 @@ class TestIdLike:
 
 
 def test_a_column_left_out_is_said_with_its_reason() -> None:
-    dataset = with_column(with_column(clean_dataset(), "unit", "kg"), "told", shaped("unit"))
+    dataset = with_column(with_column(clean_dataset(), "unit", "kg"), "told", shaped("pair"))
     why = prepare(with_column(dataset, "row", np.arange(ROWS))).task.why
     assert any("'unit' is 'kg' in every row" in line for line in why)
     assert any("'row' differs from row to row" in line for line in why)

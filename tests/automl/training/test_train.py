@@ -443,7 +443,7 @@ def test_refit_without_enough_time_says_so():
 
 def test_a_refit_that_is_cut_after_its_rates_came_down_is_kept():
     network = Slow(0.005)
-    cut = refit(network, DIGITS, *digits(), FAST, epochs=1000, horizon=1000, seed=0, seconds=1.5, device="cpu")
+    cut = refit(network, DIGITS, joined(*digits()), FAST, epochs=1000, horizon=1000, seed=0, seconds=1.5, device="cpu")
     assert (cut.status, cut.resume) == ("ok", None) and 0 < cut.epochs < 1000, cut.error
     both = joined(*digits())
     assert metrics.accuracy(both.y, predict(Predictor(network, DIGITS), both.inputs)) > 0.7

@@ -60,8 +60,6 @@ def settings(cfg: DictConfig) -> Settings:
         seconds=number(asked, "seconds", 0, prefix="budget.", free=True),
         epochs=whole(asked, "epochs", 1, prefix="budget.") or 1,
     )
-    if budget.trials is None and budget.seconds is None:
-        raise UserError("budget.seconds=null budget.trials=null is a search without an end. Set one of them")
     return Settings(
         seed=whole(plain, "seed", 0, 2**32 - 1),
         level=min(whole(plain, "level", 3, 4), 3 if plain["metalearner"]["_target_"] in UNLEARNED else 4),

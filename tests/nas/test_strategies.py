@@ -131,11 +131,13 @@ class TestStrategyContract:
         heard: list[Trial] = []
         resumed = look_up(5, outcome)
         trials = search(
-            space_of(name), prior_of(name), make(name), resumed, more, seed=0, record=record, learn=heard.append,
+            space_of(name), prior_of(name), make(name), resumed, more, seed=0, record=record,
+            learn=lambda trial, running: heard.append(trial),
             attempts=[Attempt(0, first, workers)], spent=8.0 / workers,
         )  # fmt: skip
-        assert heard[:8] == record, "told in the recorded order before anything new"
-        assert len(resumed.ran) == 8 and [t.number for t in trials] == list(range(16))
+        known = len(record)  # a search may end before its budget does
+        assert known >= 6 and heard[:known] == record, "told in the recorded order before anything new"
+        assert len(resumed.ran) == 16 - known and [t.number for t in trials] == list(range(16))
 
     @pytest.mark.parametrize("fidelity", [EPOCHS, 2])
     def test_a_record_of_another_course_is_told_and_not_repeated(self, name, fidelity):
@@ -145,7 +147,7 @@ class TestStrategyContract:
         record[1] = dataclasses.replace(record[1], status="failed", score=None)
         heard: list[Trial] = []
         resumed = look_up()
-        trials = run(name, resumed, trials=12, record=record, learn=heard.append)
+        trials = run(name, resumed, trials=12, record=record, learn=lambda trial, running: heard.append(trial))
         assert sorted((t for t in heard if t in record), key=lambda t: t.number) == record
         assert len({t.number for t in heard}) == len(heard), "each is told once"
         assert not {(o.candidate.id, o.epochs) for o in resumed.ran} & set(keys(record))
@@ -192,7 +194,7 @@ class TestStrategyContract:
 def test_tpe_trains_no_candidate_twice_when_a_new_prior_lists_it():
     best = max((prior_of("tpe").sample(np.random.default_rng(n)) for n in range(50)), key=score_of)
     trials = run(
-        "tpe", trials=18, learn=lambda trial: dataclasses.replace(prior_of("tpe"), portfolio=(trial.candidate, best))
+        "tpe", trials=18, learn=lambda trial, _: dataclasses.replace(prior_of("tpe"), portfolio=(trial.candidate, best))
     )
     assert len(set(keys(trials))) == len(trials)
 

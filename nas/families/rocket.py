@@ -1,11 +1,13 @@
-"""ROCKET: thousands of random convolutions, fixed, and a linear head (Dempster, Petitjean and Webb 2020).
+"""ROCKET: thousands of fixed convolutions and a linear head, in the form of MiniRocket (Dempster et al. 2020, 2021).
 
 The head starts as the paper's ridge classifier, in closed form, and is trained from there.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -19,16 +21,20 @@ from nas.layers.ridge import classes_head, ridge
 from nas.layers.series import ROW_OPTIONS, SeriesInput
 from nas.space import FamilySpace
 
-TAPS = 9  # of every kernel; the paper draws from 7, 9, 11, MiniRocket (2021) shows that 9 alone does as well
-GROUP = 64  # kernels that are applied at once
-# The same in the exported graph: each group costs some ten nodes, and the exporter takes minutes for thousands.
-EXPORTED = 512
+TAPS = 9  # of every kernel: three weigh 2, six weigh -1, in every order
+PATTERNS = tuple(itertools.combinations(range(TAPS), 3))
+REACH = (TAPS - 1) // 2
+CHANNELS = 9  # at most, that one kernel adds up
+GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, less their whole part, fill [0, 1) evenly: which quantiles
+STEEP = 0.01  # width of a threshold, in standard deviations of what it is laid across
+SMALLEST = 1e-5  # the same in root mean squares of the series: rounding is a hundredth of it
 CACHED = 2**19  # numbers that should stay in a core's cache while they are summarised
+ROWS = 128  # between two looks at the clock
 
 
 @dataclass(frozen=True)
 class Rocket:
-    """``kernels``: options for how many random convolutions; each gives two features."""
+    """``kernels``: options for how many convolutions with a threshold of their own; each gives a feature."""
 
     kernels: tuple[int, ...] = (500, 2000, 5000, 10000)
     name: str = "rocket"
@@ -52,27 +58,41 @@ class RocketSpace(FamilySpace):
         change = self.choose("change", ("no", "yes"))  # convolve the first difference too (MultiRocket, 2022)
         dropout = self.shared("dropout", 0.0)
 
-        # the features never change: remembered over the epochs, and standardised once
-        self.features = Remember(RocketFeatures(of, count, normalise, change == "yes"))
-        self.scale = 3 * (2 * count) ** -0.5  # one learning rate fits any number of features
-        self.register_buffer("middle", torch.zeros(2 * count))
-        self.register_buffer("factor", torch.full((2 * count,), self.scale))
+        # the features change once, before the first step: remembered over the epochs, and standardised
+        body = RocketFeatures(of, count, normalise, change == "yes")
+        self.features = Remember(body)
+        self.scale = 3 * body.size**-0.5  # one learning rate fits any number of features
+        self.register_buffer("middle", torch.zeros(body.size))
+        self.register_buffer("factor", torch.full((body.size,), self.scale))
         self.classes = task.num_outputs if task.kind != "regression" else 0
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(2 * count, task.num_outputs)
+        self.head = nn.Linear(body.size, task.num_outputs)
         nn.init.zeros_(self.head.weight)
 
     middle: Tensor
     factor: Tensor
 
     def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor, until: float = math.inf) -> None:
-        """Standardise the features and solve for the head; see ``automl.training.module.Begins``."""
-        features = torch.cat([self.features(*batch) for batch in batches])
-        y = y[: len(features)]  # the closed form takes little beside the features, so ``until`` need not be looked at
+        """Lay the thresholds, standardise, solve for the head; see ``automl.training.module.Begins``.
+
+        Where the time is up the head is that of the rows so far: the closed form takes little beside the features.
+        """
+        x = torch.cat([x for (x,) in batches])
+        body = self.features.body
+        assert isinstance(body, RocketFeatures)
+        body.fit(x)
+        self.features.forget()
+        parts: list[Tensor] = []
+        for some in x.split(ROWS):
+            parts.append(self.features(some))
+            if time.monotonic() > until:
+                break
+        features = torch.cat(parts)
+        y = y[: len(features)]
         self.middle.copy_(features.mean(dim=0))
         spread = (features.var(dim=0, unbiased=False) + 1e-5).sqrt()
         self.factor.copy_(self.scale / spread)
-        seen = features.sub_(self.middle).mul_(self.factor)  # in place: up to 160 MB
+        seen = features.sub_(self.middle).mul_(self.factor)  # in place: up to 80 MB
         weight, bias = classes_head(seen, y, self.classes) if self.classes else ridge(seen, y[:, None].double())[:2]
         self.head.weight.copy_(weight.T)
         self.head.bias.copy_(bias)
@@ -83,94 +103,152 @@ class RocketSpace(FamilySpace):
 
 
 class RocketFeatures(nn.Module):
-    """(rows, channels, length) -> (rows, 2 ``count``) features of the series and, if asked for, of its changes."""
+    """(rows, channels, length) -> (rows, ``size``): features of the series and, if asked for, of its changes.
+
+    ``count`` of both together; where lengths differ one more, the share that is observed.
+    """
 
     def __init__(self, of: Input, count: int, normalise: str, change: bool) -> None:
         super().__init__()
-        length = of.shape[1]
+        channels, length = of.shape[0] - of.masked, of.shape[1]
         changes = count // 2 if change and length > 2 else 0
+        self.size = count + of.masked
         self.input = SeriesInput(of, normalise)
-        self.levels = RandomFeatures(of, count - changes, length)
-        self.changes = RandomFeatures(of, changes, length - 1) if changes else None
+        self.levels = Convolutions(channels, length, count - changes)
+        self.changes = Convolutions(channels, length - 1, changes) if changes else None
+
+    def fit(self, x: Tensor) -> None:
+        """Lay the thresholds for rows (rows, channels, length)."""
+        (x, mask), steps = self.read(x)
+        self.levels.fit(x, mask)
+        if self.changes is not None:
+            self.changes.fit(*steps)
 
     def forward(self, x: Tensor) -> Tensor:
+        (x, mask), steps = self.read(x)
+        features = [self.levels(x, mask)]
+        if self.changes is not None:
+            features.append(self.changes(*steps))
+        if mask is not None:
+            features.append(mask.mean(dim=2))
+        return torch.cat(features, dim=1)
+
+    def read(self, x: Tensor) -> tuple[tuple[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]:
+        """The values and their mask or None, and the same of the changes between neighbours."""
         x, mask = self.input(x)
-        features = self.levels(x, mask)
-        if self.changes is None:
-            return features
-        steps = None if mask is None else mask[..., 1:] * mask[..., :-1]
-        return torch.cat([features, self.changes(x.diff(dim=2), steps)], dim=1)
+        if mask is None:
+            return (x, None), (x.diff(dim=2), None)
+        values, steps = x[:, :-1], mask[..., 1:] * mask[..., :-1]
+        return (values, mask), (values.diff(dim=2) * steps, steps)
 
 
-class RandomFeatures(nn.Module):
-    """(rows, channels, length) -> (rows, 2 ``count``): per kernel the share of positive answers and the largest one.
+class Convolutions(nn.Module):
+    """(rows, channels, length) -> (rows, ``count``): for each kernel and threshold the share of steps above.
 
-    Half of the kernels of each dilation see the series padded with zeros, the other half only where they fit whole.
-    Weights are normal, centred per channel; biases uniform in ±1; each kernel reads a random subset of the channels.
-    All are buffers: drawn once from the network's seed, saved with it, never trained.
+    Dilations are powers of two. Half of the thresholds look at the series padded with zeros, the others only where the
+    kernel fits whole. A kernel adds up a random subset of the channels. Thresholds are quantiles of what a kernel
+    answers for one row that ``fit`` sees, another for each kernel. They are no jumps but short ramps: across a jump
+    the last digit of a sum, which is another in every runtime, would decide; and a ramp begins just above its quantile,
+    since flat stretches and whole numbers put many steps exactly there. Buffers hold all this.
     """
 
-    def __init__(self, of: Input, count: int, length: int) -> None:
+    def __init__(self, channels: int, length: int, count: int) -> None:
         super().__init__()
-        channels = of.shape[0]
-        # Dilations are powers of two, as in MiniRocket: few groups. The paper draws 2^uniform and rounds down; here
-        # each gets the share that is expected, so that the groups follow from the candidate and not from the seed.
-        most = math.log2(max(1.0, (length - 1) / (TAPS - 1)))
-        exponents = ((torch.arange(count) + 0.5) / count * most).floor().long()
-        weight = torch.randn(count, TAPS, channels)
-        weight = weight - weight.mean(dim=1, keepdim=True)
-        if channels > 1:
-            keep = (2 ** (torch.rand(count) * math.log2(channels + 1))).floor()
-            order = torch.rand(count, channels).argsort(dim=1).argsort(dim=1)
-            weight = weight * (order < keep[:, None])[:, None]
-        bias = torch.rand(count, 1) * 2 - 1
-        self.register_buffer("kernels", torch.cat([weight.flatten(1), bias], dim=1))  # (count, TAPS channels + 1)
-        # (dilation, padded, first kernel, one past the last)
-        self.groups: list[tuple[int, bool, int, int]] = []
-        for exponent in exponents.unique().tolist():
-            start, end = int((exponents < exponent).sum()), int((exponents <= exponent).sum())
-            middle = (start + end) // 2
-            for padded, first, last in ((True, start, middle), (False, middle, end)):
-                if first < last:
-                    self.groups.append((2**exponent, padded, first, last))
+        most = int(math.log2(max(1.0, (length - 1) / (TAPS - 1))))
+        dilations = [2**i for i in range(most + 1)][:count]
+        # (dilation, whether padded, first feature, one past the last) of up to len(PATTERNS) features
+        self.rounds: list[tuple[int, bool, int, int]] = []
+        places = [round(i * count / len(dilations)) for i in range(len(dilations) + 1)]
+        for i, (dilation, start, end) in enumerate(zip(dilations, places, places[1:], strict=False)):
+            for turn, first in enumerate(range(start, end, len(PATTERNS))):
+                self.rounds.append((dilation, (i + turn) % 2 == 0, first, min(first + len(PATTERNS), end)))
+        self.dilations = dilations
+        kernels = torch.full((len(PATTERNS), TAPS), -1.0).scatter_(1, torch.tensor(PATTERNS), 2.0)
+        order = torch.rand(len(dilations), len(PATTERNS)).argsort(dim=1)  # the last round is not full
+        subset = torch.rand(len(dilations), len(PATTERNS), channels).argsort(dim=2).argsort(dim=2)
+        most = math.log2(min(channels, CHANNELS) + 1)
+        chosen = subset < (2 ** (torch.rand(len(dilations), len(PATTERNS), 1) * most)).floor()
+        # (dilations, patterns, channels, taps), in units of the ramps' width
+        self.register_buffer("kernels", kernels[order][:, :, None] * chosen[..., None])
+        self.register_buffer("thresholds", torch.randn(count))
 
     kernels: Tensor
+    thresholds: Tensor
+
+    def fit(self, x: Tensor, mask: Tensor | None) -> None:
+        """Set the thresholds by rows (rows, channels, length) and their mask (rows, 1, length), or None."""
+        signs = self.kernels.sign() * (1.5 + 0.5 * self.kernels.sign())  # -1 and 2, whatever was fitted before
+        smallest = SMALLEST * float(x.square().mean().sqrt()) + 1e-9
+        every = torch.arange(len(PATTERNS), device=x.device)
+        for i, dilation in enumerate(self.dilations):
+            some = (every + i * len(PATTERNS)) % len(x)
+            answers = convolved(x[some], signs[i], dilation)
+            own = answers[every, :, every]  # kernel k's of row k
+            width = (STEEP * answers.std(dim=(0, 1))).clamp(min=smallest)
+            known = torch.full_like(every, own.shape[1])
+            if mask is not None:
+                own = own.masked_fill(mask[some, 0] == 0, math.inf)
+                known = mask[some, 0].sum(dim=1).long()
+            own = own.sort(dim=1).values / width[:, None]
+            self.kernels[i] = signs[i] / width[:, None, None]
+            for of, _, first, last in self.rounds:
+                if of != dilation:
+                    continue
+                share = torch.arange(first + 1, last + 1, device=x.device) * GOLDEN % 1
+                place = (share * known[: last - first]).long()
+                value = own[: last - first].gather(1, place[:, None])[:, 0]
+                self.thresholds[first:last] = torch.where(value.isfinite(), value, 0.0) + 1
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         if torch.compiler.is_exporting():
-            return self.some_rows(x, mask)
-        rows = max(1, CACHED // (GROUP * x.shape[2]))
+            return self.exported(x, mask)
+        rows = max(1, CACHED // (len(PATTERNS) * x.shape[2]))
         masks = [None] * len(x) if mask is None else mask.split(rows)
         return torch.cat([self.some_rows(*part) for part in zip(x.split(rows), masks, strict=False)])
 
     def some_rows(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """A convolution is a matrix product with the shifted copies of the series; the last row of ones is the bias."""
-        length = x.shape[2]
-        group = EXPORTED if torch.compiler.is_exporting() else GROUP
-        shares, peaks = [], []
-        for dilation, padded, first, last in self.groups:
-            reach = (TAPS - 1) // 2 * dilation
-            inner = 0 if padded else min(reach, (length - 1) // 2)
-            # One gather, not a slice per tap: the exporter takes its time for every node of the graph.
-            place = torch.arange(inner, length - inner) + dilation * torch.arange(TAPS)[:, None]
-            shifted = F.pad(x, (reach, reach))[:, :, place.to(x.device)].transpose(1, 2).flatten(1, 2)
-            windows = F.pad(shifted, (0, 0, 0, 1), value=1.0)
-            seen = None if mask is None else mask[:, :, inner : length - inner]
-            for start in range(first, last, group):
-                kernels = self.kernels[start : min(start + group, last)]
-                share, peak = summarise(torch.matmul(kernels, windows), seen)
-                shares.append(share)
-                peaks.append(peak)
-        return torch.cat([*shares, *peaks], dim=1)
+        """Steps before kernels, so that thresholds are neighbours in memory: five times as fast as the other way."""
+        shares, answers, of = [], x, 0
+        for dilation, padded, first, last in self.rounds:
+            if dilation != of:
+                answers, of = convolved(x, self.kernels[self.dilations.index(dilation)], dilation), dilation
+            above = (answers[..., : last - first] - self.thresholds[first:last]).clamp_(0, 1)
+            shares.append((seen(x, mask, dilation, padded) @ above)[:, 0])
+        return torch.cat(shares, dim=1)
+
+    def exported(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """The same in few nodes, as the exporter takes its time for each: all rounds of a dilation at once."""
+        parts = []
+        for i, dilation in enumerate(self.dilations):
+            own = [r for r in self.rounds if r[0] == dilation]
+            first, last = own[0][2], own[-1][3]
+            answers = F.conv1d(x, self.kernels[i], dilation=dilation, padding=REACH * dilation)[:, None]
+            missing = len(own) * len(PATTERNS) - (last - first)
+            thresholds = F.pad(self.thresholds[first:last], (0, missing)).reshape(1, len(own), len(PATTERNS), 1)
+            turns, order = [], []
+            for padded in (True, False):
+                if places := [k for k, r in enumerate(own) if r[1] == padded]:
+                    above = (answers - thresholds[:, places[0] :: 2]).clamp(0, 1)
+                    turns.append((above * seen(x, mask, dilation, padded)[:, None]).sum(dim=3))
+                    order += places
+            shares = torch.cat(turns, dim=1)[:, torch.tensor(order).argsort()]
+            parts.append(shares.flatten(1)[:, : last - first])
+        return torch.cat(parts, dim=1)
 
 
-def summarise(answers: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Share of positive less share of negative answers, and the largest one, along the last axis where observed.
+def convolved(x: Tensor, kernels: Tensor, dilation: int) -> Tensor:
+    """(rows, channels, length), (kernels, channels, TAPS) -> (rows, length, kernels), zeros around the series."""
+    place = torch.arange(x.shape[2], device=x.device)[:, None] + dilation * torch.arange(TAPS, device=x.device)
+    windows = F.pad(x, (REACH * dilation, REACH * dilation))[:, :, place]  # (rows, channels, length, TAPS)
+    return windows.transpose(1, 2).flatten(2) @ kernels.flatten(1).T
 
-    The first is twice the paper's PPV less one, and four times as fast as counting.
-    """
-    if mask is None:
-        return answers.sign().mean(dim=2), answers.amax(dim=2)
-    count = mask.sum(dim=2)
-    peak = answers.masked_fill(mask == 0, -1e4).amax(dim=2) * (count > 0)
-    return (answers.sign() * mask).sum(dim=2) / count.clamp(min=1), peak
+
+def seen(x: Tensor, mask: Tensor | None, dilation: int, padded: bool) -> Tensor:
+    """(rows, 1, length): what each step counts for, in all 1 or, where a row has none that counts, 0."""
+    length = x.shape[2]
+    counts = torch.ones_like(x[:, :1]) if mask is None else mask
+    if not padded:
+        reach = min(REACH * dilation, (length - 1) // 2)
+        ends = F.pad(counts, (reach, reach))
+        counts = counts * ends[..., : -2 * reach or None] * ends[..., 2 * reach :]
+    return counts / counts.sum(dim=2, keepdim=True).clamp(min=1)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from automl.types import Input
 from nas.families.bag_of_embeddings import Pairs
-from nas.families.rocket import TAPS, RandomFeatures
+from nas.families.rocket import TAPS, Convolutions
 from nas.families.tabm import MemberLinear
 from nas.layers.attention import Attention, TransformerBlock
 from nas.layers.common import TokenPool, scales
@@ -121,35 +121,62 @@ class TestTimeConv:
 
 class TestRocket:
     def test_features_are_those_of_plain_convolutions(self):
-        """PPV and max of each kernel, with and without padding, computed one by one."""
-        of = Input("s", "series", (2, 50))
-        layer = RandomFeatures(of, 40, 50)
-        x = torch.randn(3, 2, 50)
+        """The share of steps above each threshold, with and without padding, one kernel at a time."""
+        layer, x = Convolutions(2, 50, 400), torch.randn(90, 2, 50)
+        layer.fit(x, None)
         features = layer(x, None)
-        assert features.shape == (3, 80)
+        assert features.shape == (90, 400) and 0.2 < features.mean() < 0.8
         at = 0
-        for dilation, padded, first, last in layer.groups:
-            for i in range(first, last):
-                weight, bias = layer.kernels[i, :-1].reshape(1, TAPS, 2).transpose(1, 2), layer.kernels[i, -1:]
-                reach = (TAPS - 1) // 2 * dilation
-                answers = F.conv1d(x, weight, bias, padding=reach if padded else 0, dilation=dilation)[:, 0]
-                torch.testing.assert_close((features[:, at] + 1) / 2, (answers > 0).float().mean(1))
-                torch.testing.assert_close(features[:, 40 + at], answers.amax(1), rtol=1e-4, atol=1e-4)
+        for dilation, padded, first, last in layer.rounds:
+            reach = (TAPS - 1) // 2 * dilation
+            for k, i in enumerate(range(first, last)):
+                weight = layer.kernels[layer.dilations.index(dilation), k][None]
+                plain = F.conv1d(x, weight, padding=reach if padded else 0, dilation=dilation)[:, 0]
+                expected = (plain - layer.thresholds[i]).clamp(0, 1).mean(1)
+                torch.testing.assert_close(features[:, i], expected, rtol=1e-4, atol=1e-4)
                 at += 1
-        assert at == 40
+        assert at == 400
 
     def test_kernels_are_centred_and_spread_over_dilations(self):
-        layer = RandomFeatures(Input("s", "series", (1, 600)), 2000, 600)
-        torch.testing.assert_close(layer.kernels[:, :-1].sum(1), torch.zeros(2000), atol=1e-4, rtol=0)
-        assert {d for d, *_ in layer.groups} == {1, 2, 4, 8, 16, 32, 64}
-        assert not list(layer.parameters()) and "kernels" in layer.state_dict()
+        layer = Convolutions(1, 600, 2000)
+        torch.testing.assert_close(layer.kernels.sum(3), torch.zeros(layer.kernels.shape[:3]))
+        assert {d for d, *_ in layer.rounds} == {1, 2, 4, 8, 16, 32, 64}
+        assert not list(layer.parameters()) and {"kernels", "thresholds"} <= set(layer.state_dict())
+
+    @pytest.mark.parametrize("length", [1, 2, 9, 40])
+    @pytest.mark.parametrize("masked", [False, True])
+    def test_the_exported_form_says_the_same(self, length, masked):
+        layer, x = Convolutions(3, length, 500), torch.randn(20, 3, length)
+        mask = (torch.arange(length) < torch.randint(0, length + 1, (20, 1))).float()[:, None] if masked else None
+        x = x if mask is None else x * mask
+        layer.fit(x, mask)
+        features = layer(x, mask)
+        assert features.isfinite().all() and features.min() >= 0 and features.max() <= 1 + 1e-5
+        torch.testing.assert_close(layer.exported(x, mask), features, rtol=1e-4, atol=1e-4)
+
+    def test_whole_numbers_and_flat_stretches_do_not_turn_on_a_last_digit(self):
+        """Many steps stand exactly at a threshold there; a sum in another order must not move them across."""
+        layer, x = Convolutions(1, 60, 1000), torch.randint(0, 3, (50, 1, 60)).float().cumsum(2)
+        x[:, :, 20:40] = 7.0
+        layer.fit(x, None)
+        again = layer(x + 1e-6 * torch.randn_like(x), None)
+        assert (again - layer(x, None)).abs().max() < 1e-3
+
+    def test_it_is_fitted_again_as_if_for_the_first_time(self):
+        layer, x = Convolutions(1, 60, 300), torch.randn(50, 1, 60)
+        layer.fit(x, None)
+        first = layer(x, None)
+        layer.fit(3 * x, None)
+        layer.fit(x, None)
+        torch.testing.assert_close(layer(x, None), first)
 
     def test_rows_are_cut_without_a_trace(self, monkeypatch):
-        layer = RandomFeatures(UNEQUAL, 20, 12)
+        layer = Convolutions(2, 12, 20)
         x, mask = SeriesInput(UNEQUAL)(unequal([12, 5, 0, 9, 12]))
-        whole = layer(x, mask)
+        layer.fit(x[:, :-1], mask)
+        whole = layer(x[:, :-1], mask)
         monkeypatch.setattr("nas.families.rocket.CACHED", 1)
-        torch.testing.assert_close(layer(x, mask), whole)
+        torch.testing.assert_close(layer(x[:, :-1], mask), whole)
 
 
 class TestRidge:

@@ -164,16 +164,34 @@ class Convolutions(nn.Module):
                 self.rounds.append((dilation, (i + turn) % 2 == 0, first, min(first + len(PATTERNS), end)))
         self.dilations = dilations
         kernels = torch.full((len(PATTERNS), TAPS), -1.0).scatter_(1, torch.tensor(PATTERNS), 2.0)
-        order = torch.rand(len(dilations), len(PATTERNS)).argsort(dim=1)  # the last round is not full
+        shuffled = torch.rand(len(dilations), len(PATTERNS)).argsort(dim=1)  # the last round is not full
         subset = torch.rand(len(dilations), len(PATTERNS), channels).argsort(dim=2).argsort(dim=2)
         most = math.log2(min(channels, CHANNELS) + 1)
         chosen = subset < (2 ** (torch.rand(len(dilations), len(PATTERNS), 1) * most)).floor()
         # (dilations, patterns, channels, taps), in units of the ramps' width
-        self.register_buffer("kernels", kernels[order][:, :, None] * chosen[..., None])
+        self.register_buffer("kernels", kernels[shuffled][:, :, None] * chosen[..., None])
         self.register_buffer("thresholds", torch.randn(count))
+        # For the exported graph: the rounds of a dilation in pairs, one padded and one not; what fills them up is left
+        # out again.
+        own = [[r for r in self.rounds if r[0] == dilation] for dilation in dilations]
+        self.pairs = [-(-len(rounds) // 2) for rounds in own]
+        filled = [[*rounds, (0, False, 0, 0)][: 2 * n] for rounds, n in zip(own, self.pairs, strict=True)]
+        places = torch.tensor([r[2] for rounds in filled for r in rounds])[:, None] + torch.arange(len(PATTERNS))
+        last = torch.tensor([r[3] for rounds in filled for r in rounds])[:, None]
+        order = torch.empty(count, dtype=torch.long)
+        order[places[places < last]] = torch.arange(places.numel()).reshape(places.shape)[places < last]
+        places = places.clamp(max=count - 1).reshape(1, -1, 2, len(PATTERNS), 1)
+        self.register_buffer("places", places, persistent=False)
+        self.register_buffer("order", order, persistent=False)
+        ones = torch.ones(1, 1, length)
+        shares = [torch.cat([seen(ones, None, d, (i + k) % 2 == 0) for k in (0, 1)]) for i, d in enumerate(dilations)]
+        self.register_buffer("shares", torch.stack(shares).transpose(2, 3), persistent=False)
 
     kernels: Tensor
     thresholds: Tensor
+    places: Tensor
+    order: Tensor
+    shares: Tensor
 
     def fit(self, x: Tensor, mask: Tensor | None) -> None:
         """Set the thresholds by rows (rows, channels, length) and their mask (rows, 1, length), or None."""
@@ -218,22 +236,18 @@ class Convolutions(nn.Module):
 
     def exported(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """The same in few nodes, as the exporter takes its time for each: all rounds of a dilation at once."""
+        thresholds = self.thresholds[self.places].split(self.pairs, dim=1)
+        of_each = zip(self.dilations, thresholds, self.kernels.unbind(), self.shares.unbind(), strict=True)
         parts = []
-        for i, dilation in enumerate(self.dilations):
-            own = [r for r in self.rounds if r[0] == dilation]
-            first, last = own[0][2], own[-1][3]
-            answers = F.conv1d(x, self.kernels[i], dilation=dilation, padding=REACH * dilation)[:, None]
-            missing = len(own) * len(PATTERNS) - (last - first)
-            thresholds = F.pad(self.thresholds[first:last], (0, missing)).reshape(1, len(own), len(PATTERNS), 1)
-            turns, order = [], []
-            for padded in (True, False):
-                if places := [k for k, r in enumerate(own) if r[1] == padded]:
-                    above = (answers - thresholds[:, places[0] :: 2]).clamp(0, 1)
-                    turns.append((above * seen(x, mask, dilation, padded)[:, None]).sum(dim=3))
-                    order += places
-            shares = torch.cat(turns, dim=1)[:, torch.tensor(order).argsort()]
-            parts.append(shares.flatten(1)[:, : last - first])
-        return torch.cat(parts, dim=1)
+        for i, (dilation, threshold, kernels, shares) in enumerate(of_each):
+            answers = F.conv1d(x, kernels, dilation=dilation, padding=REACH * dilation)
+            answers = answers.reshape(-1, 1, 1, len(PATTERNS), x.shape[2])
+            if mask is not None:
+                both = [seen(x, mask, dilation, (i + k) % 2 == 0) for k in (0, 1)]
+                shares = torch.stack(both, dim=1).transpose(2, 3)[:, None]
+            # (rows, pairs, 2, patterns, length) @ (2, length, 1)
+            parts.append((answers - threshold).clamp(0, 1) @ shares)
+        return torch.cat(parts, dim=1).flatten(1)[:, self.order]
 
 
 def convolved(x: Tensor, kernels: Tensor, dilation: int) -> Tensor:

@@ -57,6 +57,21 @@ class Lion(Optimizer):
             torch._foreach_lerp_(momenta, gradients, 1 - later)
 
 
+class DecoupledSGD(SGD):
+    """SGD whose decay shrinks the weights themselves (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 1).
+
+    torch adds it to the gradient, where a momentum of 0.9 makes it ten times as strong. ``decay`` of a group is a
+    weight's share that a step of rate 1 takes.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            if weights := [p for p in group["params"] if p.grad is not None]:
+                torch._foreach_mul_(weights, 1 - group["lr"] * group["decay"])
+        super().step(closure)
+
+
 def make_optimizer(network: nn.Module, name: str, learning_rate: float, weight_decay: float) -> Optimizer:
     """Build the optimizer; vectors (biases, norms) are not decayed. Raises ValueError for an unknown name."""
     if name not in SCALE:
@@ -69,7 +84,8 @@ def make_optimizer(network: nn.Module, name: str, learning_rate: float, weight_d
     groups = [group for group in groups if group["params"]]
     rate = learning_rate * SCALE[name]
     if name == "sgd":
-        return SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)
+        groups = [{"params": group["params"], "decay": group["weight_decay"]} for group in groups]
+        return DecoupledSGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)
     if name == "lion":
         return Lion(groups, lr=rate)
     return AdamW(groups, lr=rate, fused=True)

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from automl.types import Input
@@ -85,11 +86,29 @@ class TestPadding:
         torch.testing.assert_close(out[0, :3], attention(x[:1, :3])[0])
         assert out.isfinite().all(), "a row without tokens is no NaN"
 
-    def test_both_directions_of_a_recurrent_net_end_where_they_end(self):
-        net = Recurrent("gru", 3, 8, 1, both=True, pool="last")
-        x = torch.randn(1, 6, 3)
-        whole, states = net(x), net.net(x)[0]
-        torch.testing.assert_close(whole, torch.cat([states[:, -1, :4], states[:, 0, 4:]], dim=1))
+    @pytest.mark.parametrize("cell", ["gru", "lstm"])
+    def test_both_directions_of_a_recurrent_net_are_torch_s(self, cell):
+        net = Recurrent(cell, 3, 8, 2, both=True, pool="last").eval()
+        torch_s = {"gru": nn.GRU, "lstm": nn.LSTM}[cell](3, 4, 2, batch_first=True, bidirectional=True)
+        for i, (onward, back) in enumerate(zip(net.onward, net.back, strict=True)):
+            for (name, one), other in zip(onward.named_parameters(), back.parameters(), strict=True):
+                name = name.replace("_l0", f"_l{i}")
+                getattr(torch_s, name).data, getattr(torch_s, f"{name}_reverse").data = one.data, other.data
+        x = torch.randn(2, 6, 3)
+        states = torch_s(x)[0]
+        torch.testing.assert_close(net(x), torch.cat([states[:, -1, :4], states[:, 0, 4:]], dim=1))
+
+    @pytest.mark.parametrize("pool", ["mean", "max", "attention", "last"])
+    @pytest.mark.parametrize("layers", [1, 2])
+    @pytest.mark.parametrize("both", [False, True])
+    def test_what_is_padded_behind_a_row_changes_nothing(self, pool, layers, both):
+        net = Recurrent("gru", 3, 8, layers, both=both, pool=pool).eval()
+        x, lengths = torch.randn(4, 5, 3), torch.tensor([5, 3, 1, 0])
+        mask = torch.arange(5) < lengths[:, None]
+        x = x * mask[..., None]
+        more = net(F.pad(x, (0, 0, 0, 40)), F.pad(mask, (0, 40)))
+        torch.testing.assert_close(net(x, mask)[:3], more[:3])
+        torch.testing.assert_close(net(x[:1], mask[:1]), net(x[:1]))
 
     def test_text(self):
         words = Words(Input("t", "text", (6,), vocabulary=9), 4)

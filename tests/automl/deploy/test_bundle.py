@@ -249,6 +249,24 @@ def test_a_graph_that_differs_is_not_exported(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 
 
+def test_a_ten_thousandth_is_too_much_among_a_thousand_flat_classes(tmp_path):
+    class Shifted(nn.Module):
+        """Flat probabilities, with an error below ``TOLERANCE`` in the graph that changes nearly half of the labels."""
+
+        def __init__(self, off: float) -> None:
+            super().__init__()
+            self.register_buffer("off", off * torch.rand(1000))
+
+        def forward(self, x):
+            p = torch.softmax(0.05 * x, dim=1)
+            return p + self.off if torch.compiler.is_exporting() else p
+
+    rows = np.random.default_rng(0).normal(size=(40, 1000)).astype(np.float32)
+    with pytest.raises(ExportMismatch, match="not exported"):
+        write_onnx(tmp_path / "model.onnx", Shifted(9e-5), ["x"], [rows])
+    assert write_onnx(tmp_path / "model.onnx", Shifted(0.0), ["x"], [rows]).max_difference < 1e-4
+
+
 @pytest.mark.parametrize("change", [0.01, float("nan")])
 def test_a_tampered_graph_is_found(binary, tmp_path, change):
     folder, _, predictor, inputs, _ = binary

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl import metrics
-from automl.training.ensemble import blend, greedy, select
+from automl.training.ensemble import _errors_behind, blend, greedy, select
 
 from .toys import DIABETES, DIGITS
 
@@ -132,3 +132,31 @@ def test_nothing_to_choose_from_is_refused():
         select([], y, THREE)
     with pytest.raises(ValueError, match="allowed"):
         select(predictions, y, THREE, allowed=lambda members: False)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_of_very_many_rows_some_are_enough(metric, monkeypatch):
+    """The choice takes as long for 100,000 rows of 100 classes as for a few thousand."""
+    task = dataclasses.replace(DIGITS, num_outputs=100, metric=metric)
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 100, 100_000)
+    predictions = []
+    for quality in (0.0, 0.3):
+        p = rng.random((len(y), 100), dtype=np.float32)
+        p[np.arange(len(y)), y] += quality
+        predictions.append(p / p.sum(1, keepdims=True))
+    looked = []
+    real = metrics.score
+    monkeypatch.setattr(metrics, "score", lambda m, k, y, p: looked.append(p.size) or real(m, k, y, p))
+    weights = select(predictions, y, task, size=2)
+    assert weights[1] > weights[0] and max(looked) <= 2**20
+
+
+def test_a_gap_beyond_doubt_needs_few_samples(monkeypatch):
+    predictions, y = _networks(2, 0, rows=3000, worst=0.7)
+    predictions[1] = np.full_like(predictions[1], 1 / 3)
+    calls = []
+    real = metrics.score
+    monkeypatch.setattr(metrics, "score", lambda *a: calls.append(1) or real(*a))
+    assert _errors_behind(THREE, y, predictions[0], predictions[1]) > 4
+    assert len(calls) == 2 + 2 * 10

@@ -52,8 +52,20 @@ def test_biases_and_norms_are_not_decayed_and_units_are_adamw_s(name):
     assert {p.ndim for p in groups[0]["params"]} == {2}
     assert {p.ndim for p in groups[1]["params"]} == {1}
     assert sum(len(g["params"]) for g in groups) == len(list(network.parameters()))
-    assert groups[1]["weight_decay"] == 0
-    assert groups[0]["lr"] * groups[0]["weight_decay"] == pytest.approx(0.01 * 0.1)
+
+
+@pytest.mark.parametrize("name", SCALE)
+def test_a_decay_is_that_of_adamw_whatever_the_momentum(name):
+    """Loshchilov and Hutter 2019: rate times decay is the share of a weight that a step takes, with no gradient."""
+    network = nn.Linear(3, 2)
+    before = network.weight.detach().clone(), network.bias.detach().clone()
+    optimizer = make_optimizer(network, name, 0.01, 0.1)
+    for _ in range(50):
+        for p in network.parameters():
+            p.grad = torch.zeros_like(p)
+        optimizer.step()
+    torch.testing.assert_close(network.weight.detach(), before[0] * (1 - 0.001) ** 50)
+    torch.testing.assert_close(network.bias.detach(), before[1])
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

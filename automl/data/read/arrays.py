@@ -10,7 +10,9 @@ from typing import IO, cast
 
 import numpy as np
 
+from automl.data.dataset import TEST, TRAIN, VALID
 from automl.data.read.files import check_unpacked, short
+from automl.data.read.words import SPLITS
 from automl.errors import UserError
 from automl.types import Modality
 
@@ -22,7 +24,6 @@ SAMPLE = 1 << 22  # values that are looked at
 _ENDING = ".npy"  # of the members of an npz
 _X = ("x", "data", "images", "features", "inputs", "series")
 _Y = ("y", "target", "targets", "label", "labels")
-_PARTS = {"train": ("train", "tr"), "valid": ("valid", "val", "validation", "dev"), "test": ("test", "te")}
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -99,7 +100,8 @@ def x_y_split(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray,
     if len(lower) < len(arrays):
         raise UserError(f"{path} holds arrays whose names differ only in case ({_names(arrays)}); rename one")
     xs, ys, parts = [], [], []
-    for part, aliases in _PARTS.items():
+    for part in (TRAIN, VALID, TEST):
+        aliases = [word for word, split in SPLITS.items() if split == part]
         x = _first(lower, [f"{x}_{a}" for a in aliases for x in _X] + [f"{a}_{x}" for a in aliases for x in _X])
         y = _first(lower, [f"{y}_{a}" for a in aliases for y in _Y] + [f"{a}_{y}" for a in aliases for y in _Y])
         if (x is None) != (y is None):

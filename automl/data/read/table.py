@@ -24,6 +24,7 @@ import pyarrow.parquet
 from automl.data.cells.numbers import decimal_sign
 from automl.data.cells.words import is_missing_word
 from automl.data.progress import Progress
+from automl.data.read.decode import decode
 from automl.data.read.files import open_bytes, short
 from automl.data.read.plain import plain
 from automl.data.read.words import TARGET_NAMES
@@ -171,37 +172,21 @@ def _decode(path: Path, head: bytes, asked: str | None) -> tuple[str, str, list[
             raise UserError(f"data.encoding={asked!r} is unknown; give one such as utf-8, cp1251 or gb18030") from error
         except UnicodeDecodeError as error:
             raise UserError(f"{path} is not {asked}; set data.encoding to what it is written in") from error
-    marks = (
-        (b"\xef\xbb\xbf", "utf-8-sig"),
-        (b"\xff\xfe\0\0", "utf-32"),
-        (b"\xff\xfe", "utf-16"),
-        (b"\xfe\xff", "utf-16"),
-    )
-    for mark, encoding in marks:
-        if head.startswith(mark):
-            return encoding, head[: len(head) // 4 * 4 or len(head)].decode(encoding, errors="ignore"), []
-    if b"\x00" in head:
-        # Latin letters in utf-16 are a byte and a zero byte, in an order that depends on the machine.
-        zeros = [np.count_nonzero(np.frombuffer(head[i::2], np.uint8) == 0) / len(head) for i in (0, 1)]
-        if max(zeros) < 0.4 or min(zeros) > 0.1:
-            raise UserError(
-                f"{path} is not text (it holds zero bytes); give a csv, tsv, parquet, arrow, npz or npy file"
-            )
-        encoding = "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
-        return encoding, head[: len(head) // 2 * 2].decode(encoding, errors="ignore"), [f"the file is {encoding}"]
     try:
-        return "utf-8", head.decode("utf-8"), []
-    except UnicodeDecodeError as error:
-        if len(head) - error.start < 4:  # a character cut by the block's end
-            return "utf-8", head[: error.start].decode("utf-8"), []
-        runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", head)]
-        if np.mean(runs) > 2:
-            # In the languages of Windows-1252 accented letters stand alone; whole words of them are another script.
-            raise UserError(
-                f"{path} is not utf-8, and no Western European text either; set data.encoding, such as cp1251 "
-                "(Cyrillic), gb18030 (Chinese), shift_jis (Japanese) or euc_kr (Korean)"
-            ) from error
-        return "cp1252", head.decode("cp1252", errors="replace"), [_LATIN]
+        text, encoding, _ = decode(head, whole=False)
+    except ValueError as error:
+        raise UserError(
+            f"{path} is not text ({error}); give a csv, tsv, parquet, arrow, npz or npy file, or set data.encoding"
+        ) from error
+    if encoding != "cp1252":
+        return encoding, text, [] if encoding.startswith("utf-8") else [f"the file is {encoding}"]
+    if np.mean([len(run) for run in re.findall(rb"[\x80-\xff]+", head)]) > 2:
+        # In the languages of Windows-1252 accented letters stand alone; whole words of them are another script.
+        raise UserError(
+            f"{path} is not utf-8, and no Western European text either; set data.encoding, such as cp1251 "
+            "(Cyrillic), gb18030 (Chinese), shift_jis (Japanese) or euc_kr (Korean)"
+        )
+    return encoding, text, [_LATIN]
 
 
 def _before_the_header(lines: list[str]) -> int:

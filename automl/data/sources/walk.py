@@ -13,17 +13,13 @@ from typing import NoReturn
 
 import numpy as np
 
-from automl.data.dataset import TEST, TRAIN, VALID
+from automl.data.dataset import TRAIN
 from automl.data.read.files import short
+from automl.data.read.words import SPLITS
 from automl.errors import UserError
 
-_PARTS = {
-    **dict.fromkeys(("train", "training"), TRAIN),
-    **dict.fromkeys(("valid", "validation", "val", "dev"), VALID),
-    **dict.fromkeys(("test", "testing"), TEST),
-}
 # Words in folder names of segmentation and detection: Oxford pets, VOC, COCO, YOLO, Carvana, nnU-Net.
-_INPUTS = {"image", "images", "img", "imgs", "jpegimages", "pictures", "photos", "imagestr", "imagests", *_PARTS}
+_INPUTS = {"image", "images", "img", "imgs", "jpegimages", "pictures", "photos", "imagestr", "imagests", *SPLITS}
 _ANSWERS = {
     *("mask", "masks", "label", "labels", "labelstr", "annotation", "annotations", "annots", "trimaps"),
     *("segmentation", "segmentations", "segmentationclass", "segmentationobject", "groundtruth", "gt", "bboxes"),
@@ -51,7 +47,7 @@ def walk(folder: Path, endings: tuple[str, ...], what: str) -> Found:
     if not folder.is_dir():
         raise UserError(f"{folder} is a file; give the folder that holds one folder per class")
     tops = _folders(folder)
-    parts = {d: _PARTS[d.name.lower()] for d in tops if d.name.lower() in _PARTS}
+    parts = {d: SPLITS[d.name.lower()] for d in tops if d.name.lower() in SPLITS}
     nested = TRAIN in parts.values() and any(_folders(d) for d in parts)
     for root in (folder, *parts):
         _refuse_other_kinds(root, endings, what, flat=root == folder and not nested)
@@ -118,7 +114,7 @@ def _refuse_other_kinds(folder: Path, endings: tuple[str, ...], what: str, flat:
             f"{folder} holds {short(inputs[0].name)!r} and {short(answers[0].name)!r}, as sets for segmentation and "
             f"detection do, which are not supported; {want}"
         )
-    splits = [d for d, w in words.items() if w & _PARTS.keys() and w <= {*_PARTS, ""}]
+    splits = [d for d, w in words.items() if w & SPLITS.keys() and w <= {*SPLITS, ""}]
     held = [d for d in splits if flat and any(f.suffix.lower() in endings for f in _entries(d))]
     if held and len(splits) == len(words):
         tables = [f.name for f in _entries(folder) if f.suffix.lower() in (".csv", ".tsv")]

@@ -160,6 +160,8 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
     writable(Path(cfg.artifacts), "artifacts")
     clock: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
+        made(cfg, "strategy")  # what it refuses is told before anything takes time
+        learner_of(cfg, wanted.budget)
         engine: Engine = made(cfg, "engine")
         stack.callback(engine.shutdown)
         store: Store = stack.enter_context(made(cfg, "store"))

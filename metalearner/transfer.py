@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from automl.errors import within
 from automl.types import Axes, Candidate, Prior, Profile, Trial
 from metalearner.axis_kernel import AxisKernel, Coded
 from metalearner.belief import Belief
@@ -67,6 +68,9 @@ class Transfer(Learner):
     _learned: dict = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        within("cold", self.cold, 0.001, 0.999)
+        within("processes", self.processes, 1)
+        within("limit", self.limit, 1)
         if isinstance(self.start, Mapping):  # from a file
             self.start = Practice(**self.start)
 

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from nni.experiment.config import ExperimentConfig, LocalConfig, RemoteConfig, RemoteMachineConfig
 from nni.runtime.tuner_command_channel import TunerCommandChannel, command_type
 
-from automl.errors import UserError
+from automl.errors import UserError, within
 from nas.engines.base import Engine
 from nas.engines.jobfile import order_to_json, outcome_from_json, save_job
 from nas.engines.nni_manager import NniManager
@@ -61,6 +61,7 @@ class NniServiceEngine(Engine):
         trial_seconds: float | None = None,
     ) -> None:
         super().__init__(workers, trial_seconds)
+        within("threads", threads, 1)
         self.threads, self.gpus, self.machines = threads, gpus_per_trial, list(machines)
         self.port, self.listen = port, listen
         self._wanted = folder

@@ -26,7 +26,7 @@ import ray
 import torch
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 
-from automl.errors import UserError
+from automl.errors import UserError, within
 from nas.engines.base import Engine
 from nas.evaluate import Job, Order, Outcome, evaluate, one_line
 
@@ -97,6 +97,8 @@ class RayEngine(Engine):
         if workers is None:  # of a cluster it is known once it was joined
             workers = max(int(gpus / self.gpus), 1) if gpus and self.gpus else len(os.sched_getaffinity(0))
         super().__init__(workers, trial_seconds)
+        within("threads", threads, 1)
+        within("retries", retries, 0)
         self.threads, self.address, self.retries, self.memory_gb = threads, address, retries, memory_gb
         self._seats: list[Seat] = []
         self._queue: deque[tuple[int, Order]] = deque()

@@ -11,6 +11,7 @@ from types import FrameType
 
 import torch
 
+from automl.errors import within
 from nas.engines.base import Engine
 from nas.evaluate import Order, Outcome, evaluate
 
@@ -23,6 +24,7 @@ class SequentialEngine(Engine):
 
     def __init__(self, trial_seconds: float | None = None, threads: int | None = None) -> None:
         super().__init__(workers=1, trial_seconds=trial_seconds)
+        within("threads", threads, 1)
         self.threads = threads
         self._queue: deque[tuple[int, Order]] = deque()
         self._training = False

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from nni.nas.oneshot.pytorch.strategy import OneShotStrategy
 
-from automl.errors import UserError
+from automl.errors import UserError, within
 from automl.types import Candidate, Option, active_choices
 from nas.space import Proposal
 from nas.strategies.neighbours import pick
@@ -47,6 +47,9 @@ class OneShot(Stepwise):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        within("epochs", epochs, 1)
+        within("pool", pool, 1)
+        within("share", share, 0.01, 1)
         self.algorithm, self.epochs, self.pool, self.share, self.retries = algorithm, epochs, pool, share, retries
         self.batch_size, self.learning_rate, self.seed = batch_size, learning_rate, seed
         self._rng = np.random.default_rng(seed)

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from automl.errors import within
 from automl.training.module import Begins
 from automl.types import Candidate, Prior
 from nas.space import Proposal
@@ -60,6 +61,12 @@ class PriorBand(Stepwise):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        within("min_epochs", min_epochs, 1)
+        within("eta", eta, 2)
+        within("mutation", mutation, 0, 1)
+        within("trust", trust, 0)
+        within("draws", draws, 1)
+        within("elite", elite, 1)
         self.min_epochs, self.eta, self.mutation, self.brackets = min_epochs, eta, mutation, brackets
         self.elite, self.retries, self.trust, self.sure = elite, retries, trust, sure
         self.zero_cost: ZeroCost | None = zero_cost

@@ -87,6 +87,11 @@ REFUSED = [
     (("y",), {"seconds": None}, "a search without an end"),
     (("y", "level=2"), {}, "level=2 must be a whole number from 3 to 4"),
     (("y", "engine=sequential", "engine.trial_seconds=-1"), {}, "engine.trial_seconds=-1 must be a number above 0"),
+    (("y", "engine=sequential", "engine.threads=0"), {}, "engine: threads=0 must be at least 1"),
+    (("y", "strategy.eta=1"), {}, "strategy: eta=1 must be at least 2"),
+    (("y", "strategy=darts", "strategy.share=7"), {}, "strategy: share=7 must be from 0.01 to 1"),
+    (("y", "metalearner.cold=7"), {}, "metalearner: cold=7 must be from 0.001 to 0.999"),
+    (("y", "metalearner.processes=0"), {}, "metalearner: processes=0 must be at least 1"),
     (("y", "engine=sequential", "engine.threads=two"), {}, "engine.threads=two must be a whole number or null"),
     (("y", "artifacts=3"), {}, "artifacts=3 must be the path of a folder"),
     (("y", "family=[]"), {}, "family is empty"),
@@ -99,7 +104,7 @@ REFUSED = [
 def test_what_cannot_be_done_is_one_line(given, more, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     target, *overrides = given
-    if not any(o.startswith(("task", "engine")) for o in overrides):  # else it is told where the thing is made
+    if not any(o.startswith(("task", "engine", "strategy", "metalearner")) for o in overrides):  # else it is told where the thing is made
         monkeypatch.setattr(module, "pipeline", lambda cfg, out, source: scalars(cfg))
     with pytest.raises((UserError, ValueError)) as caught:
         solve(TABLE, target, overrides=[f"store.url=sqlite:///{tmp_path}/s.db", *overrides], **more)

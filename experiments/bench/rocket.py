@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -105,7 +106,7 @@ def main(argv: list[str]) -> int:
 
 def rocket(task: Task, kernels: int, change: str, seed: int) -> nn.Module:
     """The family's network with this many kernels, else its first options."""
-    family = Rocket((kernels, kernels + 1))  # an axis needs two
+    family: Any = Rocket((kernels, kernels + 1))  # an axis needs two
     axes = search_axes({family.name: family}, task, ())[family.name]
     choices = {a.name: a.options[0] for a in axes} | {"change": change}
     return build(family, task, Candidate(family.name, active_choices(axes, choices)), axes, seed=seed)

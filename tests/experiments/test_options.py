@@ -104,7 +104,9 @@ REFUSED = [
 def test_what_cannot_be_done_is_one_line(given, more, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     target, *overrides = given
-    if not any(o.startswith(("task", "engine", "strategy", "metalearner")) for o in overrides):  # else it is told where the thing is made
+    if not any(
+        o.startswith(("task", "engine", "strategy", "metalearner")) for o in overrides
+    ):  # else it is told where the thing is made
         monkeypatch.setattr(module, "pipeline", lambda cfg, out, source: scalars(cfg))
     with pytest.raises((UserError, ValueError)) as caught:
         solve(TABLE, target, overrides=[f"store.url=sqlite:///{tmp_path}/s.db", *overrides], **more)

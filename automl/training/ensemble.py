@@ -1,4 +1,4 @@
-"""Which trained networks to average: greedy selection, kept from choosing by luck where few rows judge."""
+"""Which trained networks to average: those level with the best, then greedy selection from there."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ RESAMPLES = 50
 ASKED = 3
 """Scores no more than so many standard errors apart are level; so many bootstrap samples tell the error; and so
 many times the ensemble's size of the best networks are asked."""
+BEGUN = 10
+"""Greedy selection begins with an average that counts as so many rounds (``experiments.bench ensemble``)."""
 SURE = 10, 2 * ERRORS
 """After so many samples a gap of so many standard errors needs no further ones: it is more than ``ERRORS``."""
 NUMBERS = {"roc_auc": (2**17, 300)}
@@ -41,10 +43,11 @@ def select(
 ) -> list[float]:
     """Weights (summing to 1) of the networks to average, as the validation rows advise; most are 0.
 
-    Greedy ensemble selection (see ``greedy``) finds the average that scores best on these rows. Where they are few, it
-    is the luckiest: many networks score the same, and what tells them apart is how sure they are of themselves. So it
-    has to beat, by more than ``ERRORS`` standard errors, an average of up to ``size`` networks that are level with
-    the best (see ``level``), of many families where scores are equal; else that average is taken.
+    The average that scores best on these rows is the luckiest of very many: what tells such averages apart is how sure
+    their networks are of themselves, and weak ones join to move a threshold. So the choice begins with an average of up
+    to ``size`` networks that are level with the best (see ``level``), of many families where scores are equal. Greedy
+    selection goes on from there (see ``greedy``), without those that know less than half of what the best does, and is
+    followed where it is better by more than ``ERRORS`` standard errors.
 
     Of very many rows or classes evenly spread rows are looked at (``PLENTY``): more would say the same, for minutes.
 
@@ -62,42 +65,48 @@ def select(
     if not keys:
         raise ValueError("no network is allowed in the ensemble")
     ranked = sorted(keys, key=lambda i: (keys[i], -i), reverse=True)
-    chosen = greedy(predictions, y, task, ranked[:POOL], size=size, allowed=allowed)
-    if size > 1:
-        kinds = list(families) if families is not None else list(range(len(predictions)))
-        pool = _in_turns(ranked, {i: key[0] for i, key in keys.items()}, kinds)[: ASKED * size]
-        base = level(predictions, y, task, pool, size=size, allowed=allowed)
-        found, plain = (blend(predictions, weights) for weights in (chosen, base))
-        if _errors_behind(task, y, found, plain) <= ERRORS:
-            return base
-    return chosen
+    kinds = list(families) if families is not None else list(range(len(predictions)))
+    pool = _in_turns(ranked, {i: key[0] for i, key in keys.items()}, kinds)[: ASKED * size]
+    base = level(predictions, y, task, pool, size=size, allowed=allowed)
+    worth = _worth(task, y, [keys[i][0] for i in ranked])
+    found = greedy(predictions, y, task, ranked[: min(worth, POOL)], base, size=size, allowed=allowed)
+    behind = _errors_behind(task, y, blend(predictions, found), blend(predictions, base))
+    return found if behind > ERRORS else base
 
 
 def greedy(
-    predictions: Sequence[np.ndarray], y: np.ndarray, task: Task, pool: Sequence[int], *, size: int, allowed: Allowed
+    predictions: Sequence[np.ndarray],
+    y: np.ndarray,
+    task: Task,
+    pool: Sequence[int],
+    base: Sequence[float],
+    *,
+    size: int,
+    allowed: Allowed,
 ) -> list[float]:
     """Selection with replacement (Caruana et al. 2004, "Ensemble Selection from Libraries of Models").
 
-    In each round the network of ``pool`` (best first) that helps the average most joins, again if need be, so a
-    network's weight is how often it joined. The best round counts, not the last; the first is the best single network,
-    so no network is better on these rows. Equal scores are told apart by log-loss or squared error.
+    It begins with the average ``base``, which counts as ``BEGUN`` rounds. In each round the network of ``pool`` (best
+    first) that helps the average most joins, again if need be. The best round counts, not the last. Equal scores are
+    told apart by log-loss or squared error.
     """
-    order = [pool[0]]
-    total = np.asarray(predictions[pool[0]], dtype=np.float64)
-    best, best_length = _key(task, y, predictions[pool[0]]), 1
-    for _ in range(ROUNDS - 1):
-        may = [i for i in pool if i in order or (len(set(order)) < size and allowed(tuple(sorted({*order, i}))))]
-        averages = {i: _score(task, y, (total + predictions[i]) / (len(order) + 1)) for i in may}
+    counts = BEGUN * np.asarray(base, dtype=np.float64)
+    total = blend(predictions, base) * BEGUN
+    rounds, since = BEGUN, 0
+    best, chosen = _key(task, y, total / rounds), counts.copy()
+    for _ in range(ROUNDS):
+        members = {int(i) for i in np.flatnonzero(counts)}
+        may = [i for i in pool if i in members or (len(members) < size and allowed(tuple(sorted({*members, i}))))]
+        averages = {i: _score(task, y, (total + predictions[i]) / (rounds + 1)) for i in may}
         top = [i for i in may if averages[i] == max(averages.values())]
-        key, chosen = max((_key(task, y, (total + predictions[i]) / (len(order) + 1)), -i) for i in top)
-        order.append(-chosen)
-        total = total + predictions[-chosen]
+        key, joins = max((_key(task, y, (total + predictions[i]) / (rounds + 1)), -i) for i in top)
+        counts[-joins] += 1
+        total, rounds, since = total + predictions[-joins], rounds + 1, since + 1
         if key > best:
-            best, best_length = key, len(order)
-        elif len(order) - best_length >= PATIENCE:
+            best, chosen, since = key, counts.copy(), 0
+        elif since >= PATIENCE:
             break
-    counts = np.bincount(order[:best_length], minlength=len(predictions))
-    return (counts / best_length).tolist()
+    return (chosen / chosen.sum()).tolist()
 
 
 def level(
@@ -152,6 +161,16 @@ def _errors_behind(task: Task, y: np.ndarray, better: np.ndarray, other: np.ndar
             break
     error = float(np.std(gaps))
     return gap / error if error > 0 else math.inf
+
+
+def _worth(task: Task, y: np.ndarray, scores: Sequence[float]) -> int:
+    """How many of the networks (scores, best first) are at least half as far above a constant answer as the best is."""
+    if task.kind == "regression":
+        constant = np.full(len(y), y.mean())
+    else:
+        constant = np.tile(np.bincount(y, minlength=task.num_outputs) / len(y), (len(y), 1))
+    least = (_score(task, y, constant) + scores[0]) / 2
+    return max(sum(score >= least for score in scores), 1)
 
 
 def _score(task: Task, y: np.ndarray, prediction: np.ndarray) -> float:

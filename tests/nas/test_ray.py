@@ -1,7 +1,9 @@
 """Ray workers that crash, hang and come back."""
 
 import dataclasses
+import signal
 import time
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -11,9 +13,11 @@ from nni.nas.strategy import GridSearch
 from automl.errors import UserError
 from automl.types import Budget, Prior, Trial
 from nas.engines import ray as module
+from nas.engines import sequential
 from nas.engines.base import Engine
 from nas.engines.ray import ROOT, RayEngine, Seat, environment, places
 from nas.engines.sequential import SequentialEngine
+from nas.evaluate import Outcome
 from nas.search import search
 from nas.space import SearchSpace
 from tests.nas.faults import faulty_job
@@ -59,6 +63,35 @@ def test_a_hanging_training_is_stopped_in_this_process_too():
     engine = SequentialEngine(trial_seconds=0.01)
     trials = search(faulty_job(), prior, GridSearch(shuffle=False), engine, Budget(trials=1, epochs=2), seed=0)
     assert [t.status for t in trials] == ["timeout"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_signal_just_beside_a_training_gives_it_up_or_leaves_no_timer_behind(when, monkeypatch):
+    """Nobody answers a timer that goes off later: it would end the process."""
+    engine, rings = SequentialEngine(), []
+    watched = sequential.alarm
+
+    @contextmanager
+    def beside(seconds):
+        with watched(seconds):
+            if when == "before":
+                engine.stop()
+            yield
+        if when == "after":
+            engine.stop()
+
+    monkeypatch.setattr(sequential, "alarm", beside)
+    monkeypatch.setattr(sequential, "evaluate", lambda job, order: Outcome("ok", 0.5))
+    before = signal.signal(signal.SIGALRM, lambda signum, frame: rings.append(signum))
+    try:
+        trials = search(
+            faulty_job(), without("none"), GridSearch(shuffle=False), engine, Budget(trials=3, epochs=2), seed=0
+        )
+        time.sleep(4 * sequential.SOON)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert not rings and len(trials) == (when == "after")
 
 
 @pytest.fixture

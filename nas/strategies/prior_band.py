@@ -134,11 +134,15 @@ class PriorBand(Stepwise):
         return None
 
     def _price(self, family: str, rung: int) -> float:
-        """Seconds that a training of the family to this rung takes, as they did so far; 0 while nothing was trained."""
+        """Seconds that a training of the family to this rung takes, as they did so far; 0 while nothing was trained.
+
+        One that is fitted at once is trained to full length, whatever the rung.
+        """
         known = {name: float(np.mean(of)) for name, of in self._seconds.items()}
         if not known:
             return 0.0
-        return known.get(family, float(np.median(list(known.values())))) * self.rungs.epochs[rung]
+        epochs = self.rungs.epochs[-1 if self._begins(family) else rung]
+        return known.get(family, float(np.median(list(known.values())))) * epochs
 
     def _new(self) -> tuple[str, int] | None:
         start = self._starts[self._turn % len(self._starts)]

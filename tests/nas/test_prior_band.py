@@ -225,6 +225,14 @@ class TestSearch:
         lengths = {t.fidelity for t in trials if t.candidate.family == "plain"}
         assert lengths and (lengths == {9}) == begins
 
+    def test_what_is_fitted_at_once_costs_its_full_length_on_every_rung(self, monkeypatch):
+        for name, value in (("begin", lambda self, batches, y, until: None), ("begin_rows", 9), ("patience", 0)):
+            monkeypatch.setattr(PlainSpace, name, value, raising=False)
+        _, strategy = self.timed(lambda c: 1.0, 200.0)
+        assert [strategy._price("plain", rung) for rung in range(3)] == [9.0] * 3
+        toy = [strategy._price("toy", rung) for rung in range(3)]
+        assert toy == pytest.approx([toy[0] * epochs for epochs in (1, 3, 9)])
+
     @pytest.mark.parametrize("kind", ["synflow", "jacob_cov", "params"])
     def test_zero_cost_scores_choose_among_equally_likely_draws(self, kind):
         strategy = PriorBand(zero_cost=kind, draws=4, seed=0)

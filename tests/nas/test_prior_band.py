@@ -91,6 +91,17 @@ class TestReach:
         found = [rungs.promote_anyway() for _ in range(4)]
         assert found == [("a4", 1), ("c1", 1), ("b3", 1), None]
 
+    def test_what_may_be_gained_is_looked_up_once_and_not_for_each_candidate(self):
+        asked: list[str] = []
+        rungs = Rungs((1, 9), eta=3, kind=lambda id: (asked.append(id), id[0])[1])
+        for i in range(200):
+            rungs.report(0, f"a{i}", 0.1)
+            if i % 2:
+                rungs.report(1, f"a{i}", 0.2)
+                rungs._send(0, f"a{i}")
+        rungs.report(1, "b", 0.9)
+        assert rungs.promote_anyway() is None and len(asked) <= 400
+
     def test_while_nothing_was_finished_everything_may_be(self):
         rungs = Rungs((1, 9), eta=3)
         rungs.report(0, "a", 0.1)

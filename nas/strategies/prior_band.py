@@ -194,7 +194,11 @@ class PriorBand(Stepwise):
     def _cheaper(self, of: list[Candidate], rung: int) -> Candidate:
         """One of them, the likelier the less it costs: its seconds and those of a usual one, since a cheap training
         that teaches nothing takes the place of another. So the cheapest is at most twice as likely as a usual one.
+
+        Where no seconds are counted, none decide: such a search can be repeated exactly.
         """
+        if self.search_engine.budget.seconds is None:
+            return of[0]
         prices = np.array([self._price(c.family, rung) for c in of])
         usual = float(np.median([self._price(family, rung) for family in self.space.prior.axes]))
         return of[pick(1 / (prices + usual + 1e-9), self._rng)] if usual else of[0]

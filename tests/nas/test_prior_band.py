@@ -226,6 +226,16 @@ class TestSearch:
             count[dear] = sum(c.family == "plain" for c in of) / 400
         assert 0.4 < count[1.0] < 0.6 and 0.1 < count[30.0] < 0.4
 
+    def test_a_search_that_counts_no_seconds_does_not_depend_on_them(self):
+        def course(dear: float) -> list[tuple[Candidate, int]]:
+            def outcome(order: Order) -> Outcome:
+                seconds = dear if order.candidate.family == "plain" else 1.0
+                return Outcome("ok", known_score(order.candidate), seconds=seconds * order.epochs)
+
+            return [(t.candidate, t.fidelity) for t in run(LookUp(outcome=outcome), trials=20)]
+
+        assert course(1.0) == course(30.0) == course(0.001)
+
     @pytest.mark.parametrize("begins", [True, False])
     def test_what_is_fitted_at_once_is_trained_to_full_length(self, begins, monkeypatch):
         monkeypatch.setattr(PlainSpace, "begin", lambda self, batches, y, until: None, raising=False)

@@ -37,7 +37,7 @@ class Hold:
     """An attempt of this process at a search, which nobody else may take up before the block ends or the process does.
 
     ``attempts``: earlier ones, oldest first. ``spent``: seconds of the search's clock when the last one stopped, None
-    when there is none. ``clock``: tells these seconds now; written down with each trial and each sign of life.
+    when none has told it. ``clock``: tells these seconds now; written down with each trial and each sign of life.
     Raises UserError when a living process has the search.
     """
 
@@ -60,7 +60,8 @@ class Hold:
                     f"(last sign of life {max(holder.age, 0):.0f} s ago). Wait for it or stop it; or set resume=false"
                 )
             self.attempts = tuple(Attempt(r.first, from_json(Budget, r.budget), r.workers) for r in rows)
-            self.spent = max((r.spent for r in rows), default=None)
+            # 0: killed before it could tell, perhaps with trials of a time when no attempt was written down.
+            self.spent = max((r.spent for r in rows), default=0.0) or None
             last = c.execute(sa.select(sa.func.max(t.number)).where(t.search_id == search)).scalar_one()
             c.execute(schema.attempts.update().where(a.search_id == search).values(held=False))
             new = schema.attempts.insert().values(

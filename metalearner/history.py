@@ -19,8 +19,8 @@ class History:
     """Past runs, one row per (task, candidate), sorted by task, then candidate.
 
     ``task``, ``candidate``: int (n,) indices into ``tasks`` and ``candidates``. ``score``: float (n,), the
-    mean over seeds at the highest fidelity seen for that pair, as if it had gone on for the most epochs of its task
-    (see ``gain``); NaN where every such trial failed. ``rank``:
+    mean over seeds at the highest fidelity at which that pair was scored, as if it had gone on for the most epochs of
+    its task (see ``gain``); NaN where every trial failed: a longer one that failed undoes no score. ``rank``:
     float (n,), share of the task's other candidates that this one beats: 1 best, 0 worst, failures 0, ties
     share their mean.
     ``seconds``: float (n,), mean wall seconds of those trials, as if each had gone on for the most epochs that any
@@ -48,16 +48,18 @@ class History:
         """Columns of trials -> one row per pair, in O(n log n)."""
         pair = runs.task.astype(np.int64) * max(1, len(runs.candidates)) + runs.candidate
         pairs, inverse = np.unique(pair, return_inverse=True)
-        top = np.full(len(pairs), np.iinfo(np.int64).min)
-        np.maximum.at(top, inverse, runs.fidelity.astype(np.int64))
-        full = runs.fidelity == top[inverse]
-        score = _group_mean(runs.score[full], inverse[full], len(pairs))
         longest = np.zeros(len(runs.tasks), np.int64)
         np.maximum.at(longest, runs.task, runs.fidelity.astype(np.int64))
+        lengths = int(longest.max(initial=0)) + 1
+        told = runs.fidelity.astype(np.int64) + lengths * np.isfinite(runs.score)  # a score before every failure
+        top = np.zeros(len(pairs), np.int64)
+        np.maximum.at(top, inverse, told)
+        full = told == top[inverse]
+        score = _group_mean(runs.score[full], inverse[full], len(pairs))
         longer = longest[runs.task] / np.maximum(runs.fidelity, 1)
         seconds = _group_mean((runs.seconds * longer)[full], inverse[full], len(pairs))
         task, candidate = np.divmod(pairs, max(1, len(runs.candidates)))
-        score = score + gain(runs, inverse, task, candidate, score, top, longest)
+        score = score + gain(runs, inverse, task, candidate, score, top % lengths, longest)
         return cls(
             tasks=runs.tasks,
             groups=runs.groups,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import torch
@@ -149,7 +152,34 @@ def free_gb(device: str = "auto") -> float:
     where = find_device(device)
     if where.type == "cuda":
         return torch.cuda.mem_get_info(where)[0] / 1e9
-    return psutil.virtual_memory().available / 1e9
+    return min(psutil.virtual_memory().available, left_of_group()) / 1e9
+
+
+def left_of_group(mounted: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")) -> float:
+    """Bytes that a container or a batch job still gives this process, less than the machine has; inf without a limit.
+
+    What files take in memory counts as free: it is given back when there is need.
+    """
+    left = math.inf
+    with contextlib.suppress(OSError):  # no Linux
+        for line in groups.read_text().splitlines():
+            _, kinds, path = line.split(":", 2)
+            if kinds not in ("", "memory"):
+                continue
+            top, limit, usage, files = (
+                (mounted, "memory.max", "memory.current", "inactive_file")
+                if not kinds
+                else (mounted / kinds, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            )
+            own = top / path.lstrip("/")
+            for folder in (own, *own.parents):  # the limits of those above hold too
+                if not folder.is_relative_to(top):
+                    break
+                with contextlib.suppress(OSError, ValueError):  # another container's, or "max"
+                    most, used = (int((folder / name).read_text()) for name in (limit, usage))
+                    stat = dict(row.split() for row in (folder / "memory.stat").read_text().splitlines())
+                    left = min(left, max(most - used + int(stat.get(files, 0)), 0))
+    return left
 
 
 @contextmanager

@@ -49,7 +49,8 @@ def select(
     selection goes on from there (see ``greedy``), without those that know less than half of what the best does, and is
     followed where it is better by more than ``ERRORS`` standard errors.
 
-    Of very many rows or classes evenly spread rows are looked at (``PLENTY``): more would say the same, for minutes.
+    Of very many rows or classes some rows are looked at (``PLENTY``), evenly spread over the classes or values: more
+    would say the same, for minutes.
 
     ``predictions``: one per network, probabilities (rows, classes) or values (rows,). ``families``: what kind each
     network is; None: each is its own. ``size``: largest number of different networks. ``allowed``: whether networks
@@ -58,7 +59,7 @@ def select(
     """
     if not predictions or size < 1:
         raise ValueError(f"an ensemble needs networks and a size, got {len(predictions)} and {size}")
-    if len(some := _enough(task, len(y), predictions[0].shape[1:])) < len(y):
+    if len(some := _enough(task, y, predictions[0].shape[1:])) < len(y):
         predictions, y = [p[some] for p in predictions], y[some]
     allowed = allowed or (lambda members: True)
     keys = {i: _key(task, y, p) for i, p in enumerate(predictions) if allowed((i,))}
@@ -177,11 +178,13 @@ def _score(task: Task, y: np.ndarray, prediction: np.ndarray) -> float:
     return metrics.score(task.metric, task.kind, y, prediction)
 
 
-def _enough(task: Task, rows: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Positions of the rows that are looked at, evenly spread."""
+def _enough(task: Task, y: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Positions of the rows that are looked at, evenly spread over the targets: rare classes keep their share."""
     numbers, fewest = NUMBERS.get(task.metric, PLENTY)
     most = max(numbers // math.prod(shape), fewest)
-    return np.arange(rows) if rows <= most else np.linspace(0, rows - 1, most).astype(np.int64)
+    if len(y) <= most:
+        return np.arange(len(y))
+    return np.sort(np.argsort(y, kind="stable")[np.linspace(0, len(y) - 1, most).astype(np.int64)])
 
 
 def _key(task: Task, y: np.ndarray, prediction: np.ndarray) -> tuple[float, float]:

@@ -31,7 +31,7 @@ from nas.engines.base import Engine
 from nas.evaluate import Job, Order, Outcome, evaluate, one_line
 
 START_SECONDS = 120.0  # more than any start has taken
-LOST_STARTS = 5  # workers that may die before their first training
+LOST_STARTS = 5  # workers in a row that may die before their first training
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -199,6 +199,7 @@ class RayEngine(Engine):
                     if not done:
                         continue
                     seat.pid = ray.get(seat.ready)
+                    self._lost_starts = 0
                 except RayError as error:
                     self._lost_starts += 1
                     if self._lost_starts > LOST_STARTS:

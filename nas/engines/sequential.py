@@ -40,8 +40,7 @@ class SequentialEngine(Engine):
         outcome: Outcome | None
         try:
             torch.set_num_threads(self.threads or threads)
-            with alarm(order.seconds):
-                self._training = True
+            with alarm(order.seconds), self._interruptible():
                 outcome = evaluate(self.job, order)
         except TrialHangs as hang:
             outcome = None if self.stopped else Outcome("timeout", seconds=hang.seconds, error=str(hang))
@@ -50,9 +49,19 @@ class SequentialEngine(Engine):
                 raise
             outcome = None
         finally:
-            self._training = False
             torch.set_num_threads(threads)
         return [(number, outcome)]
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Within it ``stop`` may set the timer; outside of ``alarm`` nobody would answer that, and the process end."""
+        self._training = True
+        try:
+            if self.stopped:  # the signal came when there was nothing to interrupt yet
+                raise TrialHangs(0.0)
+            yield
+        finally:
+            self._training = False
 
     def stop(self) -> None:
         super().stop()

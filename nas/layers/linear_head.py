@@ -105,8 +105,9 @@ def solver(shrinkage: float, passes: int) -> LogisticRegression:
 
 def best_strength(x: np.ndarray, y: np.ndarray, unit: float, passes: int, until: float) -> float:
     """The one of ``CLASS_STRENGTHS`` with the least log-loss on rows left out, of those tried by ``until``."""
+    middle = float(np.median(CLASS_STRENGTHS))
     if len(y) < 2 * FOLDS or time.monotonic() > until:
-        return float(np.median(CLASS_STRENGTHS))
+        return middle
     folds = list(KFold(FOLDS, shuffle=True, random_state=0).split(x))
     if x.size * len(np.unique(y)) > FEW:
         folds = folds[:1]
@@ -115,20 +116,20 @@ def best_strength(x: np.ndarray, y: np.ndarray, unit: float, passes: int, until:
         if i and time.monotonic() > until:
             break
         losses += held_out(x, y, unit * len(rest) / len(y), rest, held, passes, until)
-    return float(CLASS_STRENGTHS[losses.argmin()])
+    return float(CLASS_STRENGTHS[losses.argmin()]) if losses.any() else middle
 
 
 def held_out(
     x: np.ndarray, y: np.ndarray, unit: float, rest: np.ndarray, held: np.ndarray, passes: int, until: float
 ) -> np.ndarray:
     """Summed log-loss of the rows ``held`` at each strength, learned from the ``rest``. Where it has risen twice, and
-    after ``until``, the weaker ones are not tried and count as the last.
+    after ``until``, the weaker ones are not tried and count as the last. All 0 where these rows tell nothing.
     """
     losses = np.zeros(len(CLASS_STRENGTHS))
-    if len(np.unique(y[rest])) < 2:
+    known = held[np.isin(y[held], y[rest])]  # of a class that only the held rows have, nothing can be learned
+    if len(np.unique(y[rest])) < 2 or not len(known):
         return losses
     model = solver(1.0, passes)
-    known = held[np.isin(y[held], y[rest])]  # of a class that only the held rows have, nothing can be learned
     for i, strength in enumerate(CLASS_STRENGTHS):
         model.set_params(C=1 / (unit * strength)).fit(x[rest], y[rest])
         score = model.decision_function(x[known])

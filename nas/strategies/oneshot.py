@@ -104,7 +104,7 @@ class OneShot(Stepwise):
 
         def expired() -> bool:
             now = engine.seconds_left
-            return until is not None and now is not None and now < until
+            return engine.stopped or (until is not None and now is not None and now < until)
 
         net = Supernet(
             engine.job,

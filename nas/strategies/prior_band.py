@@ -134,11 +134,15 @@ class PriorBand(Stepwise):
         return None
 
     def _price(self, family: str, rung: int) -> float:
-        """Seconds that a training of the family to this rung takes, as they did so far; 0 while nothing was trained."""
+        """Seconds that a training of the family to this rung takes, as they did so far; 0 while nothing was trained.
+
+        One that is fitted at once is trained to full length, whatever the rung.
+        """
         known = {name: float(np.mean(of)) for name, of in self._seconds.items()}
         if not known:
             return 0.0
-        return known.get(family, float(np.median(list(known.values())))) * self.rungs.epochs[rung]
+        epochs = self.rungs.epochs[-1 if self._begins(family) else rung]
+        return known.get(family, float(np.median(list(known.values())))) * epochs
 
     def _new(self) -> tuple[str, int] | None:
         start = self._starts[self._turn % len(self._starts)]
@@ -190,7 +194,11 @@ class PriorBand(Stepwise):
     def _cheaper(self, of: list[Candidate], rung: int) -> Candidate:
         """One of them, the likelier the less it costs: its seconds and those of a usual one, since a cheap training
         that teaches nothing takes the place of another. So the cheapest is at most twice as likely as a usual one.
+
+        Where no seconds are counted, none decide: such a search can be repeated exactly.
         """
+        if self.search_engine.budget.seconds is None:
+            return of[0]
         prices = np.array([self._price(c.family, rung) for c in of])
         usual = float(np.median([self._price(family, rung) for family in self.space.prior.axes]))
         return of[pick(1 / (prices + usual + 1e-9), self._rng)] if usual else of[0]

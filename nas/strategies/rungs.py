@@ -68,29 +68,35 @@ class Rungs:
         return None
 
     def promote_anyway(self) -> tuple[str, int] | None:
-        """As ``promote`` but without the quota: the best of the highest rung that has anybody left in reach."""
+        """As ``promote`` but without the quota: the best of the highest rung that has anybody left in reach:
+        who would be the best of all with ``most_gained``.
+        """
+        best = max(self._scores[-1].values(), default=-math.inf)
         for rung in reversed(range(len(self.epochs) - 1)):
+            gains: dict[str, float] = {}  # kind -> what it may gain: looked up once, not for each candidate
             for id in self.ranked(rung):
-                if self._may_rise(rung, id) and self.in_reach(rung, id):
+                if not self._may_rise(rung, id):
+                    continue
+                if (kind := self._kind(id)) not in gains:
+                    gains[kind] = self.most_gained(rung, kind)
+                if self._scores[rung][id] + gains[kind] >= best:
                     return self._send(rung, id)
         return None
 
-    def in_reach(self, rung: int, id: str) -> bool:
-        """Whether the candidate would be the best if on each rung to come it gained as much as any did.
+    def most_gained(self, rung: int, kind: str) -> float:
+        """What a candidate would gain from here if on each rung to come it gained as much as any did.
 
         Compared are those of its ``kind``, for want of them all: families learn at different paces. While nothing was
-        trained to full length, or nothing rose from a rung to come, everything may be.
+        trained to full length, or nothing rose from a rung to come, everything may be gained.
         """
-        reach = self._scores[rung][id]
+        total = 0.0
         for low, high in itertools.pairwise(self._scores[rung:]):
             gains = {
                 other: s - low[other] for other, s in high.items() if other in low and math.isfinite(s - low[other])
             }
-            like = [gain for other, gain in gains.items() if self._kind(other) == self._kind(id)] or list(
-                gains.values()
-            )
-            reach += max(like, default=math.inf)
-        return reach >= max(self._scores[-1].values(), default=-math.inf)
+            like = [gain for other, gain in gains.items() if self._kind(other) == kind] or list(gains.values())
+            total += max(like, default=math.inf)
+        return total
 
     def ranked(self, rung: int) -> list[str]:
         """Candidates that ended on this rung, best first; equal scores by the tie-break, then by arrival."""

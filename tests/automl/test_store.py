@@ -436,6 +436,14 @@ class StoreContract:
         with store.hold(search, first, 1) as hold:
             assert hold.attempts == (Attempt(0, first, 2), Attempt(4, more, 16)) and hold.spent == 12.5
 
+    def test_an_attempt_that_was_killed_at_once_does_not_set_the_clock_back(self, store):
+        """Its trials are from before attempts were written down."""
+        search = begin(store).id
+        store.append(search, trial(0))
+        for _ in range(2):
+            with store.hold(search, BUDGET, 1) as hold:
+                assert hold.spent is None, "the engine adds up the trials then"
+
     def test_the_clock_goes_on_without_trials(self, store, url, monkeypatch):
         monkeypatch.setattr("automl.store_hold.BEAT", 0.02)
         search = begin(store).id

@@ -54,6 +54,15 @@ def test_for_want_of_its_own_family_others_tell_and_else_nothing():
     assert seen.score.tolist() == pytest.approx([0.8, 1.0, 0.5])
 
 
+def test_a_longer_training_that_failed_undoes_no_score():
+    """It counts as if it had gone on, like one that was stopped."""
+    nan = float("nan")
+    rows = [(SLOW[0], 2, 0.3), (SLOW[0], 9, 0.8), (SLOW[1], 2, 0.25), (SLOW[2], 2, nan), (SLOW[2], 9, nan)]
+    seen = of(*rows, (SLOW[1], 9, nan))
+    assert seen.score == pytest.approx([0.8, 0.75, nan], nan_ok=True)
+    assert seen.rank.tolist() == of(*rows).rank.tolist() == [1.0, 0.5, 0.0]
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.floats(-3, 3), st.integers(1, 8))
 def test_one_length_is_left_as_it_is(shift, epochs):

@@ -89,6 +89,12 @@ class TestHead:
         weight, _ = linear_head(rng.normal(size=(3, 2)), np.array([0, 1, 2]), 3, threads=1)
         assert np.isfinite(weight).all()
 
+    def test_classes_of_one_row_each(self, rng):
+        """What is left out is always of a class that the rest has not."""
+        x = rng.normal(size=(12, 30))
+        weight, bias = linear_head(x, np.arange(12), 12, threads=1)
+        assert ((x @ weight + bias).argmax(axis=1) == np.arange(12)).all()
+
 
 class TestFeatures:
     def test_they_are_what_they_say(self):

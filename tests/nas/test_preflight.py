@@ -14,7 +14,7 @@ from automl.types import Candidate, Limits, Task
 from nas import evaluate as module
 from nas.evaluate import Job, Order, evaluate
 from nas.layers.remember import Remember
-from nas.preflight import latency_ms, memory_gb, over_limit, too_slow
+from nas.preflight import latency_ms, left_of_group, memory_gb, over_limit, too_slow
 from nas.zero_cost import jacob_cov, parameters, synflow, zero_cost
 from tests.nas.family_tasks import FAMILIES, TASKS, axes_of, candidate_at
 from tests.nas.toys import job
@@ -92,6 +92,28 @@ def test_a_training_that_does_not_fit_is_told_before_it_starts(monkeypatch):
     monkeypatch.setattr(module, "train", lambda *a, **k: pytest.fail("trained"))
     outcome = evaluate(job(), Order(CANDIDATE, 3, 0))
     assert outcome.status == "oom" and "GB are free" in outcome.error
+
+
+@pytest.mark.parametrize(
+    ("line", "folder", "limit", "usage", "files"),
+    [
+        ("0::/job/step", "", "memory.max", "memory.current", "inactive_file"),
+        ("4:memory:/job/step", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ],
+)
+def test_the_memory_of_a_container_or_a_batch_job_is_not_that_of_the_machine(
+    tmp_path, line, folder, limit, usage, files
+):
+    groups, top = tmp_path / "cgroup", tmp_path / "mounted"
+    groups.write_text(f"8:pids:/\n{line}\n")
+    (top / folder).mkdir(parents=True)
+    assert left_of_group(top, groups) == left_of_group(top, tmp_path / "none") == math.inf
+    for path, most, used in (("job", "4000", 3000), ("job/step", "max", 500)):
+        own = top / folder / path
+        own.mkdir()
+        for name, text in ((limit, most), (usage, str(used)), ("memory.stat", f"anon 1\n{files} 200\n")):
+            (own / name).write_text(text)
+    assert left_of_group(top, groups) == 4000 - 3000 + 200
 
 
 class TestZeroCost:

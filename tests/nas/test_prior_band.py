@@ -91,6 +91,17 @@ class TestReach:
         found = [rungs.promote_anyway() for _ in range(4)]
         assert found == [("a4", 1), ("c1", 1), ("b3", 1), None]
 
+    def test_what_may_be_gained_is_looked_up_once_and_not_for_each_candidate(self):
+        asked: list[str] = []
+        rungs = Rungs((1, 9), eta=3, kind=lambda id: (asked.append(id), id[0])[1])
+        for i in range(200):
+            rungs.report(0, f"a{i}", 0.1)
+            if i % 2:
+                rungs.report(1, f"a{i}", 0.2)
+                rungs._send(0, f"a{i}")
+        rungs.report(1, "b", 0.9)
+        assert rungs.promote_anyway() is None and len(asked) <= 400
+
     def test_while_nothing_was_finished_everything_may_be(self):
         rungs = Rungs((1, 9), eta=3)
         rungs.report(0, "a", 0.1)
@@ -215,6 +226,16 @@ class TestSearch:
             count[dear] = sum(c.family == "plain" for c in of) / 400
         assert 0.4 < count[1.0] < 0.6 and 0.1 < count[30.0] < 0.4
 
+    def test_a_search_that_counts_no_seconds_does_not_depend_on_them(self):
+        def course(dear: float) -> list[tuple[Candidate, int]]:
+            def outcome(order: Order) -> Outcome:
+                seconds = dear if order.candidate.family == "plain" else 1.0
+                return Outcome("ok", known_score(order.candidate), seconds=seconds * order.epochs)
+
+            return [(t.candidate, t.fidelity) for t in run(LookUp(outcome=outcome), trials=20)]
+
+        assert course(1.0) == course(30.0) == course(0.001)
+
     @pytest.mark.parametrize("begins", [True, False])
     def test_what_is_fitted_at_once_is_trained_to_full_length(self, begins, monkeypatch):
         monkeypatch.setattr(PlainSpace, "begin", lambda self, batches, y, until: None, raising=False)
@@ -224,6 +245,14 @@ class TestSearch:
         trials = run(LookUp(), PriorBand(sure=0, seed=0), trials=20)
         lengths = {t.fidelity for t in trials if t.candidate.family == "plain"}
         assert lengths and (lengths == {9}) == begins
+
+    def test_what_is_fitted_at_once_costs_its_full_length_on_every_rung(self, monkeypatch):
+        for name, value in (("begin", lambda self, batches, y, until: None), ("begin_rows", 9), ("patience", 0)):
+            monkeypatch.setattr(PlainSpace, name, value, raising=False)
+        _, strategy = self.timed(lambda c: 1.0, 200.0)
+        assert [strategy._price("plain", rung) for rung in range(3)] == [9.0] * 3
+        toy = [strategy._price("toy", rung) for rung in range(3)]
+        assert toy == pytest.approx([toy[0] * epochs for epochs in (1, 3, 9)])
 
     @pytest.mark.parametrize("kind", ["synflow", "jacob_cov", "params"])
     def test_zero_cost_scores_choose_among_equally_likely_draws(self, kind):

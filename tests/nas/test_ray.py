@@ -1,19 +1,25 @@
 """Ray workers that crash, hang and come back."""
 
 import dataclasses
+import signal
 import time
+from collections import deque
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 import torch
 from nni.nas.strategy import GridSearch
+from ray.exceptions import RayError
 
 from automl.errors import UserError
 from automl.types import Budget, Prior, Trial
 from nas.engines import ray as module
+from nas.engines import sequential
 from nas.engines.base import Engine
-from nas.engines.ray import ROOT, RayEngine, Seat, environment, places
+from nas.engines.ray import LOST_STARTS, ROOT, RayEngine, Seat, environment, places
 from nas.engines.sequential import SequentialEngine
+from nas.evaluate import Outcome
 from nas.search import search
 from nas.space import SearchSpace
 from tests.nas.faults import faulty_job
@@ -59,6 +65,35 @@ def test_a_hanging_training_is_stopped_in_this_process_too():
     engine = SequentialEngine(trial_seconds=0.01)
     trials = search(faulty_job(), prior, GridSearch(shuffle=False), engine, Budget(trials=1, epochs=2), seed=0)
     assert [t.status for t in trials] == ["timeout"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_signal_just_beside_a_training_gives_it_up_or_leaves_no_timer_behind(when, monkeypatch):
+    """Nobody answers a timer that goes off later: it would end the process."""
+    engine, rings = SequentialEngine(), []
+    watched = sequential.alarm
+
+    @contextmanager
+    def beside(seconds):
+        with watched(seconds):
+            if when == "before":
+                engine.stop()
+            yield
+        if when == "after":
+            engine.stop()
+
+    monkeypatch.setattr(sequential, "alarm", beside)
+    monkeypatch.setattr(sequential, "evaluate", lambda job, order: Outcome("ok", 0.5))
+    before = signal.signal(signal.SIGALRM, lambda signum, frame: rings.append(signum))
+    try:
+        trials = search(
+            faulty_job(), without("none"), GridSearch(shuffle=False), engine, Budget(trials=3, epochs=2), seed=0
+        )
+        time.sleep(4 * sequential.SOON)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert not rings and len(trials) == (when == "after")
 
 
 @pytest.fixture
@@ -113,6 +148,32 @@ def test_a_training_that_waited_for_a_worker_keeps_the_budget(pending):
     pending._seats = [Seat(Actor(), None, pid=1)]
     pending._assign()
     assert orders[0].seconds == pytest.approx(1.0, abs=0.1)
+
+
+def test_starts_that_are_lost_count_in_a_row_only(pending, monkeypatch):
+    """In a search of days a worker may die as it starts now and then."""
+
+    def get(answer):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    (waiting,) = opened(pending, Budget())._queue
+    actor = SimpleNamespace(evaluate=SimpleNamespace(remote=lambda order: order))
+    monkeypatch.setattr(module.ray, "wait", lambda references, timeout: (references, []))
+    monkeypatch.setattr(module.ray, "get", get, raising=False)
+    for lost in [1, LOST_STARTS] * 3:
+        starts = [*[RayError("lost")] * lost, 77]
+        monkeypatch.setattr(pending, "_seat", lambda of=starts: Seat(actor, of.pop(0)))
+        pending._seats, pending._queue = [pending._seat()], deque([waiting])
+        for _ in range(lost + 1):
+            pending._assign()
+        assert pending._seats[0].number == 0
+    monkeypatch.setattr(pending, "_seat", lambda: Seat(actor, RayError("lost")))
+    pending._seats, pending._queue = [pending._seat()], deque([waiting])
+    with pytest.raises(UserError, match="workers die as they start"):
+        for _ in range(LOST_STARTS + 1):
+            pending._assign()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

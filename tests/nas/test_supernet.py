@@ -80,6 +80,20 @@ def test_training_stops_when_its_time_is_up():
     assert net.train(lambda: next(asked)) == 2
 
 
+def test_a_search_that_is_stopped_trains_no_supernet_to_its_end(monkeypatch):
+    engine, asked = LookUp(), []
+
+    def stopped(net: Supernet, expired) -> int:
+        engine.stop()
+        asked.append(expired())
+        return 0
+
+    monkeypatch.setattr(Supernet, "train", stopped)
+    todo = shared_job()
+    search(todo, Prior.uniform(todo.axes), OneShot(ALGORITHMS["random"], pool=1), engine, Budget(trials=2), seed=0)
+    assert asked == [True]
+
+
 def test_the_ranking_decides_the_order_of_the_trainings():
     todo = shared_job(256)
     strategy = OneShot(ALGORITHMS["random"], epochs=40, batch_size=32, learning_rate=0.02, pool=9, seed=0)

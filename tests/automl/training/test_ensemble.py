@@ -170,6 +170,17 @@ def test_of_very_many_rows_some_are_enough(metric, monkeypatch):
     assert weights[1] > weights[0] and max(looked) <= 2**20
 
 
+def test_of_very_many_rows_the_rare_class_is_looked_at_too():
+    """Its rows stand where rows taken at even steps would pass them by: no network would seem better than another."""
+    task = dataclasses.replace(DIGITS, kind="binary", num_outputs=2, metric="roc_auc")
+    rows = 200_000
+    passed = np.setdiff1d(np.arange(rows), np.linspace(0, rows - 1, 2**16).astype(np.int64))
+    y = np.zeros(rows, np.int64)
+    y[passed[::4000][:30]] = 1
+    blind, good = np.full(rows, 0.001), np.where(y == 1, 0.2, 0.1)
+    assert select([np.stack([1 - p, p], axis=1) for p in (blind, good)], y, task) == [0.0, 1.0]
+
+
 def test_a_gap_beyond_doubt_needs_few_samples(monkeypatch):
     predictions, y = _networks(2, 0, rows=3000, worst=0.7)
     predictions[1] = np.full_like(predictions[1], 1 / 3)

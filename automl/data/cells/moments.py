@@ -10,10 +10,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from automl.data.cells.numbers import float_of
+
 _MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _DATE = re.compile(
     r"((mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +)?"
     r"(\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?"  # 2020-01-31, 2020-01
+    r"|\d{4}-\d{2}-\d{2}[ t]\d{2}"  # 2020-01-31 06, an hour
     r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}"  # 31.01.2020
     r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{2}"  # 31/01/20
     r"|\d{1,2}[-/.]\d{4}"  # 01/2020
@@ -26,7 +29,7 @@ _DATE = re.compile(
 )
 _PARTS = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
 _TIME = re.compile(
-    r"(?P<sign>-?)(?:(?P<days>\d+) days?,? *)?(?P<hours>\d{1,4}):(?P<minutes>[0-5]\d)"
+    r"(?:(?P<days>-?\d+) days?,? *)?(?P<sign>[+-]?)(?P<hours>\d{1,4}):(?P<minutes>[0-5]\d)"
     r"(?::(?P<seconds>[0-5]\d(?:\.\d+)?))?\s*(?P<half>[ap])?\.?(?(half)m)\.?",
     re.IGNORECASE,
 )
@@ -83,10 +86,8 @@ def seconds_of(value: object) -> float:
     if isinstance(value, (datetime.timedelta, np.timedelta64)):
         return float(pd.Timedelta(value).total_seconds())  # type: ignore[arg-type]
     text = str(value).strip()
-    try:
-        return float(text)
-    except ValueError:
-        pass
+    if not np.isnan(number := float_of(text)):
+        return number
     if found := _DAYS.fullmatch(text):
         return 86_400.0 * int(found[1])
     found = _TIME.fullmatch(text)
@@ -96,5 +97,5 @@ def seconds_of(value: object) -> float:
     if found["half"]:
         hours = hours % 12 + (12 if found["half"].lower() == "p" else 0)
     seconds = 3600.0 * hours + 60.0 * int(found["minutes"]) + float(found["seconds"] or 0)
-    days = 86_400.0 * int(found["days"] or 0)
-    return -(days + seconds) if found["sign"] else days + seconds
+    days = 86_400.0 * int(found["days"] or 0)  # -30 s is "-1 days +23:59:30", as pandas and Python write it
+    return days + (-seconds if found["sign"] == "-" else seconds)

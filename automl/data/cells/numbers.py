@@ -24,6 +24,7 @@ _PADDED = re.compile(r"0\d+")
 _LIST = re.compile(r"\d+(,\d+)+")
 _OPEN = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
 _COMMON = ("%", "$", "€")  # units that a number may bear though its column does not
+_TIMES = frozenset({"k", "K", "M", "B", "mn", "bn", "Mio", "Mrd"})  # a bare number does not share them: 5k is 5000
 _NAN = float("nan")
 LARGEST = 2**53
 """Whole numbers beyond it are not told apart as floats."""
@@ -61,18 +62,22 @@ class Found:
 def number_of(value: object, notation: Notation = PLAIN) -> float:
     """A cell as a number; NaN when it is none, or bears another unit than its column."""
     if not isinstance(value, str):
-        return _NAN if isinstance(value, (bool, np.bool_)) else _float(value)
-    if notation.decimal == "." and not np.isnan(number := _float(value)):
+        return _NAN if isinstance(value, (bool, np.bool_)) else float_of(value)
+    bare = notation.unit not in _TIMES
+    if bare and notation.decimal == "." and not np.isnan(number := float_of(value)):
         return number  # most cells, and this is fast
     cell = _match(value)
-    if cell is None or (_unit(cell) not in ("", notation.unit) and (notation.unit or _unit(cell) not in _COMMON)):
+    if cell is None:
+        return _NAN
+    unit = _unit(cell)
+    if unit != notation.unit and not (bare and unit == "") and (notation.unit or unit not in _COMMON):
         return _NAN
     digits = cell["digits"].rstrip()
     signs = _signs(digits)
     if signs is None:
         return _NAN
     decimal, group = signs
-    if _OPEN.fullmatch(digits) and decimal != notation.decimal:
+    if _is_open(cell) and decimal != notation.decimal:
         decimal, group = "", decimal
     plain = digits.replace(group, "") if group else digits
     plain = plain.replace(decimal, ".") if decimal else plain
@@ -101,7 +106,7 @@ def find_notation(values: Sequence[object], weights: np.ndarray, hint: str = "")
             units[unit] = units.get(unit, 0.0) + weight
         decimal, group = signs
         long += weight * (digits.isdecimal() and float(digits) >= LARGEST)
-        if _OPEN.fullmatch(digits):
+        if _is_open(cell):
             example = example or text
         elif decimal:
             votes[decimal] += weight
@@ -113,7 +118,8 @@ def find_notation(values: Sequence[object], weights: np.ndarray, hint: str = "")
     own = [_unit(c) if c else "" for c in cells]
     shaped = [not np.isnan(number_of(v, Notation(notation.decimal, u))) for v, u in zip(values, own, strict=True)]
     numbers = np.array(shaped, dtype=bool)
-    readable = numbers & np.array([u in ("", notation.unit) for u in own], dtype=bool)
+    shared = {notation.unit} if notation.unit in _TIMES else {"", notation.unit}
+    readable = numbers & np.array([u in shared for u in own], dtype=bool)
     return Found(
         notation, numbers, readable, tuple(by_rows), "" if sure or hint else example, codes or 2 * long > weights.sum()
     )
@@ -121,7 +127,7 @@ def find_notation(values: Sequence[object], weights: np.ndarray, hint: str = "")
 
 def decimal_sign(cells: Sequence[str]) -> str:
     """The sign that begins decimals in most of the cells that tell, empty when none does."""
-    found = [s for c in cells if (m := _match(c)) and not _OPEN.fullmatch(m["digits"]) and (s := _signs(m["digits"]))]
+    found = [s for c in cells if (m := _match(c)) and not _is_open(m) and (s := _signs(m["digits"]))]
     commas = sum(d == "," or g == "." for d, g in found)
     points = sum(d == "." or g == "," for d, g in found)
     return "" if commas == points == 0 else "," if commas > points else "."
@@ -135,11 +141,19 @@ def _match(value: str) -> re.Match[str] | None:
     return None if found and found["sign"] and found["inner"] else found
 
 
-def _float(value: object) -> float:
+def float_of(value: object) -> float:
+    """What ``float`` makes of a cell, NaN when nothing; not 12 of "1_2", which Python's programs may hold."""
+    if isinstance(value, str) and "_" in value:
+        return _NAN
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return _NAN
+
+
+def _is_open(cell: re.Match[str]) -> bool:
+    """Whether the sign may group digits or begin decimals; what stands before an exponent has no groups."""
+    return not cell["exponent"] and _OPEN.fullmatch(cell["digits"].rstrip()) is not None
 
 
 def _unit(cell: re.Match[str]) -> str:

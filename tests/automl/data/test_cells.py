@@ -6,6 +6,7 @@ import datetime
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,6 +39,9 @@ NUMBERS: dict[str, tuple[list[str], str, tuple[str, str], list[float]]] = {
     "ledgers": (["(1,234.50)", "$5"], "", (".", "$"), [-1234.5, 5]),
     "exponents": (["1.5e3", "2E-3", "1,5e3"], "", (".", ""), [1500, 0.002, 1500]),
     "bare signs": (["1.", ".5", ",5"], "", (".", ""), [1, 0.5, 0.5]),
+    "decimals before an exponent": (["1,260e-01", "-6,620E+02"], "", (",", ""), [0.126, -662]),
+    "thousands": (["5k", "7k", "300"], "", (".", "k"), [5, 7, NAN]),
+    "codes": (["1_2", "12_3.5"], "", (".", ""), [NAN] * 2),
     "no numbers": (["1.2.3.4", "192.168.1.1", "1/2", "16:9", "1-2", "--3", "1,23,4"], "", (".", ""), [NAN] * 7),
 }  # fmt: skip
 
@@ -111,6 +115,9 @@ def test_words_that_pandas_takes_for_the_current_time_are_no_dates() -> None:
         ("1 days 02:03:04", 93784),
         ("3 days", 259200),
         ("-00:01:00", -60),
+        ("-1 days +23:59:30", -30),  # as pandas writes it
+        ("-1 day, 23:59:30", -30),  # as Python does
+        ("1_2", NAN),
         ("26:00:00", 93600),
         (datetime.time(1, 2, 3), 3723),
         (datetime.timedelta(hours=1), 3600),
@@ -122,6 +129,11 @@ def test_words_that_pandas_takes_for_the_current_time_are_no_dates() -> None:
 )
 def test_seconds(cell: object, seconds: float) -> None:
     np.testing.assert_equal(seconds_of(cell), seconds)
+
+
+@pytest.mark.parametrize("cell", ["2020-01-02 10", "2020-01-02T10", "2020-01-02 10:30", "2020-01-02 10:30:15.1"])
+def test_dates_are_read_as_arrow_reads_those_of_a_file(cell: str) -> None:
+    assert dates_of([cell], False)[0] == pa.array([cell]).cast(pa.timestamp("us")).to_numpy()[0]
 
 
 def test_true_and_false_in_any_form() -> None:

@@ -253,6 +253,11 @@ class TestIdLike:
         repaired, quality = quick(retarget(with_column(clean_dataset(), "told", shaped(form)), answers))
         assert "told" in repaired.table and not quality.named("id_like_column")
 
+    def test_long_words_without_a_digit_are_looked_at_once(self) -> None:
+        genes = ["".join(np.random.default_rng(i).choice(list("ACGT"), 60)) for i in range(ROWS)]
+        repaired, quality = quick(with_column(clean_dataset(), "gene", genes))
+        assert "gene" in repaired.table and not quality.named("id_like_column")
+
     def test_digits_are_no_random_key(self) -> None:
         dates = shaped("date")
         late = np.where([int(d[4:]) > 2020 for d in dates], "late", "early")

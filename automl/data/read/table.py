@@ -122,9 +122,9 @@ def sniff(
     """Encoding, delimiter, decimal sign and header of a csv file, from its first 256 KiB."""
     with open_bytes(path) as file:
         head = file.read(_HEAD_BYTES)
-    if not head.strip():
-        raise UserError(f"{path} is empty; give a csv file with a header line and rows")
     encoding, text, notes = _decode(path, head, encoding)
+    if not text.strip():  # or it holds nothing but the mark that Excel writes before utf-8
+        raise UserError(f"{path} is empty; give a csv file with a header line and rows")
     lines = list(io.StringIO(text, newline=""))  # at line ends only: splitlines() also cuts at U+2028 and its like
     if len(head) == _HEAD_BYTES and len(lines) > 1:
         lines.pop()  # cut in the middle
@@ -167,7 +167,8 @@ def _decode(path: Path, head: bytes, asked: str | None) -> tuple[str, str, list[
         try:
             "a".encode(asked)  # refuses what is no encoding of text
             name = codecs.lookup(asked).name
-            return name, codecs.getincrementaldecoder(name)("strict").decode(head), []
+            text = codecs.getincrementaldecoder(name)("strict").decode(head)
+            return name, text.removeprefix("\ufeff"), []  # a mark is no part of the first column's name
         except LookupError as error:
             raise UserError(f"data.encoding={asked!r} is unknown; give one such as utf-8, cp1251 or gb18030") from error
         except UnicodeDecodeError as error:

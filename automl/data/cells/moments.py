@@ -6,6 +6,7 @@ import datetime
 import re
 import warnings
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,17 @@ _DATE = re.compile(
     r"([ t]+\d{1,2}:\d{2}.*)?",
     re.IGNORECASE,
 )
+_SHORT_YEAR = re.compile(
+    r"((?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +)?"
+    rf"(?:(?:[012]?\d|3[01])[-/.]\d{{1,2}}[-/.]|\d{{1,2}}[ -]{_MONTH}[ -.,]+"
+    rf"|{_MONTH}[ -.,]+\d{{1,2}}(?:st|nd|rd|th)?,? +))"
+    r"(?P<year>\d\d)(?=$|[ t]+\d{1,2}:)"
+    rf"|({_MONTH}[ -.,]+)(?P<alone>\d\d)$",  # Dec-11; where a time follows, 11 is a day
+    re.IGNORECASE,
+)
+LAST_YEAR = 2068
+"""The last year that two digits stand for, as POSIX has it, where a column does not tell."""
+_GAP = 10  # so many years between those of a column are where the hundred of them ends
 _PARTS = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
 _TIME = re.compile(
     r"(?:(?P<days>-?\d+) days?,? *)?(?P<sign>[+-]?)(?P<hours>\d{1,4}):(?P<minutes>[0-5]\d)"
@@ -59,12 +71,34 @@ def day_first(values: Iterable[object]) -> bool:
     return yes > no if yes != no else points > others
 
 
-def dates_of(values: Sequence[object] | np.ndarray, days: bool) -> np.ndarray:
+def last_year(values: Iterable[object]) -> int:
+    """The last year that two digits stand for in a column: its years lie together, none beyond ``LAST_YEAR``.
+
+    Births of 50 to 99 are of 1950 to 1999, though alone 50 would be 2050.
+    """
+    found = [m for v in values if isinstance(v, str) and (m := _SHORT_YEAR.match(v.strip()))]
+    years = sorted({int(m["year"] or m["alone"]) for m in found})
+    if not years:
+        return LAST_YEAR
+    gaps = [after - year for year, after in zip(years, [*years[1:], years[0] + 100], strict=True)]
+    widest = int(np.argmax(gaps))
+    end = LAST_YEAR - (LAST_YEAR - years[widest]) % 100
+    return LAST_YEAR if gaps[widest] < _GAP else end + gaps[widest] // 2  # of new years to whichever side is nearer
+
+
+def date_notation(values: Sequence[object]) -> tuple[Any, ...]:
+    """How a column writes dates, as arguments of ``dates_of``; empty where it is the usual way."""
+    days, last = day_first(values), last_year(values)
+    return (days, last) if last != LAST_YEAR else (days,) if days else ()
+
+
+def dates_of(values: Sequence[object] | np.ndarray, days: bool = False, last: int = LAST_YEAR) -> np.ndarray:
     """Cells as datetime64[us] without a zone (those with one are brought to UTC), NaT where they are no date.
 
-    ``days``: the day stands before the month. A period is its first moment.
+    ``days``: the day stands before the month. ``last``: see ``last_year``; what pandas makes of two digits depends on
+    the year in which it is asked. A period is its first moment.
     """
-    texts = [_date_text(v) for v in values]
+    texts = [_date_text(v, last) for v in values]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "could not infer format": each value is meant to be looked at
         parsed = pd.to_datetime(
@@ -73,12 +107,17 @@ def dates_of(values: Sequence[object] | np.ndarray, days: bool) -> np.ndarray:
     return parsed.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")  # nanoseconds end in the year 2262
 
 
-def _date_text(value: object) -> str | None:
-    """None for what pandas would take for a date though it is none: "now", "today", "12:30"."""
+def _date_text(value: object, last: int) -> str | None:
+    """None for what pandas would take for a date though it is none: "now", "today", "12:30"; years in full."""
     if isinstance(value, pd.Period):
         return str(value.start_time)
     text = str(value).strip()
-    return text[:10] if len(text) == 21 and text[10] == "/" else text if is_date(value) else None
+    if len(text) == 21 and text[10] == "/":
+        return text[:10]
+    if short := _SHORT_YEAR.match(text):
+        which = "year" if short["year"] else "alone"
+        text = f"{text[: short.start(which)]}{last - (last - int(short[which])) % 100}{text[short.end(which) :]}"
+    return text if is_date(value) else None
 
 
 def seconds_of(value: object) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 
 import numpy as np
 import pandas as pd
@@ -55,6 +56,13 @@ def test_a_column_has_one_notation(name: str) -> None:
     assert found.readable.tolist() == [not np.isnan(v) for v in values]
 
 
+@pytest.mark.parametrize("cell", [f"-{' ' * 20_000}x", f"1{' ' * 20_000}x?", f"{'1 ' * 10_000}?"])
+def test_blanks_are_read_once(cell: str) -> None:
+    began = time.process_time()
+    assert np.isnan(number_of(cell))
+    assert time.process_time() - began < 1
+
+
 def test_an_open_notation_is_known() -> None:
     assert find_notation(["1,234", "5"], np.ones(2)).example == "1,234"
     assert find_notation(["1,234", "0.5"], np.ones(2)).example == ""
@@ -97,6 +105,26 @@ def test_day_or_month_first_is_found_once_for_all() -> None:
     reading = reading_of(column)
     read = READERS[reading.what](column, *reading.values)
     assert read.tolist() == [pd.Timestamp("2020-01-05"), pd.Timestamp("2020-01-31")]
+
+
+@pytest.mark.parametrize(
+    ("cells", "years"),
+    [
+        (["01/01/50", "12/28/77", "05/05/99"], [1950, 1977, 1999]),  # births
+        (["01/01/84", "12/28/99", "05/05/05"], [1984, 1999, 2005]),
+        (["01/31/24", "12/28/35"], [2024, 2035]),
+        (["Jan-85", "Dec-99", "Apr-01", "Dec-11"], [1985, 1999, 2001, 2011]),
+        (["31-Jan-50", "May 5, 76"], [1950, 1976]),
+        (["31-Jan-1850", "5 May 2076"], [1850, 2076]),
+        ([f"01/02/{y:02d}" for y in range(100)], [*range(2000, 2069), *range(1969, 2000)]),
+    ],
+)
+def test_years_of_two_digits_lie_together(cells: list[str], years: list[int]) -> None:
+    reading = reading_of(pd.Series(cells))
+    assert reading.what == "date" and not reading.bad
+    assert READERS["date"](pd.Series(cells), *reading.values).dt.year.tolist() == years
+    alone = [READERS["date"](pd.Series([c]), *reading.values).dt.year.item() for c in cells[:5]]
+    assert alone == years[:5]
 
 
 def test_words_that_pandas_takes_for_the_current_time_are_no_dates() -> None:

@@ -15,8 +15,8 @@ _SIGNS = "$€£¥₹₽₩₺₴₫₪₱฿"
 _CURRENCY = rf"[A-Z]{{0,2}}[{_SIGNS}]|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|Rs\.?"
 _GROUP = "'’_ \u00a0\u2009\u202f"  # signs that only ever group digits
 _CELL = re.compile(
-    rf"(?P<sign>[+-]?)\s*(?P<before>{_CURRENCY})?\s*(?P<inner>[+-]?)\s*"
-    rf"(?P<digits>[.,]?\d[\d.,{_GROUP}]*)(?P<exponent>[eE][+-]?\d{{1,3}})?\s*"
+    rf"(?P<sign>[+-]?)\s*+(?P<before>{_CURRENCY})?\s*+(?P<inner>[+-]?)\s*+"  # +: or a line of blanks takes hours
+    rf"(?P<digits>[.,]?\d[\d.,{_GROUP}]*+)(?P<exponent>[eE][+-]?\d{{1,3}})?\s*"
     rf"(?P<after>(?:[^\W\d_]|[%‰°{_SIGNS}])(?:[^\W\d_]|[/%°.^]){{0,9}})?"
 )
 _MINUS = re.compile(r"\(([^()+-]+)\)|([^()+-]+)-")  # (1,234.50) as accountants write it, 1234.50- as SAP does

@@ -560,3 +560,30 @@ def test_bad_arrays_are_one_clear_line(name: str) -> None:
     with pytest.raises(UserError, match=word) as caught:
         served(encoding, rows)
     assert "\n" not in str(caught.value)
+
+
+def test_arrays_that_are_masked_or_of_another_machine() -> None:
+    x = RNG.normal(size=(ROWS, 2, 12)).astype(np.float32)
+    mask = RNG.random(x.shape) < 0.1
+    gaps = np.where(mask, np.nan, x)
+    encoding = prepare(FrameSource(gaps, np.arange(ROWS) % 2, modality="series").load(), check=False).encoding
+    expected = served(encoding, gaps)
+    same(served(encoding, np.ma.masked_array(x, mask)), expected)
+    same(served(encoding, gaps.astype(">f4")), expected)
+
+
+def test_whole_numbers_where_training_had_infinite_ones() -> None:
+    x = RNG.integers(0, 9, (ROWS, 1, 12)).astype(np.float32)
+    x[3, 0, 3] = np.inf
+    prepared = prepare(FrameSource(x, np.arange(ROWS) % 2, modality="series").load())
+    assert any(s.do == "finite" for s in prepared.encoding.steps)
+    whole = x[10:20].astype(np.int64)
+    same(served(prepared.encoding, whole), served(prepared.encoding, whole.astype(np.float32)))
+
+
+def test_one_long_row_makes_not_all_long() -> None:
+    x = RNG.normal(size=(ROWS, 1, 12)).astype(np.float32)
+    encoding = prepare(FrameSource(x, np.arange(ROWS) % 2, modality="series").load(), check=False).encoding
+    rows = [[0.5] * 5, [0.5] * 1_000_000]
+    field = encoding.fields[0]["name"]
+    assert encoding.dataset([{field: r} for r in rows]).arrays[field].shape == (2, 1, 12)

@@ -26,6 +26,7 @@ _OPEN = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
 _COMMON = ("%", "$", "€")  # units that a number may bear though its column does not
 _TIMES = frozenset({"k", "K", "M", "B", "mn", "bn", "Mio", "Mrd"})  # a bare number does not share them: 5k is 5000
 _NAN = float("nan")
+SLIP = 0.05  # fewer cells of a column do not say what all of them are
 LARGEST = 2**53
 """Whole numbers beyond it are not told apart as floats."""
 
@@ -93,18 +94,20 @@ def find_notation(values: Sequence[object], weights: np.ndarray, hint: str = "")
     cells = [_match(v) if isinstance(v, str) else None for v in values]
     units: dict[str, float] = {}
     votes = {".": 0.0, ",": 0.0}
-    example, codes, long = "", False, 0.0
+    example, codes, padded, whole, long = "", False, 0.0, 0.0, 0.0
     for value, cell, weight in zip(values, cells, weights, strict=True):
         if cell is None:
             continue
         text, digits = str(value).strip(), cell["digits"].rstrip()
         signs = _signs(digits)
         if signs is None or _PADDED.fullmatch(text):
-            codes = codes or bool(_PADDED.fullmatch(text) or _LIST.fullmatch(text))
+            codes = codes or bool(_LIST.fullmatch(text))
+            padded += weight * bool(_PADDED.fullmatch(text))
             continue
         if unit := _unit(cell):
             units[unit] = units.get(unit, 0.0) + weight
         decimal, group = signs
+        whole += weight * digits.isdecimal()
         long += weight * (digits.isdecimal() and float(digits) >= LARGEST)
         if _is_open(cell):
             example = example or text
@@ -120,9 +123,10 @@ def find_notation(values: Sequence[object], weights: np.ndarray, hint: str = "")
     numbers = np.array(shaped, dtype=bool)
     shared = {notation.unit} if notation.unit in _TIMES else {"", notation.unit}
     readable = numbers & np.array([u in shared for u in own], dtype=bool)
-    return Found(
-        notation, numbers, readable, tuple(by_rows), "" if sure or hint else example, codes or 2 * long > weights.sum()
-    )
+    total = weights.sum()
+    slip = padded < SLIP * total and padded + whole < total / 2  # 007 among fractions
+    codes = codes or (padded > 0 and not slip) or 2 * long > total
+    return Found(notation, numbers, readable, tuple(by_rows), "" if sure or hint else example, codes)
 
 
 def decimal_sign(cells: Sequence[str]) -> str:

@@ -76,6 +76,8 @@ def test_an_open_notation_is_known() -> None:
         ([f"{i * 1.5}" for i in range(30)], "number"),
         ([f"{i * 1.5}" for i in range(30)] + ["-"], "number"),  # one word among many numbers says "no value"
         (["3", "4", "5+", "unknown"], "words"),
+        ([f"{i * 1.7:.1f}" for i in range(60)] + ["007"], "number"),
+        ([str(100 + i) for i in range(60)] + ["007"], "words"),
         (["01234", "12345", "20000"], "words"),
         (["1,3", "2,3,4", "2"], "words"),
         ([str(2**60 + i) for i in range(9)], "words"),

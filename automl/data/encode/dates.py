@@ -42,7 +42,10 @@ class DateColumn:
         # A cycle that the data does not go through (nearly) once is the trend over again.
         length = {"year": 365 * DAY, "month": 28 * DAY, "week": 7 * DAY, "day": DAY}
         parts = [p for p in phases if span > length[p] and len(np.unique(phases[p])) > 1]
-        return cls(name, float(np.median(seconds)), max(span / 4, 1.0), len(known) < len(dates), parts)
+        center = float(np.median(seconds))
+        # Half of the dates are no farther: a quarter of the span, unless some say "for ever" by the year 9999.
+        usual = float(np.median(np.abs(seconds - center))) or span / 4
+        return cls(name, center, max(usual, 1.0), len(known) < len(dates), parts)
 
     @property
     def cardinalities(self) -> tuple[int, ...]:

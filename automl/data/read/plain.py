@@ -39,9 +39,12 @@ def plain(table: pd.DataFrame, origin: str) -> tuple[pd.DataFrame, tuple[Step, .
 
 
 def plain_array(array: np.ndarray) -> np.ndarray:
-    """The array in this machine's order of bytes; what is masked is NaN."""
+    """The array in this machine's order of bytes; what is masked is NaN, or None among words."""
     if isinstance(array, np.ma.MaskedArray):
-        array = np.ma.filled(array.astype(np.result_type(array.dtype, np.float32)), np.nan)
+        numbers = array.dtype.kind in "biuf"
+        values = array.data.astype(np.result_type(array.dtype, np.float32) if numbers else object)
+        values[np.ma.getmaskarray(array)] = np.nan if numbers else None
+        array = values
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 

@@ -321,6 +321,25 @@ class TestFrames:
         with pytest.raises(UserError, match="2 words for 4 rows"):
             FrameSource(x, y, split=["train", "test"]).load()
 
+    @pytest.mark.parametrize("name", ["split", "Split"])
+    def test_a_column_called_split_beside_a_given_split(self, name: str) -> None:
+        words = ["train"] * 30 + ["test"] * 10
+        frame = pd.DataFrame({name: np.arange(40.0) % 3, "a": np.arange(40.0), "y": ["u", "v"] * 20})
+        dataset = FrameSource(frame, target="y", split=words).load()
+        assert list(dataset.table.columns) == [name, "a"] and dataset.split is not None
+        assert dataset.split.tolist() == words and dataset.table[name].tolist() == frame[name].tolist()
+        dataset = FrameSource(frame, target=name, split=words).load()
+        assert list(dataset.table.columns) == ["a", "y"] and dataset.target.tolist() == frame[name].tolist()
+
+    @pytest.mark.parametrize("axes", [(40, 2), (40, 1, 9)])
+    @pytest.mark.parametrize("kind", [np.int64, ">i4", np.float32, "<U1"])
+    def test_a_target_that_is_masked_or_of_another_machine(self, axes: tuple[int, ...], kind: Any) -> None:
+        target = np.ma.masked_array((np.arange(40) % 2).astype(kind), np.arange(40) < 10)
+        for y, known in ((target, 30), (np.asarray(target), 40)):
+            dataset = FrameSource(RNG.normal(size=axes), y=y).load()
+            assert dataset.target.notna().sum() == known
+            assert prepare(dataset, check=False).task.classes == ("0", "1")
+
     def test_half_a_sign_is_replaced_in_cells_labels_and_names(self) -> None:
         cells = {"a\ud83d": ["a\ud83d", "b", "c", "b"] * 20, "y": ["u\ud83d", "v"] * 40}
         frame = pd.DataFrame({i: pd.Series(c, dtype=object) for i, c in enumerate(cells.values())})

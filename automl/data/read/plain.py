@@ -32,6 +32,8 @@ def plain(table: pd.DataFrame, origin: str) -> tuple[pd.DataFrame, tuple[Step, .
             column = changed[name] = column.sparse.to_dense()
         if isinstance(column.dtype, pd.ArrowDtype):
             column = changed[name] = _of_arrow(column, origin)
+        if not getattr(column.dtype, "isnative", True):
+            column = changed[name] = pd.Series(plain_array(column.to_numpy()), column.index, name=column.name)
         if what := _reader(column, origin):
             changed[name] = READERS[what](column)
             steps.append(Step(what, name))

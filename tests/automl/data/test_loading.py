@@ -331,6 +331,15 @@ class TestFrames:
         dataset = FrameSource(frame, target=name, split=words).load()
         assert list(dataset.table.columns) == ["a", "y"] and dataset.target.tolist() == frame[name].tolist()
 
+    def test_columns_of_another_machine(self) -> None:
+        cells = {"a": RNG.normal(size=40).astype(">f8"), "b": np.arange(40).astype(">i2"), "g": np.arange(40) // 4}
+        frame = pd.DataFrame(cells | {"y": (np.arange(40) % 2).astype(">i8")})
+        frame["g"] = frame["g"].to_numpy().astype(">i4")
+        prepared = prepare(FrameSource(frame, target="y", group="g").load())
+        assert prepared.task.classes == ("0", "1")
+        trained = prepared.encoding.transform(prepared.dataset)[0][:5]
+        np.testing.assert_array_equal(prepared.encoding.transform(prepared.encoding.dataset(frame[:5]))[0], trained)
+
     @pytest.mark.parametrize("axes", [(40, 2), (40, 1, 9)])
     @pytest.mark.parametrize("kind", [np.int64, ">i4", np.float32, "<U1"])
     def test_a_target_that_is_masked_or_of_another_machine(self, axes: tuple[int, ...], kind: Any) -> None:

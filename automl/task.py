@@ -271,9 +271,13 @@ def plain_target(dataset: Dataset) -> Dataset:
 
 
 def _spelt(texts: list[Any], rows: np.ndarray) -> list[Any]:
-    """Texts of equal numbers written as the commonest of them, where all are numbers and none is padded with zeros."""
+    """Texts of equal numbers written as the commonest of them, where all are whole and none is padded with zeros.
+
+    Of versions and sections 3.1 and 3.10 are two.
+    """
     numbers = [number_of(t) for t in texts if t is not None]
-    if len(set(numbers)) == len(numbers) or _padded(texts) or not all(abs(n) < 2**53 for n in numbers):
+    whole = all(abs(n) < 2**53 and n == round(n) for n in numbers)
+    if len(set(numbers)) == len(numbers) or _padded(texts) or not whole:
         return texts
     first: dict[float, Any] = {}
     for i in np.argsort(-rows, kind="stable"):

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from automl.data.cells.moments import day_first
+from automl.data.cells.moments import date_notation
 from automl.data.cells.reading import reading_of, to_date, to_number, to_seconds, to_text
 from automl.data.quality.parse import column_of, floats, is_texty
 from automl.types import Modality
@@ -75,9 +75,9 @@ def as_number(column: pd.Series) -> np.ndarray:
 
 
 def as_date(column: pd.Series) -> np.ndarray:
-    """Values as datetime64[s] in UTC without a zone, NaT where they are none; day or month first as fits most."""
-    days = day_first(column.dropna().unique()) if is_texty(column) else False
-    return to_date(column, days).to_numpy(dtype="datetime64[s]")
+    """Values as datetime64[s] in UTC without a zone, NaT where they are none; in the notation that fits most."""
+    notation = date_notation(column.dropna().unique()) if is_texty(column) else ()
+    return to_date(column, *notation).to_numpy(dtype="datetime64[s]")
 
 
 def as_words(column: pd.Series) -> pd.Series:

@@ -184,6 +184,8 @@ def _draw(
     dataset: Dataset, rows: np.ndarray, share: float, kind: Kind, rng: np.random.Generator, leave: int
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """(drawn, left, how). ``leave``: groups, or times where there are as many, that must be left."""
+    if len(rows) == 0:
+        raise UserError(f"{dataset.origin or dataset.name} gives no row of {len(dataset)} as train; mark some as train")
     how = _how(dataset, rows, kind)
     times = _times(dataset, rows)
     if times is not None:

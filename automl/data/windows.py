@@ -183,18 +183,23 @@ def _links(held: np.ndarray, share: float, with_target: bool = True) -> Iterator
     in equal steps can't tell: a count from 0 is what a count from 1 was one row before.
     """
     before, after, steps = held[:-1], held[1:], np.diff(held, axis=0)
-    at = np.linspace(0, len(before) - 1, 15).astype(np.int64)
-    may = (before[at][:, :, None] == after[at][:, None, :]).mean(axis=0) > SHARE / 2
-    may[:, 0] &= not with_target
-    np.fill_diagonal(may, False)
-    for first, second in zip(*np.nonzero(may), strict=True):
+    usual = np.nanmedian(held, axis=0)  # zeros meet by chance in columns of mostly zeros: the other values tell
+    for first in range(held.shape[1]):
         moved = (steps[:, first] != 0) & ~np.isnan(before[:, first])
-        tells = moved & ~np.isnan(after[:, second])
-        same = before[:, first] == after[:, second]
-        if tells.sum() < FEWEST or same[tells].mean() < share:
+        rows = np.flatnonzero(moved & (before[:, first] != usual[first]))
+        if len(rows) == 0:
             continue
-        if (steps[tells, first] == np.nanmedian(steps[tells, first])).mean() < share:
-            yield int(first), int(second), np.flatnonzero(moved & ~same) + 1
+        some = rows[np.linspace(0, len(rows) - 1, 15).astype(np.int64)]
+        may = (before[some, first, None] == after[some]).mean(axis=0) > SHARE / 2
+        may[0] &= not with_target
+        may[first] = False
+        for second in np.flatnonzero(may):
+            tells = moved & ~np.isnan(after[:, second])
+            same = before[:, first] == after[:, second]
+            if tells.sum() < FEWEST or same[tells].mean() < share:
+                continue
+            if (steps[tells, first] == np.nanmedian(steps[tells, first])).mean() < share:
+                yield first, int(second), np.flatnonzero(moved & ~same) + 1
 
 
 def _is_interval(begin: np.ndarray, end: np.ndarray) -> bool:

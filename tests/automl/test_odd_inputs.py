@@ -154,6 +154,11 @@ class TestFiles:
         else:
             assert list(prepared.dataset.table.columns) == ["größe"]
 
+    @pytest.mark.parametrize(("wrote", "asked"), [("utf-8-sig", "utf-8"), ("utf-16", "utf-16-le"), ("utf-8", "utf-8")])
+    def test_a_mark_before_the_encoding_that_is_asked_for(self, tmp_path: Path, wrote: str, asked: str) -> None:
+        text = "\n".join(["x,y", *(f"{v},{y}" for v, y in zip(X, Y, strict=True))])
+        np.testing.assert_allclose(values(file(tmp_path, text.encode(wrote), encoding=asked)), X)
+
     def test_parquet_of_every_type(self, tmp_path: Path) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq

@@ -100,6 +100,10 @@ CELLS: dict[str, list[str]] = {
     "grouped": [f"{i * 997.5:,.1f}" for i in range(ROWS)],
     "a unit": [f"{i / 8} kg" for i in range(ROWS)],
     "percent": [f"{i} %" for i in range(ROWS)],
+    "hexadecimal": [f"0x{'ABC'[i % 3]}F" for i in range(ROWS)],
+    "hours": [f"{d} {i % 24:02}" for i, d in enumerate(DAYS)],
+    "durations": [str(pd.Timedelta(minutes=i - 20)) for i in range(ROWS)],
+    "numbers and underscores": [f"{i % 3}_{i % 2}" for i in range(ROWS)],
     "leading zeros": [f"0{i % 9}100" for i in range(ROWS)],
     "long whole numbers": [str(10**17 + i % 9) for i in range(ROWS)],
     "spaces": [(" Rome", "Rome ", "Oslo")[i % 3] for i in range(ROWS)],
@@ -154,6 +158,30 @@ def test_columns_of_a_frame(kind: str) -> None:
     frame = pd.DataFrame({"other": RNG.permutation(ROWS), "cell": COLUMNS[kind], "constant": 1.0})
     dataset = FrameSource(frame, ["no", "yes"] * (ROWS // 2)).load()
     check_forms(dataset, frame)
+
+
+def test_a_number_is_no_text_of_the_notation_of_the_file(tmp_path: Path) -> None:
+    written = [f"{i * 997.5:,.2f}".translate(str.maketrans(",.", ".,")) for i in range(ROWS)]
+    lines = [f"{w};{i % 5};{'ab'[i % 2]}" for i, w in enumerate(written)]
+    (tmp_path / "t.csv").write_text("\n".join(["price;other;y", *lines]))
+    encoding = prepare(FileSource(str(tmp_path / "t.csv"), target="y").load()).encoding
+    rows = [{"price": v, "other": 1} for v in (17.027, "17,027", "17.027,00", 17027)]
+    near, text, far, number = (served(encoding, [row])[0] for row in rows)
+    np.testing.assert_array_equal(near, text)
+    np.testing.assert_array_equal(far, number)
+    assert (near != far).any()
+
+
+@pytest.mark.parametrize("form", [lambda v: v, lambda v: str(v).lower()], ids=["frame", "csv"])
+def test_true_and_false_beside_other_words(tmp_path: Path, form: Any) -> None:
+    cells = [(True, False, "unknown")[i % 3] for i in range(ROWS)]
+    frame = pd.DataFrame({"cell": [form(c) for c in cells], "other": np.arange(ROWS) % 7, "y": ["a", "b"] * 30})
+    encoding = prepare(FrameSource(frame, target="y").load()).encoding
+    for i in range(3):  # alone, a cell makes a column of truth values
+        raw = {"cell": cells[i], "other": i}
+        np.testing.assert_array_equal(served(encoding, [raw])[0], served(encoding, frame.iloc[:3])[0][[i]])
+    several = [{"cell": c, "other": i} for i, c in enumerate(cells[:3])]
+    same(served(encoding, several), served(encoding, frame.iloc[:3]))
 
 
 def test_what_repairs_did_is_done_again() -> None:
@@ -532,3 +560,30 @@ def test_bad_arrays_are_one_clear_line(name: str) -> None:
     with pytest.raises(UserError, match=word) as caught:
         served(encoding, rows)
     assert "\n" not in str(caught.value)
+
+
+def test_arrays_that_are_masked_or_of_another_machine() -> None:
+    x = RNG.normal(size=(ROWS, 2, 12)).astype(np.float32)
+    mask = RNG.random(x.shape) < 0.1
+    gaps = np.where(mask, np.nan, x)
+    encoding = prepare(FrameSource(gaps, np.arange(ROWS) % 2, modality="series").load(), check=False).encoding
+    expected = served(encoding, gaps)
+    same(served(encoding, np.ma.masked_array(x, mask)), expected)
+    same(served(encoding, gaps.astype(">f4")), expected)
+
+
+def test_whole_numbers_where_training_had_infinite_ones() -> None:
+    x = RNG.integers(0, 9, (ROWS, 1, 12)).astype(np.float32)
+    x[3, 0, 3] = np.inf
+    prepared = prepare(FrameSource(x, np.arange(ROWS) % 2, modality="series").load())
+    assert any(s.do == "finite" for s in prepared.encoding.steps)
+    whole = x[10:20].astype(np.int64)
+    same(served(prepared.encoding, whole), served(prepared.encoding, whole.astype(np.float32)))
+
+
+def test_one_long_row_makes_not_all_long() -> None:
+    x = RNG.normal(size=(ROWS, 1, 12)).astype(np.float32)
+    encoding = prepare(FrameSource(x, np.arange(ROWS) % 2, modality="series").load(), check=False).encoding
+    rows = [[0.5] * 5, [0.5] * 1_000_000]
+    field = encoding.fields[0]["name"]
+    assert encoding.dataset([{field: r} for r in rows]).arrays[field].shape == (2, 1, 12)

@@ -19,6 +19,7 @@ from automl.task import (
     joined_tags,
     numeric_target,
     parse_goal,
+    plain_target,
     split_by_target,
 )
 from automl.types import Input, Limits
@@ -114,6 +115,14 @@ def test_class_names_keep_their_order() -> None:
     assert class_names(pd.Series(["level 10", "level 2", "a"])) == ("a", "level 2", "level 10")
     assert class_names(pd.Series([True, False])) == ("False", "True")
     assert class_names(pd.Series(["01", "1"])) == ("01", "1")
+
+
+def test_one_whole_number_is_one_class_and_versions_are_not() -> None:
+    def names(labels: list[str]) -> tuple[str, ...]:
+        return class_names(plain_target(of(labels * 20)).target)
+
+    assert names(["1", "1.0", "2", "3"]) == ("1", "2", "3")
+    assert names(["3.1", "3.10", "3.9"]) == ("3.1", "3.10", "3.9")
 
 
 def test_numbers_written_as_text() -> None:

@@ -6,14 +6,18 @@ import datetime
 import re
 import warnings
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from automl.data.cells.numbers import float_of
 
 _MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _DATE = re.compile(
     r"((mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +)?"
     r"(\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?"  # 2020-01-31, 2020-01
+    r"|\d{4}-\d{2}-\d{2}[ t]\d{2}"  # 2020-01-31 06, an hour
     r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}"  # 31.01.2020
     r"|\d{1,2}[-/.]\d{1,2}[-/.]\d{2}"  # 31/01/20
     r"|\d{1,2}[-/.]\d{4}"  # 01/2020
@@ -24,9 +28,20 @@ _DATE = re.compile(
     r"([ t]+\d{1,2}:\d{2}.*)?",
     re.IGNORECASE,
 )
+_SHORT_YEAR = re.compile(
+    r"((?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +)?"
+    rf"(?:(?:[012]?\d|3[01])[-/.]\d{{1,2}}[-/.]|\d{{1,2}}[ -]{_MONTH}[ -.,]+"
+    rf"|{_MONTH}[ -.,]+\d{{1,2}}(?:st|nd|rd|th)?,? +))"
+    r"(?P<year>\d\d)(?=$|[ t]+\d{1,2}:)"
+    rf"|({_MONTH}[ -.,]+)(?P<alone>\d\d)$",  # Dec-11; where a time follows, 11 is a day
+    re.IGNORECASE,
+)
+LAST_YEAR = 2068
+"""The last year that two digits stand for, as POSIX has it, where a column does not tell."""
+_GAP = 10  # so many years between those of a column are where the hundred of them ends
 _PARTS = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
 _TIME = re.compile(
-    r"(?P<sign>-?)(?:(?P<days>\d+) days?,? *)?(?P<hours>\d{1,4}):(?P<minutes>[0-5]\d)"
+    r"(?:(?P<days>-?\d+) days?,? *)?(?P<sign>[+-]?)(?P<hours>\d{1,4}):(?P<minutes>[0-5]\d)"
     r"(?::(?P<seconds>[0-5]\d(?:\.\d+)?))?\s*(?P<half>[ap])?\.?(?(half)m)\.?",
     re.IGNORECASE,
 )
@@ -56,12 +71,34 @@ def day_first(values: Iterable[object]) -> bool:
     return yes > no if yes != no else points > others
 
 
-def dates_of(values: Sequence[object] | np.ndarray, days: bool) -> np.ndarray:
+def last_year(values: Iterable[object]) -> int:
+    """The last year that two digits stand for in a column: its years lie together, none beyond ``LAST_YEAR``.
+
+    Births of 50 to 99 are of 1950 to 1999, though alone 50 would be 2050.
+    """
+    found = [m for v in values if isinstance(v, str) and (m := _SHORT_YEAR.match(v.strip()))]
+    years = sorted({int(m["year"] or m["alone"]) for m in found})
+    if not years:
+        return LAST_YEAR
+    gaps = [after - year for year, after in zip(years, [*years[1:], years[0] + 100], strict=True)]
+    widest = int(np.argmax(gaps))
+    end = LAST_YEAR - (LAST_YEAR - years[widest]) % 100
+    return LAST_YEAR if gaps[widest] < _GAP else end + gaps[widest] // 2  # of new years to whichever side is nearer
+
+
+def date_notation(values: Sequence[object]) -> tuple[Any, ...]:
+    """How a column writes dates, as arguments of ``dates_of``; empty where it is the usual way."""
+    days, last = day_first(values), last_year(values)
+    return (days, last) if last != LAST_YEAR else (days,) if days else ()
+
+
+def dates_of(values: Sequence[object] | np.ndarray, days: bool = False, last: int = LAST_YEAR) -> np.ndarray:
     """Cells as datetime64[us] without a zone (those with one are brought to UTC), NaT where they are no date.
 
-    ``days``: the day stands before the month. A period is its first moment.
+    ``days``: the day stands before the month. ``last``: see ``last_year``; what pandas makes of two digits depends on
+    the year in which it is asked. A period is its first moment.
     """
-    texts = [_date_text(v) for v in values]
+    texts = [_date_text(v, last) for v in values]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "could not infer format": each value is meant to be looked at
         parsed = pd.to_datetime(
@@ -70,12 +107,17 @@ def dates_of(values: Sequence[object] | np.ndarray, days: bool) -> np.ndarray:
     return parsed.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")  # nanoseconds end in the year 2262
 
 
-def _date_text(value: object) -> str | None:
-    """None for what pandas would take for a date though it is none: "now", "today", "12:30"."""
+def _date_text(value: object, last: int) -> str | None:
+    """None for what pandas would take for a date though it is none: "now", "today", "12:30"; years in full."""
     if isinstance(value, pd.Period):
         return str(value.start_time)
     text = str(value).strip()
-    return text[:10] if len(text) == 21 and text[10] == "/" else text if is_date(value) else None
+    if len(text) == 21 and text[10] == "/":
+        return text[:10]
+    if short := _SHORT_YEAR.match(text):
+        which = "year" if short["year"] else "alone"
+        text = f"{text[: short.start(which)]}{last - (last - int(short[which])) % 100}{text[short.end(which) :]}"
+    return text if is_date(value) else None
 
 
 def seconds_of(value: object) -> float:
@@ -83,10 +125,8 @@ def seconds_of(value: object) -> float:
     if isinstance(value, (datetime.timedelta, np.timedelta64)):
         return float(pd.Timedelta(value).total_seconds())  # type: ignore[arg-type]
     text = str(value).strip()
-    try:
-        return float(text)
-    except ValueError:
-        pass
+    if not np.isnan(number := float_of(text)):
+        return number
     if found := _DAYS.fullmatch(text):
         return 86_400.0 * int(found[1])
     found = _TIME.fullmatch(text)
@@ -96,5 +136,5 @@ def seconds_of(value: object) -> float:
     if found["half"]:
         hours = hours % 12 + (12 if found["half"].lower() == "p" else 0)
     seconds = 3600.0 * hours + 60.0 * int(found["minutes"]) + float(found["seconds"] or 0)
-    days = 86_400.0 * int(found["days"] or 0)
-    return -(days + seconds) if found["sign"] else days + seconds
+    days = 86_400.0 * int(found["days"] or 0)  # -30 s is "-1 days +23:59:30", as pandas and Python write it
+    return days + (-seconds if found["sign"] == "-" else seconds)

@@ -15,8 +15,8 @@ _SIGNS = "$€£¥₹₽₩₺₴₫₪₱฿"
 _CURRENCY = rf"[A-Z]{{0,2}}[{_SIGNS}]|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|Rs\.?"
 _GROUP = "'’_ \u00a0\u2009\u202f"  # signs that only ever group digits
 _CELL = re.compile(
-    rf"(?P<sign>[+-]?)\s*(?P<before>{_CURRENCY})?\s*(?P<inner>[+-]?)\s*"
-    rf"(?P<digits>[.,]?\d[\d.,{_GROUP}]*)(?P<exponent>[eE][+-]?\d{{1,3}})?\s*"
+    rf"(?P<sign>[+-]?)\s*+(?P<before>{_CURRENCY})?\s*+(?P<inner>[+-]?)\s*+"  # +: or a line of blanks takes hours
+    rf"(?P<digits>[.,]?\d[\d.,{_GROUP}]*+)(?P<exponent>[eE][+-]?\d{{1,3}})?\s*"
     rf"(?P<after>(?:[^\W\d_]|[%‰°{_SIGNS}])(?:[^\W\d_]|[/%°.^]){{0,9}})?"
 )
 _MINUS = re.compile(r"\(([^()+-]+)\)|([^()+-]+)-")  # (1,234.50) as accountants write it, 1234.50- as SAP does
@@ -24,7 +24,9 @@ _PADDED = re.compile(r"0\d+")
 _LIST = re.compile(r"\d+(,\d+)+")
 _OPEN = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
 _COMMON = ("%", "$", "€")  # units that a number may bear though its column does not
+_TIMES = frozenset({"k", "K", "M", "B", "mn", "bn", "Mio", "Mrd"})  # a bare number does not share them: 5k is 5000
 _NAN = float("nan")
+SLIP = 0.05  # fewer cells of a column do not say what all of them are
 LARGEST = 2**53
 """Whole numbers beyond it are not told apart as floats."""
 
@@ -61,18 +63,22 @@ class Found:
 def number_of(value: object, notation: Notation = PLAIN) -> float:
     """A cell as a number; NaN when it is none, or bears another unit than its column."""
     if not isinstance(value, str):
-        return _NAN if isinstance(value, (bool, np.bool_)) else _float(value)
-    if notation.decimal == "." and not np.isnan(number := _float(value)):
+        return _NAN if isinstance(value, (bool, np.bool_)) else float_of(value)
+    bare = notation.unit not in _TIMES
+    if bare and notation.decimal == "." and not np.isnan(number := float_of(value)):
         return number  # most cells, and this is fast
     cell = _match(value)
-    if cell is None or (_unit(cell) not in ("", notation.unit) and (notation.unit or _unit(cell) not in _COMMON)):
+    if cell is None:
+        return _NAN
+    unit = _unit(cell)
+    if unit != notation.unit and not (bare and unit == "") and (notation.unit or unit not in _COMMON):
         return _NAN
     digits = cell["digits"].rstrip()
     signs = _signs(digits)
     if signs is None:
         return _NAN
     decimal, group = signs
-    if _OPEN.fullmatch(digits) and decimal != notation.decimal:
+    if _is_open(cell) and decimal != notation.decimal:
         decimal, group = "", decimal
     plain = digits.replace(group, "") if group else digits
     plain = plain.replace(decimal, ".") if decimal else plain
@@ -88,20 +94,22 @@ def find_notation(values: Sequence[object], weights: np.ndarray, hint: str = "")
     cells = [_match(v) if isinstance(v, str) else None for v in values]
     units: dict[str, float] = {}
     votes = {".": 0.0, ",": 0.0}
-    example, codes, long = "", False, 0.0
+    example, codes, padded, whole, long = "", False, 0.0, 0.0, 0.0
     for value, cell, weight in zip(values, cells, weights, strict=True):
         if cell is None:
             continue
         text, digits = str(value).strip(), cell["digits"].rstrip()
         signs = _signs(digits)
         if signs is None or _PADDED.fullmatch(text):
-            codes = codes or bool(_PADDED.fullmatch(text) or _LIST.fullmatch(text))
+            codes = codes or bool(_LIST.fullmatch(text))
+            padded += weight * bool(_PADDED.fullmatch(text))
             continue
         if unit := _unit(cell):
             units[unit] = units.get(unit, 0.0) + weight
         decimal, group = signs
+        whole += weight * digits.isdecimal()
         long += weight * (digits.isdecimal() and float(digits) >= LARGEST)
-        if _OPEN.fullmatch(digits):
+        if _is_open(cell):
             example = example or text
         elif decimal:
             votes[decimal] += weight
@@ -113,15 +121,17 @@ def find_notation(values: Sequence[object], weights: np.ndarray, hint: str = "")
     own = [_unit(c) if c else "" for c in cells]
     shaped = [not np.isnan(number_of(v, Notation(notation.decimal, u))) for v, u in zip(values, own, strict=True)]
     numbers = np.array(shaped, dtype=bool)
-    readable = numbers & np.array([u in ("", notation.unit) for u in own], dtype=bool)
-    return Found(
-        notation, numbers, readable, tuple(by_rows), "" if sure or hint else example, codes or 2 * long > weights.sum()
-    )
+    shared = {notation.unit} if notation.unit in _TIMES else {"", notation.unit}
+    readable = numbers & np.array([u in shared for u in own], dtype=bool)
+    total = weights.sum()
+    slip = padded < SLIP * total and padded + whole < total / 2  # 007 among fractions
+    codes = codes or (padded > 0 and not slip) or 2 * long > total
+    return Found(notation, numbers, readable, tuple(by_rows), "" if sure or hint else example, codes)
 
 
 def decimal_sign(cells: Sequence[str]) -> str:
     """The sign that begins decimals in most of the cells that tell, empty when none does."""
-    found = [s for c in cells if (m := _match(c)) and not _OPEN.fullmatch(m["digits"]) and (s := _signs(m["digits"]))]
+    found = [s for c in cells if (m := _match(c)) and not _is_open(m) and (s := _signs(m["digits"]))]
     commas = sum(d == "," or g == "." for d, g in found)
     points = sum(d == "." or g == "," for d, g in found)
     return "" if commas == points == 0 else "," if commas > points else "."
@@ -135,11 +145,19 @@ def _match(value: str) -> re.Match[str] | None:
     return None if found and found["sign"] and found["inner"] else found
 
 
-def _float(value: object) -> float:
+def float_of(value: object) -> float:
+    """What ``float`` makes of a cell, NaN when nothing; not 12 of "1_2", which Python's programs may hold."""
+    if isinstance(value, str) and "_" in value:
+        return _NAN
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return _NAN
+
+
+def _is_open(cell: re.Match[str]) -> bool:
+    """Whether the sign may group digits or begin decimals; what stands before an exponent has no groups."""
+    return not cell["exponent"] and _OPEN.fullmatch(cell["digits"].rstrip()) is not None
 
 
 def _unit(cell: re.Match[str]) -> str:

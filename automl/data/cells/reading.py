@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import pandas as pd
 
-from automl.data.cells.moments import dates_of, day_first, is_date, seconds_of
+from automl.data.cells.moments import date_notation, dates_of, is_date, seconds_of
 from automl.data.cells.numbers import Found, Notation, find_notation, number_of
 from automl.data.cells.words import bool_of, distinct, is_missing_word, spread, text_of
 
@@ -61,10 +61,10 @@ def read_as(values: Sequence[object], weights: np.ndarray, decimal: str = "") ->
         if float(weights[timed].sum()) / total >= MOSTLY:
             return Reading("seconds", found, (), _where(~timed))
         if float(weights[[is_date(v) for v in values]].sum()) / total >= 0.7:
-            days = day_first(values)
-            bad = np.isnat(dates_of(values, days))
+            notation = date_notation(values)
+            bad = np.isnat(dates_of(values, *notation))
             if float(weights[~bad].sum()) / total >= 0.7:
-                return Reading("date", found, (True,) if days else (), _where(bad))
+                return Reading("date", found, notation, _where(bad))
     return Reading("text" if 0 < texts < len(values) else "words", found)
 
 
@@ -105,15 +105,15 @@ def to_seconds(column: pd.Series) -> pd.Series:
     return column if pd.api.types.is_numeric_dtype(column.dtype) else _each(column, seconds_of)
 
 
-def to_date(column: pd.Series, days: bool = False) -> pd.Series:
-    """The column as datetime64[us] in UTC without a zone, NaT where it is no date. ``days``: day before month."""
+def to_date(column: pd.Series, *notation: Any) -> pd.Series:
+    """The column as datetime64[us] in UTC without a zone, NaT where it is no date. ``notation``: of its texts."""
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         plain = column if column.dt.tz is None else column.dt.tz_convert("UTC").dt.tz_localize(None)
         return plain.astype("datetime64[us]")
     if isinstance(column.dtype, pd.PeriodDtype):
         return column.dt.to_timestamp().astype("datetime64[us]")
     codes, values = distinct(column)
-    return spread(column, codes, dates_of(values, days), np.datetime64("NaT", "us"), "datetime64[us]")
+    return spread(column, codes, dates_of(values, *notation), np.datetime64("NaT", "us"), "datetime64[us]")
 
 
 def to_text(column: pd.Series) -> pd.Series:
@@ -140,7 +140,7 @@ READERS: Mapping[str, Callable[..., pd.Series]] = {
     "number": to_number,  # values: the sign before decimals, the unit
     "bool": to_bool,
     "seconds": to_seconds,
-    "date": to_date,  # values: whether the day stands before the month
+    "date": to_date,  # values: the notation, see ``date_notation``
     "text": to_text,
     "placeholder": without_missing_words,
 }

@@ -14,6 +14,8 @@ from automl.data.columns import as_date
 from automl.data.encode.number import soft_clip
 
 DAY = 86_400.0  # seconds
+# Beyond 1700 and 2200 most dates mean "never" or "for ever" (9999-12-31): they would flatten all others.
+FIRST, LAST = (365.25 * DAY * (year - 1970) for year in (1700, 2200))
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,14 @@ class DateColumn:
         if len(np.unique(known)) < 2:
             return None
         seconds = known.astype(np.float64)
-        span = float(seconds.max() - seconds.min())
+        meant = (seconds > FIRST) & (seconds < LAST)
+        within = seconds[meant] if len(np.unique(seconds[meant])) > 1 else seconds
+        span = float(within.max() - within.min())
         phases = _phases(known)
         # A cycle that the data does not go through (nearly) once is the trend over again.
         length = {"year": 365 * DAY, "month": 28 * DAY, "week": 7 * DAY, "day": DAY}
         parts = [p for p in phases if span > length[p] and len(np.unique(phases[p])) > 1]
-        return cls(name, float(np.median(seconds)), max(span / 4, 1.0), len(known) < len(dates), parts)
+        return cls(name, float(np.median(within)), max(span / 4, 1.0), len(known) < len(dates), parts)
 
     @property
     def cardinalities(self) -> tuple[int, ...]:

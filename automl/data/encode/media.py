@@ -14,6 +14,7 @@ import pandas as pd
 from automl.data.encode.image import from_bytes, to_bytes
 from automl.data.read import audio
 from automl.data.read.image import channels_first, decode_image, resize, resize_one
+from automl.data.read.plain import plain_array
 from automl.errors import UserError
 
 ARRAYS = ("image", "series", "audio")
@@ -28,7 +29,7 @@ def array_of(field: Mapping[str, Any], values: Any) -> np.ndarray:
     Raises UserError that names the row and the column.
     """
     if isinstance(values, np.ndarray) and values.dtype.kind not in "OU":
-        return _checked(field, values)
+        return _checked(field, plain_array(values))
     decoded = [_one(field, value, i) for i, value in enumerate(values)]
     if field["kind"] in ("series", "audio"):
         return _padded(field, decoded)
@@ -127,7 +128,7 @@ def _content(value: str | bytes, place: str, what: str) -> bytes:
 
 
 def _padded(field: Mapping[str, Any], rows: list[np.ndarray]) -> np.ndarray:
-    """Series or spectrograms of unequal length to one array, NaN after the end."""
+    """Series or spectrograms of unequal length to one array, NaN after the end; cut where the model stops to look."""
     first = field["shape"][0]
     axes = [r[None] if r.ndim == 1 else r for r in rows]
     if field["kind"] == "series":
@@ -137,7 +138,8 @@ def _padded(field: Mapping[str, Any], rows: list[np.ndarray]) -> np.ndarray:
             raise UserError(
                 f"column {field['name']!r} in row {i + 1} has shape {row.shape}; the model takes ({first}, any length)"
             )
-    out = np.full((len(axes), first, max(r.shape[1] for r in axes)), np.nan)
+    length = min(field["shape"][1], max(r.shape[1] for r in axes))  # one long row must not make all long
+    out = np.full((len(axes), first, length), np.nan)
     for i, row in enumerate(axes):
-        out[i, :, : row.shape[1]] = row
+        out[i, :, : row.shape[1]] = row[:, :length]
     return out

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from automl.data.cells.words import is_missing_word
+from automl.data.cells.words import BOOLS, is_missing_word
 from automl.data.columns import as_date, as_number
 from automl.data.dataset import Dataset
 from automl.data.encode.image import from_bytes
@@ -77,7 +77,8 @@ def rows_to_dataset(
         if field["kind"] in ARRAYS:
             arrays[name] = array_of(field, given[name])
         else:
-            table[name] = _series(name, given[name], index)
+            table[name] = _spelt(field, _series(name, given[name], index))
+    steps = _straight(steps)
     raw, _ = plain(pd.DataFrame(table, index=index, copy=False), ORIGIN)
     frame = clean(raw, [*_plain_readings(fields, steps), *steps])
     if tell:
@@ -99,6 +100,23 @@ def _plain_readings(fields: Sequence[Mapping[str, Any]], steps: Sequence[Step]) 
     read = {s.column for s in steps if s.do in ("number", "bool", "seconds", "date")}
     step = {"numeric": "number", "datetime": "date"}
     return [Step(step[f["kind"]], f["name"]) for f in fields if f["kind"] in step and f["name"] not in read]
+
+
+def _straight(steps: Sequence[Step]) -> list[Step]:
+    """The steps without those that make texts of what another reads: a number that is sent is one already, and its text
+    could mean another in the notation of the training file (17.027 is 17027 in German).
+    """
+    last = {s.column: i for i, s in enumerate(steps) if s.do in ("number", "seconds", "date")}
+    return [s for i, s in enumerate(steps) if s.do != "text" or i > last.get(s.column, -1)]
+
+
+def _spelt(field: Mapping[str, Any], column: pd.Series) -> pd.Series:
+    """True and false as the training rows spell them, where they are categories beside others ("true", "unknown")."""
+    words = {c.lower(): c for c in field.get("categories", ()) if c.lower() in BOOLS}
+    if not words or (column.dtype != object and not pd.api.types.is_bool_dtype(column.dtype)):
+        return column
+    cells = [words.get(str(v).lower(), v) if isinstance(v, (bool, np.bool_)) else v for v in column]
+    return pd.Series(cells, column.index, dtype=object, name=column.name)
 
 
 def extreme(field: Mapping[str, Any], at: int) -> Any:

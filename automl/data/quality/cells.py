@@ -90,7 +90,7 @@ def _told(name: str, values: list, weights: np.ndarray, decimal: str) -> Iterato
         yield _numbers(name, values, rows, reading, bad, lost)
     elif reading.what in ("date", "seconds"):
         dates = reading.what == "date"
-        kind = f"dates{' (day first)' if any(reading.values) else ''}" if dates else "times"
+        kind = f"dates{' (day first)' if any(reading.values[:1]) else ''}" if dates else "times"
         good = next(v for i, v in enumerate(values) if i not in reading.bad)
         text = f"'{name}' holds {kind} that are stored as text, such as {good!r}."
         repair = "read it as a date" if dates else "read it as a number of seconds"

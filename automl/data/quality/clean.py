@@ -39,7 +39,8 @@ def clean_arrays(arrays: Mapping[str, np.ndarray], steps: Iterable[Step]) -> dic
     for step in steps:
         if step.column in out and step.do == "finite":
             array = np.asarray(out[step.column])
-            out[step.column] = np.where(np.isinf(array), np.array(np.nan, array.dtype), array)
+            if array.dtype.kind == "f":
+                out[step.column] = np.where(np.isinf(array), np.array(np.nan, array.dtype), array)
     return out
 
 

@@ -32,7 +32,7 @@ _ID_CAMEL = re.compile(r".*[a-z](Id|ID)")
 _KEY_NAME = re.compile(r".*[_\s-](key|index|idx|serial)|.*[a-z](Key|Index)")  # a heat_index is no key
 _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
 _HEX = re.compile(r"(?=.*\d)[0-9a-f]{8,}", re.IGNORECASE)
-_CODE = re.compile(r"([^\W\d_]+[-_/#]?)*\d+([-_/]\d+)*")  # cust-0042, 00042: no time, no unit, no currency
+_CODE = re.compile(r"([^\W\d_]+[-_/#])*[^\W\d_]*\d+([-_/]\d+)*")  # cust-0042, 00042: no time, no unit, no currency
 
 
 def constant_columns(view: View) -> Iterator[Proposal]:

@@ -291,7 +291,13 @@ def _natural_order(column: pd.Series) -> np.ndarray:
     values, ordered = _order(column)
     if ordered:
         return values
-    parts = [[(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in re.split(r"(\d+)", str(v))] for v in column]
+    parts = [[_part(p) for p in re.split(r"(\d+)", str(v))] for v in column]
     place = np.empty(len(parts))
     place[sorted(range(len(parts)), key=parts.__getitem__)] = np.arange(len(parts))
     return place
+
+
+def _part(text: str) -> tuple[int, int, str]:
+    """Sort key of a number, by its length first (Python makes no int of 5,000 digits), or of words behind them."""
+    digits = text.lstrip("0")
+    return (0, len(digits), digits) if text.isdecimal() else (1, 0, text)

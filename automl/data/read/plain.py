@@ -32,6 +32,8 @@ def plain(table: pd.DataFrame, origin: str) -> tuple[pd.DataFrame, tuple[Step, .
             column = changed[name] = column.sparse.to_dense()
         if isinstance(column.dtype, pd.ArrowDtype):
             column = changed[name] = _of_arrow(column, origin)
+        if not getattr(column.dtype, "isnative", True):
+            column = changed[name] = pd.Series(plain_array(column.to_numpy()), column.index, name=column.name)
         if what := _reader(column, origin):
             changed[name] = READERS[what](column)
             steps.append(Step(what, name))
@@ -39,9 +41,12 @@ def plain(table: pd.DataFrame, origin: str) -> tuple[pd.DataFrame, tuple[Step, .
 
 
 def plain_array(array: np.ndarray) -> np.ndarray:
-    """The array in this machine's order of bytes; what is masked is NaN."""
+    """The array in this machine's order of bytes; what is masked is NaN, or None among words."""
     if isinstance(array, np.ma.MaskedArray):
-        array = np.ma.filled(array.astype(np.result_type(array.dtype, np.float32)), np.nan)
+        numbers = array.dtype.kind in "biuf"
+        values = array.data.astype(np.result_type(array.dtype, np.float32) if numbers else object)
+        values[np.ma.getmaskarray(array)] = np.nan if numbers else None
+        array = values
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 

@@ -34,7 +34,8 @@ from automl.errors import UserError
 pc: Any = pyarrow.compute  # its functions are made at run time
 MAX_COLUMNS = 5_000
 _HEAD_BYTES = 1 << 18
-csv.field_size_limit(_HEAD_BYTES)  # the default is shorter than some texts
+_MOST_HEAD = 1 << 23  # bytes of lines that are longer
+csv.field_size_limit(_MOST_HEAD + _HEAD_BYTES)  # the default is shorter than some texts
 _INDEX = re.compile(r"__index_level_\d+__")  # how pandas saves an index without a name
 _LATIN = "the file is not utf-8: read as latin-1 (Windows-1252); if that is wrong set data.encoding"
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
@@ -119,14 +120,17 @@ def read_csv(
 def sniff(
     path: Path, *, delimiter: str | None = None, encoding: str | None = None, target: str | None = None
 ) -> Dialect:
-    """Encoding, delimiter, decimal sign and header of a csv file, from its first 256 KiB."""
+    """Encoding, delimiter, decimal sign and header of a csv file, from its first 256 KiB, or two lines."""
     with open_bytes(path) as file:
         head = file.read(_HEAD_BYTES)
-    if not head.strip():
-        raise UserError(f"{path} is empty; give a csv file with a header line and rows")
+        while len(head) < _MOST_HEAD and max(map(head.count, (b"\n", b"\r"))) < 2 and (more := file.read(_HEAD_BYTES)):
+            head += more  # the names of many columns
+        cut = bool(file.read(1))
     encoding, text, notes = _decode(path, head, encoding)
+    if not text.strip():  # or it holds nothing but the mark that Excel writes before utf-8
+        raise UserError(f"{path} is empty; give a csv file with a header line and rows")
     lines = list(io.StringIO(text, newline=""))  # at line ends only: splitlines() also cuts at U+2028 and its like
-    if len(head) == _HEAD_BYTES and len(lines) > 1:
+    if cut and len(lines) > 1:
         lines.pop()  # cut in the middle
     before = _before_the_header(lines)
     if before and lines[0].startswith("sep="):
@@ -167,7 +171,8 @@ def _decode(path: Path, head: bytes, asked: str | None) -> tuple[str, str, list[
         try:
             "a".encode(asked)  # refuses what is no encoding of text
             name = codecs.lookup(asked).name
-            return name, codecs.getincrementaldecoder(name)("strict").decode(head), []
+            text = codecs.getincrementaldecoder(name)("strict").decode(head)
+            return name, text.removeprefix("\ufeff"), []  # a mark is no part of the first column's name
         except LookupError as error:
             raise UserError(f"data.encoding={asked!r} is unknown; give one such as utf-8, cp1251 or gb18030") from error
         except UnicodeDecodeError as error:

@@ -21,7 +21,7 @@ from automl.data.step import Step
 pc: Any = pyarrow.compute  # its functions are made at run time
 _ISO = re.compile(r"\d{4}-\d\d-\d\d.*")
 _MISSING = pa.array(sorted({spell(w) for w in MISSING for spell in (str.lower, str.upper, str.title)} - {""}))
-_PADDED = r"^0[0-9xX]+$"
+_PADDED = r"^0(\d+|[xX].*)$"  # 0x1F is a number to arrow, and a name to all others
 _DIGITS = r"^[+-]?\d+$"
 _OPEN = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
 

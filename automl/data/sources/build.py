@@ -30,6 +30,7 @@ def from_table(
     target: str | None = None,
     group: str | None = None,
     time: str | None = None,
+    split: np.ndarray | None = None,
     arrays: Mapping[str, np.ndarray] | None = None,
     modalities: Mapping[str, Modality] | None = None,
     notes: Sequence[str] = (),
@@ -39,16 +40,17 @@ def from_table(
     """Split a table into features, target and the columns that say how to split. ``arrays``: decoded from files.
 
     ``target`` None: the column named target, label, class or y, else the last one. ``group`` and ``time`` name
-    columns that are no features. ``steps``: what reading did to the cells; ``decimal``: when all cells are texts, the
+    columns that are no features. ``split``: train / valid / test per row; None: as a column named split says.
+    ``steps``: what reading did to the cells; ``decimal``: when all cells are texts, the
     sign that begins decimals (see ``automl.data.read.table.Read``); the target's texts stay as they are.
     Raises UserError when a named column is absent or no feature is left.
     """
     target, group, time = (_one(o, c, origin) for o, c in (("target", target), ("group", group), ("time", time)))
     table = _plain_names(table, origin)
     notes = list(notes)
-    split = _split_column(table, target, origin, notes)
+    marked = None if split is not None else _split_column(table, target, origin, notes)
     if target is None:
-        target = _find_target(table, notes, without=[c for c in (group, time, split and split[0]) if c])
+        target = _find_target(table, notes, without=[c for c in (group, time, marked and marked[0]) if c])
     taken = {"data.target": target, "data.group": group, "data.time": time}
     for option, column in taken.items():
         if column is not None and column not in table.columns:
@@ -57,7 +59,7 @@ def from_table(
     if len(set(named)) < len(named):
         raise UserError(f"data.target, data.group and data.time must be different columns, got {', '.join(named)}")
     answers = _answers(column_of(table, target), origin)
-    table = table.drop(columns=[target, *([split[0]] if split else [])])
+    table = table.drop(columns=[target, *([marked[0]] if marked else [])])
     table, done = plain(table, origin) if decimal is None else typed(table, decimal)
     features = table.drop(columns=[c for c in (group, time) if c])
     if features.shape[1] == 0 and not arrays and time:
@@ -75,7 +77,7 @@ def from_table(
         table=features,
         target=answers,
         arrays=dict(arrays or {}),
-        split=split[1] if split else None,
+        split=marked[1] if marked else split,
         group=column_of(table, group).to_numpy() if group else None,
         time=_times(column_of(table, time), origin, decimal or "") if time else None,
         modalities=dict(modalities or {}),
@@ -197,8 +199,8 @@ def _times(column: pd.Series, origin: str, decimal: str) -> np.ndarray:
     if pd.api.types.is_numeric_dtype(column):
         values = floats(column)
     else:
-        days = bool(reading and reading.what == "date" and reading.values)
-        dates = to_date(column, days).to_numpy(dtype="datetime64[us]")
+        notation = reading.values if reading and reading.what == "date" else ()
+        dates = to_date(column, *notation).to_numpy(dtype="datetime64[us]")
         values = np.where(np.isnat(dates), np.nan, dates.astype(np.int64))
     if np.isnan(values).any():
         row = int(np.flatnonzero(np.isnan(values))[0])

@@ -48,7 +48,7 @@ class FrameSource:
             for option in ("target", "group", "time"):
                 if getattr(self, option) is not None:
                     raise UserError(f"data.{option}={getattr(self, option)} names a column; this array has none")
-            y = np.asarray(self.y)
+            y = plain_array(np.asanyarray(self.y))
             if len(y) != len(data):
                 raise UserError(f"y has {len(y)} values for {len(data)} rows of data; give one per row")
             x, modality, why = as_modality(data, self.modality)
@@ -70,12 +70,20 @@ class FrameSource:
                 raise UserError(f"y has {len(self.y)} values for {len(table)} rows of data; give one per row")
             if target in table.columns:
                 raise UserError(f"data already has a column {target!r}; drop y or name it with target=")
-            table[target] = np.asarray(self.y).reshape(-1)
-        if self.split is not None:
-            table["split"] = self._split(len(table))
+            table[target] = plain_array(np.asanyarray(self.y)).reshape(-1)
+        split = None if self.split is None else self._split(len(table))
         if len(table) == 0:
             raise UserError("the DataFrame has no rows; give at least one row per class")
-        return from_table(table, name=name, origin=name, target=target, group=self.group, time=self.time, notes=notes)
+        return from_table(
+            table,
+            name=name,
+            origin=name,
+            target=target,
+            group=self.group,
+            time=self.time,
+            split=split,
+            notes=notes,
+        )
 
     def _without_index(self, table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         """The frame with the levels of its index that the user names as columns, and a note of those left out."""

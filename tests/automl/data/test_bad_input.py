@@ -148,6 +148,8 @@ REFUSED: dict[str, tuple[Make, tuple[str, ...]]] = {
     "a folder": (lambda f: FileSource(str(f)).load(), ("is a folder", "data=image_folder")),
     "empty file": (text(""), ("t.csv", "empty", "header")),
     "blank file": (text(" \n\n \n"), ("t.csv", "empty")),
+    "a mark and nothing else": (text(b"\xef\xbb\xbf"), ("t.csv", "empty")),
+    "a wide mark and an empty line": (text("\n".encode("utf-16")), ("t.csv", "empty")),
     "header only": (text("a,b,target\n"), ("t.csv", "no rows")),
     "one row": (text("a,target\n1,x\n"), ("1 rows", "at least")),
     "one class": (text("a,target\n" + "1,x\n2,x\n" * 9), ("'x'", "target", "nothing to tell apart")),

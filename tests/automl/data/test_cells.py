@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import time
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,6 +40,9 @@ NUMBERS: dict[str, tuple[list[str], str, tuple[str, str], list[float]]] = {
     "ledgers": (["(1,234.50)", "$5"], "", (".", "$"), [-1234.5, 5]),
     "exponents": (["1.5e3", "2E-3", "1,5e3"], "", (".", ""), [1500, 0.002, 1500]),
     "bare signs": (["1.", ".5", ",5"], "", (".", ""), [1, 0.5, 0.5]),
+    "decimals before an exponent": (["1,260e-01", "-6,620E+02"], "", (",", ""), [0.126, -662]),
+    "thousands": (["5k", "7k", "300"], "", (".", "k"), [5, 7, NAN]),
+    "codes": (["1_2", "12_3.5"], "", (".", ""), [NAN] * 2),
     "no numbers": (["1.2.3.4", "192.168.1.1", "1/2", "16:9", "1-2", "--3", "1,23,4"], "", (".", ""), [NAN] * 7),
 }  # fmt: skip
 
@@ -49,6 +54,13 @@ def test_a_column_has_one_notation(name: str) -> None:
     assert found.notation == Notation(*decided)
     np.testing.assert_array_equal([number_of(c, found.notation) for c in cells], values)
     assert found.readable.tolist() == [not np.isnan(v) for v in values]
+
+
+@pytest.mark.parametrize("cell", [f"-{' ' * 20_000}x", f"1{' ' * 20_000}x?", f"{'1 ' * 10_000}?"])
+def test_blanks_are_read_once(cell: str) -> None:
+    began = time.process_time()
+    assert np.isnan(number_of(cell))
+    assert time.process_time() - began < 1
 
 
 def test_an_open_notation_is_known() -> None:
@@ -64,6 +76,8 @@ def test_an_open_notation_is_known() -> None:
         ([f"{i * 1.5}" for i in range(30)], "number"),
         ([f"{i * 1.5}" for i in range(30)] + ["-"], "number"),  # one word among many numbers says "no value"
         (["3", "4", "5+", "unknown"], "words"),
+        ([f"{i * 1.7:.1f}" for i in range(60)] + ["007"], "number"),
+        ([str(100 + i) for i in range(60)] + ["007"], "words"),
         (["01234", "12345", "20000"], "words"),
         (["1,3", "2,3,4", "2"], "words"),
         ([str(2**60 + i) for i in range(9)], "words"),
@@ -95,6 +109,26 @@ def test_day_or_month_first_is_found_once_for_all() -> None:
     assert read.tolist() == [pd.Timestamp("2020-01-05"), pd.Timestamp("2020-01-31")]
 
 
+@pytest.mark.parametrize(
+    ("cells", "years"),
+    [
+        (["01/01/50", "12/28/77", "05/05/99"], [1950, 1977, 1999]),  # births
+        (["01/01/84", "12/28/99", "05/05/05"], [1984, 1999, 2005]),
+        (["01/31/24", "12/28/35"], [2024, 2035]),
+        (["Jan-85", "Dec-99", "Apr-01", "Dec-11"], [1985, 1999, 2001, 2011]),
+        (["31-Jan-50", "May 5, 76"], [1950, 1976]),
+        (["31-Jan-1850", "5 May 2076"], [1850, 2076]),
+        ([f"01/02/{y:02d}" for y in range(100)], [*range(2000, 2069), *range(1969, 2000)]),
+    ],
+)
+def test_years_of_two_digits_lie_together(cells: list[str], years: list[int]) -> None:
+    reading = reading_of(pd.Series(cells))
+    assert reading.what == "date" and not reading.bad
+    assert READERS["date"](pd.Series(cells), *reading.values).dt.year.tolist() == years
+    alone = [READERS["date"](pd.Series([c]), *reading.values).dt.year.item() for c in cells[:5]]
+    assert alone == years[:5]
+
+
 def test_words_that_pandas_takes_for_the_current_time_are_no_dates() -> None:
     assert np.isnat(dates_of(["now", "today", "12:30", "5", None], False)).all()
     assert is_date("2020-01-01T10:00+02:00") and not is_date("10:00")
@@ -111,6 +145,9 @@ def test_words_that_pandas_takes_for_the_current_time_are_no_dates() -> None:
         ("1 days 02:03:04", 93784),
         ("3 days", 259200),
         ("-00:01:00", -60),
+        ("-1 days +23:59:30", -30),  # as pandas writes it
+        ("-1 day, 23:59:30", -30),  # as Python does
+        ("1_2", NAN),
         ("26:00:00", 93600),
         (datetime.time(1, 2, 3), 3723),
         (datetime.timedelta(hours=1), 3600),
@@ -122,6 +159,11 @@ def test_words_that_pandas_takes_for_the_current_time_are_no_dates() -> None:
 )
 def test_seconds(cell: object, seconds: float) -> None:
     np.testing.assert_equal(seconds_of(cell), seconds)
+
+
+@pytest.mark.parametrize("cell", ["2020-01-02 10", "2020-01-02T10", "2020-01-02 10:30", "2020-01-02 10:30:15.1"])
+def test_dates_are_read_as_arrow_reads_those_of_a_file(cell: str) -> None:
+    assert dates_of([cell], False)[0] == pa.array([cell]).cast(pa.timestamp("us")).to_numpy()[0]
 
 
 def test_true_and_false_in_any_form() -> None:

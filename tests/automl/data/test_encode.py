@@ -296,6 +296,13 @@ class TestTable:
         words, _ = fit_table(d=[f"{d:%d %b %Y}" for d in dates])
         np.testing.assert_array_equal(words.transform(words.dataset({"d": [f"{d:%d %b %Y}" for d in dates]}))[0], array)
 
+    def test_dates_that_mean_for_ever_leave_the_others_apart(self) -> None:
+        dates = pd.Series(pd.date_range("2020-01-01", periods=800, freq="D", unit="s"))
+        ever = dates.where(np.arange(800) % 3 > 0, pd.Timestamp("9999-12-31"))
+        encoding, dataset = fit_table(d=ever)
+        trend = encoding.transform(dataset)[0][:, 0]
+        assert trend[np.arange(800) % 3 > 0].std() > 0.5 and trend.max() <= 3
+
     def test_kinds(self) -> None:
         table = pd.DataFrame(
             {

@@ -57,6 +57,12 @@ class TestDialect:
         dataset = load(tmp_path, content, target="a")
         assert list(dataset.table.columns) == columns and list(dataset.target) == ["10", "20"]
 
+    def test_a_header_longer_than_the_first_block(self, tmp_path: Path) -> None:
+        names = [f"a_long_name_{i:05d}_{'x' * 50}" for i in range(4_400)]
+        row = ",".join(["1.5"] * len(names))
+        dataset = load(tmp_path, f"{','.join(names)},y\n{row},u\n{row},v\n", target="y")
+        assert list(dataset.table.columns) == names and list(dataset.target) == ["u", "v"]
+
     def test_rows_named_by_r(self, tmp_path: Path) -> None:
         assert list(load(tmp_path, '"a","b"\n"1",10,1\n"2",20,2\n').table.columns) == ["a"]
 
@@ -314,6 +320,34 @@ class TestFrames:
             FrameSource(x, y, split=["train", "later", "test", "test"]).load()
         with pytest.raises(UserError, match="2 words for 4 rows"):
             FrameSource(x, y, split=["train", "test"]).load()
+
+    @pytest.mark.parametrize("name", ["split", "Split"])
+    def test_a_column_called_split_beside_a_given_split(self, name: str) -> None:
+        words = ["train"] * 30 + ["test"] * 10
+        frame = pd.DataFrame({name: np.arange(40.0) % 3, "a": np.arange(40.0), "y": ["u", "v"] * 20})
+        dataset = FrameSource(frame, target="y", split=words).load()
+        assert list(dataset.table.columns) == [name, "a"] and dataset.split is not None
+        assert dataset.split.tolist() == words and dataset.table[name].tolist() == frame[name].tolist()
+        dataset = FrameSource(frame, target=name, split=words).load()
+        assert list(dataset.table.columns) == ["a", "y"] and dataset.target.tolist() == frame[name].tolist()
+
+    def test_columns_of_another_machine(self) -> None:
+        cells = {"a": RNG.normal(size=40).astype(">f8"), "b": np.arange(40).astype(">i2"), "g": np.arange(40) // 4}
+        frame = pd.DataFrame(cells | {"y": (np.arange(40) % 2).astype(">i8")})
+        frame["g"] = frame["g"].to_numpy().astype(">i4")
+        prepared = prepare(FrameSource(frame, target="y", group="g").load())
+        assert prepared.task.classes == ("0", "1")
+        trained = prepared.encoding.transform(prepared.dataset)[0][:5]
+        np.testing.assert_array_equal(prepared.encoding.transform(prepared.encoding.dataset(frame[:5]))[0], trained)
+
+    @pytest.mark.parametrize("axes", [(40, 2), (40, 1, 9)])
+    @pytest.mark.parametrize("kind", [np.int64, ">i4", np.float32, "<U1"])
+    def test_a_target_that_is_masked_or_of_another_machine(self, axes: tuple[int, ...], kind: Any) -> None:
+        target = np.ma.masked_array((np.arange(40) % 2).astype(kind), np.arange(40) < 10)
+        for y, known in ((target, 30), (np.asarray(target), 40)):
+            dataset = FrameSource(RNG.normal(size=axes), y=y).load()
+            assert dataset.target.notna().sum() == known
+            assert prepare(dataset, check=False).task.classes == ("0", "1")
 
     def test_half_a_sign_is_replaced_in_cells_labels_and_names(self) -> None:
         cells = {"a\ud83d": ["a\ud83d", "b", "c", "b"] * 20, "y": ["u\ud83d", "v"] * 40}

@@ -253,6 +253,17 @@ class TestIdLike:
         repaired, quality = quick(retarget(with_column(clean_dataset(), "told", shaped(form)), answers))
         assert "told" in repaired.table and not quality.named("id_like_column")
 
+    def test_long_words_without_a_digit_are_looked_at_once(self) -> None:
+        genes = ["".join(np.random.default_rng(i).choice(list("ACGT"), 60)) for i in range(ROWS)]
+        repaired, quality = quick(with_column(clean_dataset(), "gene", genes))
+        assert "gene" in repaired.table and not quality.named("id_like_column")
+
+    @pytest.mark.parametrize("before", ["", "x-"])
+    def test_names_of_very_many_digits(self, before: str) -> None:
+        names = [f"{before}{'1' * 6_000}{i:03d}" for i in range(ROWS)]
+        repaired, quality = quick(retarget(with_column(clean_dataset(), "n", names), HALVES))
+        assert quality.named("id_like_column") and "n" in repaired.table  # their order tells the target
+
     def test_digits_are_no_random_key(self) -> None:
         dates = shaped("date")
         late = np.where([int(d[4:]) > 2020 for d in dates], "late", "early")

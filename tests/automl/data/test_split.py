@@ -266,3 +266,9 @@ def test_a_panel_of_groups_and_times_keeps_groups_whole() -> None:
     found = split(of(np.arange(200) % 2, group=group, time=time), "binary")
     in_parts = [set(group[p]) for p in parts(found)]
     assert sum(map(len, in_parts)) == 10 and all(in_parts)
+
+
+@pytest.mark.parametrize("given", [["test"] * 20, ["valid"] * 20, ["test", "valid"] * 10])
+def test_no_row_to_train_on_is_told(given: list[str]) -> None:
+    with pytest.raises(UserError, match="train"):
+        split(of([0, 1] * 10, split=np.array(given)), "binary")

@@ -112,7 +112,11 @@ def _head(dataset: Dataset, quality: Quality, prepared: Prepared | None, problem
                     "errors and warnings",
                     f"and {counts['info']} remark{'s' * (counts['info'] != 1)}",
                 ),
-                tile(repaired, "repairs made", f"{dropped:,} rows left out" if dropped else ""),
+                tile(
+                    repaired,
+                    "repair made" if repaired == 1 else "repairs made",
+                    f"{dropped:,} rows left out" if dropped else "",
+                ),
                 class_="tiles",
             ),
         ]

@@ -19,6 +19,11 @@ from automl.types import Budget, MetaLearner
 from experiments.options import made
 
 REFIT_SHARE = 0.25  # of the search's seconds
+NEEDED = (  # ~NAME takes these away
+    *("data", "task", "budget", "family", "strategy", "metalearner", "engine", "store", "tracker", "objective"),
+    *("seed", "level", "resume", "progress", "portfolio", "artifacts", "budget.trials", "budget.seconds"),
+    *("budget.epochs", "objective.ensemble", "objective.refit", "objective.latency"),
+)
 UNLEARNED = ("metalearner.uniform.Uniform", "metalearner.practice.Practice")  # they look at no past run: level 3
 
 
@@ -46,6 +51,7 @@ def settings(cfg: DictConfig) -> Settings:
     if missing:
         raise UserError(f"{missing[0]} is missing. Set {missing[0]}=..., or begin with +experiment=quickstart")
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    refuse_gaps(plain)
     asked = plain["budget"]
     if asked["seconds"] is None and asked["trials"] is None:
         raise UserError("budget.seconds=null and budget.trials=null: a search without an end. Set one of them")
@@ -71,6 +77,16 @@ def settings(cfg: DictConfig) -> Settings:
         latency=truth(plain["objective"], "latency", prefix="objective."),
         budget=budget,
     )
+
+
+def refuse_gaps(plain: Mapping[str, Any]) -> None:
+    """Raises UserError for an option that was taken away."""
+    for name in NEEDED:
+        at: Any = plain
+        for part in name.split("."):
+            if not isinstance(at, Mapping) or part not in at:
+                raise UserError(f"{name} is not there, and nothing runs without it. Leave out ~{name}")
+            at = at[part]
 
 
 def refit_seconds(asked: Any, budget: Budget) -> float:

@@ -262,3 +262,9 @@ def test_the_level_is_what_is_done():
     }
     assert levels == {"transfer": 4, "uniform": 3} and all(get_object(target) for target in UNLEARNED)
     assert scalars(composed(["+experiment=quickstart"])).level == 3
+
+
+@pytest.mark.parametrize("name", ["budget", "engine", "tracker", "objective", "level", "budget.seconds"])
+def test_what_was_taken_away_is_named(name):
+    with pytest.raises(UserError, match=f"^{name} is not there"):
+        scalars(composed(["data=sklearn", f"~{name}"]))

@@ -416,3 +416,9 @@ def test_without_a_model_is_the_constant_answer():
     y = np.array([0, 0, 0, 1])
     assert without_a_model("binary", y, 2)["accuracy"] == 0.75
     assert without_a_model("regression", y.astype(float), 1)["r2"] == 0.0
+
+
+def test_the_report_says_which_networks_were_left_out_and_intervals_as_other_numbers(tmp_path):
+    result = result_of(DIGITS, {"accuracy": 0.9}) | {"notes": ["left out: network 7 (mlp) cannot be exported: boom"]}
+    _, read = report(tmp_path, result=result | {"interval": [12345.6, 12399.9]})
+    assert "network 7 (mlp) cannot be exported: boom" in read.words and "95 %: 12,346 to 12,400" in read.words

@@ -28,6 +28,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from automl.data.columns import as_number
+from automl.data.dataset import Dataset
 from automl.data.prepare import Prepared, prepare
 from automl.data.profile import profile as measure
 from automl.data.quality import Finding
@@ -160,19 +161,19 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
     writable(Path(cfg.artifacts), "artifacts")
     clock: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
-        made(cfg, "strategy")  # what it refuses is told before anything takes time
+        made(cfg, "strategy")  # what these refuse is told before anything takes time
         learner_of(cfg, wanted.budget)
         engine: Engine = made(cfg, "engine")
+        families, asked = made_families(cfg), task_options(cfg)
+        source = source or made(cfg, "data")
         stack.callback(engine.shutdown)
         store: Store = stack.enter_context(made(cfg, "store"))
         tracker = made(cfg, "tracker")
         engine.warm_up()
 
         with timed(clock, "prepare"):
-            loaded = (source or made(cfg, "data")).load()
-            asked = task_options(cfg)
-            asked |= {"seed": wanted.seed, "folds": folds_in(asked["folds"], wanted.budget)}
-            prepared = prepare(loaded, **asked)
+            loaded = source.load()
+            prepared = prepared_as_before(cfg, wanted, loaded, asked, store)
             profile = measure(prepared.task, prepared.parts.train, prepared.dataset, seed=wanted.seed)
         families = made_families(cfg)
         axes = search_axes(families, prepared.task, training_axes(prepared.task))
@@ -319,6 +320,21 @@ def folds_in(asked: int | None, budget: Budget) -> int | None:
     """None (as the data advise) becomes 0 in a short search: a training per fold would leave it too few candidates."""
     short = budget.seconds is not None and budget.seconds < FOLD_SECONDS
     return 0 if asked is None and short else asked
+
+
+def prepared_as_before(
+    cfg: DictConfig, wanted: Settings, loaded: Dataset, asked: Mapping[str, Any], store: Store
+) -> Prepared:
+    """The task and its rows. A search that is resumed with other time goes on judging its candidates as it did."""
+    ways = [folds_in(asked["folds"], wanted.budget)]
+    if wanted.resume and asked["folds"] is None:
+        ways.append(None if ways[0] == 0 else 0)
+    found: list[Prepared] = []
+    for folds in ways:
+        found.append(prepare(loaded, **{**asked, "seed": wanted.seed, "folds": folds}))
+        if store.searches(key=search_key(cfg, found[-1])):
+            return found[-1]
+    return found[0]
 
 
 def search_key(cfg: DictConfig, prepared: Prepared) -> str:

@@ -58,7 +58,8 @@ class Inspection:
 def run(cfg: DictConfig) -> None:
     """The command line's way in. Raises UserError for data that cannot be read at all."""
     folder = Path(HydraConfig.get().runtime.output_dir)
-    found = inspect_dataset(made(cfg, "data").load(), folder, seed=cfg.seed, asked=task_options(cfg))
+    asked = task_options(cfg)  # what is wrong in it is told before the data are read
+    found = inspect_dataset(made(cfg, "data").load(), folder, seed=cfg.seed, asked=asked)
     show(found)
     print(f"\nWritten to {folder}: inspect.html, quality.json, profile.json")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from automl.data.read.files import existing
 from automl.errors import UserError
 from automl.files import write_atomically
 from automl.store_rows import without_passwords
@@ -61,6 +62,8 @@ def settings(cfg: DictConfig) -> Settings:
         raise UserError(f"artifacts={plain['artifacts']} must be the path of a folder")
     if isinstance(plain["engine"], dict) and "trial_seconds" in plain["engine"]:
         number(plain["engine"], "trial_seconds", 0, prefix="engine.", free=True)
+    if isinstance(plain["data"], dict) and isinstance(path := plain["data"].get("path"), str):
+        existing(path)  # else it were told after some seconds of imports
     budget = Budget(
         trials=whole(asked, "trials", 1, prefix="budget.", free=True),
         seconds=number(asked, "seconds", 0, prefix="budget.", free=True),

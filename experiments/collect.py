@@ -96,7 +96,7 @@ def asked(cfg: DictConfig) -> Asked:
         fidelities=tuple(sorted(set(lengths))),
         mutants=whole(of, "mutants", 0, prefix=prefix),
         best=whole(of, "best", 0, prefix=prefix),
-        check=truth(of, "check"),
+        check=truth(of, "check", prefix=prefix),
         folder=Path(str(of["folder"])),
         seed=whole({"seed": cfg.seed}, "seed", 0),
     )

@@ -73,7 +73,7 @@ def asked(cfg: DictConfig) -> Asked:
         seconds=number(of, "seconds", 0, prefix=prefix) or 0.0,
         trial_seconds=number(of, "trial_seconds", 0, prefix=prefix, free=True),
         max_rows=whole(of, "max_rows", 20, prefix=prefix, free=True),
-        check=truth(of, "check"),
+        check=truth(of, "check", prefix=prefix),
         tie=number(of, "tie", -1e-9, prefix=prefix) or 0.0,
         folder=Path(str(of["folder"])),
     )
@@ -130,7 +130,7 @@ def sites(wanted: Asked, families: Mapping[str, Family]) -> list[tuple[Ready, Ax
     cache = wanted.folder / "prepared"
     options = {"max_rows": wanted.max_rows, "seed": 0, "check": wanted.check}
     looked = []
-    for entry in entries(wanted.root):
+    for entry in entries(wanted.root, "benchmark.root"):
         try:
             looked.append((look(entry, cache, **options), entry))
         except UserError as error:

@@ -156,6 +156,12 @@ def keep_config(cfg: DictConfig, folder: Path, option: str = "hydra.run.dir") ->
     write_atomically(folder / "config.yaml", without_passwords(OmegaConf.to_yaml(cfg, resolve=True)))
 
 
+def hide_passwords(file: Path) -> None:
+    """Take the passwords out of what Hydra wrote."""
+    if file.is_file() and (shown := without_passwords(text := file.read_text(encoding="utf-8"))) != text:
+        write_atomically(file, shown)
+
+
 def writable(folder: Path, option: str) -> None:
     """Make a folder, and a file in it, before anything takes long. Raises UserError when that cannot be done."""
     try:

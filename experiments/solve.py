@@ -42,6 +42,7 @@ from automl.types import Axes, Budget, Family, Prior, Profile, Runs, Source, Tri
 from automl.version import code_version
 from experiments import resumed
 from experiments.artifacts import Artifacts
+from experiments.cli import printable
 from experiments.clock import timed
 from experiments.compose import composed
 from experiments.deployed import deployed
@@ -163,9 +164,9 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
     with contextlib.ExitStack() as stack:
         made(cfg, "strategy")  # what these refuse is told before anything takes time
         learner_of(cfg, wanted.budget)
-        engine: Engine = made(cfg, "engine")
         families, asked = made_families(cfg), task_options(cfg)
         source = source or made(cfg, "data")
+        engine: Engine = made(cfg, "engine")
         stack.callback(engine.shutdown)
         store: Store = stack.enter_context(made(cfg, "store"))
         tracker = made(cfg, "tracker")
@@ -175,7 +176,6 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
             loaded = source.load()
             prepared = prepared_as_before(cfg, wanted, loaded, asked, store)
             profile = measure(prepared.task, prepared.parts.train, prepared.dataset, seed=wanted.seed)
-        families = made_families(cfg)
         axes = search_axes(families, prepared.task, training_axes(prepared.task))
 
         with timed(clock, "search"):
@@ -251,7 +251,7 @@ class Hunt:
         self.record = store.trials(search=self.search.id)
         if wanted.resume:
             line = resumed.said(self.search, plain_config(cfg), len(self.record), store.searches(task=task.name))
-            print(line, file=sys.stderr)
+            print(printable(line), file=sys.stderr)
         # The token, since another store may have given the same number to another search.
         named = "-".join(filter(None, [key[:12], str(self.search.id), self.search.token]))
         self.artifacts = Artifacts(Path(cfg.artifacts) / named)
@@ -515,7 +515,7 @@ def summary(solution: Solution) -> str:
     ]
     if result["task"]["goal"]:
         lines.append(f"goal      {result['task']['goal']}: {met(result['task']['goal_met'])}")
-    lines += [f"note      {note}" for note in result["notes"]]
+    lines += [f"note      {printable(note)}" for note in result["notes"]]
     lines += [f"model     {solution.bundle}", f"report    {solution.folder / 'report.html'}"]
     return "\n".join(lines)
 

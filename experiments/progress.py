@@ -177,7 +177,9 @@ def clock_text(seconds: float) -> str:
 
 
 def score_text(score: float) -> str:
-    """Four decimals, or six digits when the metric is large."""
+    """Four decimals, or a few digits when the metric is large or small."""
+    if abs(score) < 1:
+        return number(score)
     return f"{score:.4f}" if abs(score) < 1000 else f"{score:.6g}"
 
 

@@ -16,7 +16,6 @@ from automl.version import code_version
 from experiments.page import (
     Html,
     details,
-    esc,
     facts,
     join,
     lines,
@@ -272,7 +271,7 @@ bundle.predict(rows)  # {what}{probabilities}"""
 
 def _footer(result: Mapping[str, Any]) -> Html:
     now = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
-    return tag("footer", f"Level 4 {code_version()}, {now}. Trials are kept in {esc(result.get('store', '–'))}.")
+    return tag("footer", f"Level 4 {code_version()}, {now}. Trials are kept in {result.get('store', '–')}.")
 
 
 __all__ = ["write_report"]

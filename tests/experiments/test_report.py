@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -17,11 +18,11 @@ from hypothesis import strategies as st
 
 from automl.metrics import scores
 from automl.types import Input, Limits, Prior, Profile, Task
-from experiments import page, plots
+from experiments import page, plots, report_test_rows
 from experiments.bootstrap import drawn_groups
 from experiments.report import write_report
 from experiments.report_search import leaderboard_part
-from experiments.words import NAMES, count, explain, interval, number, without_a_model
+from experiments.words import NAMES, amount, count, explain, interval, number, without_a_model
 from tests.automl.examples import AXES, CONVNET, MLP, TASK, trial
 
 EVIL = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>\0\ud800\u2028"
@@ -352,10 +353,29 @@ def test_words_cover_every_metric_of_the_ground_floor():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "–"), (float("nan"), "–"), (0.98765, "0.9877"), (-0.5, "-0.5000"), (1234.5, "1,234"), (1e6, "1,000,000")],
-)
+    [(None, "–"), (float("nan"), "–"), (0.98765, "0.9877"), (-0.5, "-0.5000"), (1234.5, "1,234"), (1e6, "1,000,000"),
+     (3.2e-5, "3.2e-05"), (-2.2e-16, "0.0000"), (0.0, "0.0000")],
+)  # fmt: skip
 def test_number(value, text):
     assert number(value) == text
+
+
+def test_large_values_of_the_target_are_told_apart():
+    assert [amount(v) for v in (1700000012.0, 1700000013.5, 16670.0, 0.0312, math.nan)] == [
+        "1,700,000,012", "1,700,000,013.5", "16,670", "0.0312", "–"
+    ]  # fmt: skip
+    y = 1700000000 + np.arange(20.0)
+    frame = pd.DataFrame({"row": np.arange(20), "y": y, "prediction": y + 0.5})
+    task = replace(TASK, kind="regression", num_outputs=1, metric="rmse")
+    tested = report_test_rows.Tested.of(task, frame)
+    shown = report_test_rows.test_rows_part({"test": {"rmse": 0.5}}, task, tested)
+    assert "1,700,000,007" in shown and "1.7e+09" not in shown
+
+
+def test_the_footer_shows_the_store_as_it_is_called(tmp_path):
+    store = "postgresql://host/level4?sslmode=require&connect_timeout=3"
+    _, read = report(tmp_path, result=result_of(DIGITS, {"accuracy": 0.9}) | {"store": store})
+    assert f"Trials are kept in {store}." in read.words
 
 
 def test_count():

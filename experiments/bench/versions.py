@@ -165,7 +165,8 @@ def show(both: Sequence[tuple[dict[str, Any], dict[str, Any]]], before: str, aft
     Console(width=120).print(table)
     ended = [(old, new) for old, new in both if "error" not in old and "error" not in new]
     rng = np.random.default_rng(0)
-    for modality, differences in [*sorted(gains.items()), ("all", [d for g in gains.values() for d in g])]:
+    summed = [*sorted(gains.items()), ("all", [d for g in gains.values() for d in g])]
+    for modality, differences in summed if gains else []:
         drawn = rng.choice(differences, (10_000, len(differences))).mean(1)
         low, high = np.percentile(drawn, [2.5, 97.5])
         better, worse = sum(d > 0 for d in differences), sum(d < 0 for d in differences)

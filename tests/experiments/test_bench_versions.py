@@ -24,5 +24,5 @@ def test_a_finished_set_stands_for_its_commit_alone(now, runs, tmp_path, monkeyp
 
 
 def test_the_words_of_a_crash_are_no_markup(capsys):
-    assert not versions.show([(ROW, {"error": "boom [/x]"})], "before", "after")
+    assert not versions.show([(ROW, {**ROW, "error": "boom [/x]"})], "before", "after")
     assert "boom [/x]" in capsys.readouterr().out

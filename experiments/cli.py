@@ -23,7 +23,8 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from automl.errors import UserError
 from experiments.signals import terminated
 
-_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, *_FULL}
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
@@ -36,10 +37,11 @@ def importable_by_others() -> None:
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
+def one_line_errors(*, resumable: bool = False) -> Iterator[None]:
     """Turn the errors of Hydra, OmegaConf and the user into one line on stderr.
 
-    Stands around Hydra's main, for faults of the composition, and inside it, where Hydra would add lines of its own.
+    ``resumable``: what runs inside takes ``resume=true``. Stands around Hydra's main, for faults of the composition,
+    and inside it, where Hydra would add lines of its own.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints its own, longer text and exits itself
     status = [130]
@@ -47,7 +49,8 @@ def one_line_errors() -> Iterator[None]:
         with terminated(lambda: status.append(143)):
             yield
     except KeyboardInterrupt:
-        leave("Stopped. Finished trials are kept; add resume=true to go on.", status[-1])
+        kept = " Finished trials are kept; add resume=true to go on." if resumable else ""
+        leave(f"Stopped.{kept}", status[-1])
     except Exception as error:
         line = explain(error)
         if WANTS_TRACEBACK or line is None:
@@ -62,7 +65,7 @@ def flags_first(arguments: list[str]) -> list[str]:
 
 
 def leave(line: str, status: int) -> None:
-    print(line, file=sys.stderr)
+    print(printable(line), file=sys.stderr)
     raise SystemExit(status)
 
 
@@ -73,8 +76,9 @@ def explain(error: BaseException | None) -> str | None:
             return f"Error: {flat(str(error))}"
         if isinstance(error, OverrideParseException):
             return explain_signs(error.override)
-        if isinstance(error, OSError) and error.errno in _NOT_WRITABLE and error.filename is not None:
-            return f"Error: {error.filename}: {error.strerror}. Set hydra.run.dir=FOLDER, or mend that place."
+        if isinstance(error, OSError) and error.errno in (_FULL if error.filename is None else _NOT_WRITABLE):
+            place = "the disk" if error.filename is None else error.filename  # a write names no file
+            return f"Error: {place}: {error.strerror}. Set hydra.run.dir=FOLDER, or mend that place."
         if isinstance(error, OmegaConfBaseException) and error.parent_node is not None and error.key is not None:
             return explain_key(error)
         if isinstance(error, (HydraException, OmegaConfBaseException)) and error.__cause__ is None:
@@ -132,6 +136,11 @@ def explain_text(text: str) -> str:
 def choices_of(group: str) -> list[str]:
     """The options of a configuration group: its yaml files."""
     return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
+
+def printable(text: str) -> str:
+    """Without control characters: names and cells come from files, and a terminal takes some of these for commands."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def flat(text: str) -> str:

@@ -40,6 +40,7 @@ from automl.serial import dumps
 from automl.store import Store
 from automl.store_rows import task_digest
 from automl.types import Axes, Budget, Candidate, Family, Modality, Prior, Profile, Runs, Trial
+from experiments.cli import printable
 from experiments.collect_data import Ready, entries, look, mixed, ready
 from experiments.common_set import common_set, fitted, union
 from experiments.options import made, made_families
@@ -96,7 +97,7 @@ def asked(cfg: DictConfig) -> Asked:
         fidelities=tuple(sorted(set(lengths))),
         mutants=whole(of, "mutants", 0, prefix=prefix),
         best=whole(of, "best", 0, prefix=prefix),
-        check=truth(of, "check"),
+        check=truth(of, "check", prefix=prefix),
         folder=Path(str(of["folder"])),
         seed=whole({"seed": cfg.seed}, "seed", 0),
     )
@@ -194,7 +195,7 @@ def prepare_all(wanted: Asked, families: Mapping[str, Family], store: Store, unt
             if wanted.modalities is None or set(modality.split("+")) <= set(wanted.modalities):
                 loaded.append((modality, entry))
         except UserError as error:
-            print(f"left out {entry.name}: {error}", flush=True)
+            print(printable(f"left out {entry.name}: {error}"), flush=True)
     sites = []
     for entry in mixed(loaded, wanted.max_tasks):
         if time.monotonic() > until:
@@ -203,10 +204,10 @@ def prepare_all(wanted: Asked, families: Mapping[str, Family], store: Store, unt
             made = ready(entry, cache, **options)
             axes = search_axes(families, made.task, training_axes(made.task))
         except UserError as error:
-            print(f"left out {entry.name}: {error}", flush=True)
+            print(printable(f"left out {entry.name}: {error}"), flush=True)
             continue
         sites.append(open_site(made, axes, wanted, store))
-        print(f"{clock()} ready {made.task.name}: {len(made.train)} + {len(made.valid)} rows", flush=True)
+        print(printable(f"{clock()} ready {made.task.name}: {len(made.train)} + {len(made.valid)} rows"), flush=True)
     return sites
 
 
@@ -328,7 +329,7 @@ class Round:
             self.store.append(site.search, kept)
             site.trials.append(kept)
             self.new += 1
-            print(f"{clock()} {what} {line(kept, site.ready.task.metric)}", flush=True)
+            print(printable(f"{clock()} {what} {line(kept, site.ready.task.metric)}"), flush=True)
 
         search(
             site.job(self.families),

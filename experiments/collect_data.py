@@ -48,17 +48,17 @@ class Ready:
     profile: Profile
 
 
-def entries(root: str | Path) -> list[Entry]:
+def entries(root: str | Path, option: str = "collect.root") -> list[Entry]:
     """The data files of a folder, by name. A ``NAME.json`` beside one may give its ``group``; else that is the name.
 
-    Raises UserError for a folder that is missing or holds none.
+    ``option``: the one that gave the folder, for errors. Raises UserError for a folder that is missing or holds none.
     """
     folder = Path(root).expanduser()
     if not folder.is_dir():
-        raise UserError(f"collect.root={root} is no folder. Set collect.root=FOLDER of data files")
+        raise UserError(f"{option}={root} is no folder. Set {option}=FOLDER of data files")
     files = sorted(f for f in folder.iterdir() if f.is_file() and f.name.lower().endswith(SUFFIXES))
     if not files:
-        raise UserError(f"collect.root={root} holds no data file ({', '.join(SUFFIXES)}). Set another folder")
+        raise UserError(f"{option}={root} holds no data file ({', '.join(SUFFIXES)}). Set another folder")
     return [Entry(file, stem(file), group_of(file.with_name(f"{stem(file)}.json"), stem(file))) for file in files]
 
 

@@ -30,8 +30,10 @@ from automl.errors import UserError
 from automl.files import write_atomically
 from automl.serial import dumps
 from automl.types import Profile, Task
+from experiments.cli import printable
 from experiments.inspect_page import write_page
 from experiments.options import made, task_options
+from experiments.words import count
 
 _COLOURS = {"error": "bold red", "warning": "yellow", "info": "dim"}
 _MOST_PRINTED = 30
@@ -58,7 +60,8 @@ class Inspection:
 def run(cfg: DictConfig) -> None:
     """The command line's way in. Raises UserError for data that cannot be read at all."""
     folder = Path(HydraConfig.get().runtime.output_dir)
-    found = inspect_dataset(made(cfg, "data").load(), folder, seed=cfg.seed, asked=task_options(cfg))
+    asked = task_options(cfg)  # what is wrong in it is told before the data are read
+    found = inspect_dataset(made(cfg, "data").load(), folder, seed=cfg.seed, asked=asked)
     show(found)
     print(f"\nWritten to {folder}: inspect.html, quality.json, profile.json")
 
@@ -113,9 +116,15 @@ def show(found: Inspection, console: Console | None = None) -> None:
     """Print the findings and the main numbers of the profile."""
     dataset, quality = found.dataset, found.quality
     kind = f"{found.task.kind}, " if found.task else ""
-    title = f"[bold]{escape(dataset.name)}[/]: {kind}{len(dataset):,} rows, {len(quality.findings)} findings"
+    sizes = f"{count(len(dataset), 'row')}, {count(len(quality.findings), 'finding')}"
+    title = f"[bold]{told(dataset.name)}[/]: {kind}{sizes}"
     parts = [title, "", _findings(found), "", "[bold]Profile[/]", "", _numbers(found)]
     (console or Console()).print(Group(*parts))
+
+
+def told(text: str) -> str:
+    """Text from the data for rich: no markup, and no commands for the terminal."""
+    return escape(printable(text))
 
 
 def _findings(found: Inspection) -> Table:
@@ -124,12 +133,12 @@ def _findings(found: Inspection) -> Table:
     for head in ("", "where", "finding", "repair"):
         table.add_column(head, overflow="fold")
     if found.problem:
-        table.add_row("[bold red]error[/]", "data", escape(found.problem), "")
+        table.add_row("[bold red]error[/]", "data", told(found.problem), "")
     for f in quality.findings[:_MOST_PRINTED]:
         made = "done: " if f.repaired else "proposed: " if f.name in REPAIRS else ""
         repair = made + f.repair if f.repair else ""
         colour = _COLOURS[f.severity]
-        table.add_row(f"[{colour}]{f.severity}[/]", escape(f.where), escape(f.text), escape(repair))
+        table.add_row(f"[{colour}]{f.severity}[/]", told(f.where), told(f.text), told(repair))
     if len(quality.findings) > _MOST_PRINTED:
         table.add_row("", "", f"and {len(quality.findings) - _MOST_PRINTED} more in quality.json", "")
     if not quality.findings:

@@ -18,9 +18,10 @@ from automl.data.quality import REPAIRS, Finding, Quality
 from automl.data.quality.parse import column_of, counts_of, floats, is_numeric
 from automl.files import write_atomically
 from automl.types import Profile
-from experiments.inspect_pictures import number, row_view
+from experiments.inspect_pictures import row_view
 from experiments.page import Html, details, facts, figure, join, lines, meter, page, section, table, tag, tile
 from experiments.plots import Figure, label
+from experiments.words import amount
 
 _STYLE = """
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 14px; margin: 14px 0 4px; }
@@ -112,7 +113,11 @@ def _head(dataset: Dataset, quality: Quality, prepared: Prepared | None, problem
                     "errors and warnings",
                     f"and {counts['info']} remark{'s' * (counts['info'] != 1)}",
                 ),
-                tile(repaired, "repairs made", f"{dropped:,} rows left out" if dropped else ""),
+                tile(
+                    repaired,
+                    "repair made" if repaired == 1 else "repairs made",
+                    f"{dropped:,} rows left out" if dropped else "",
+                ),
                 class_="tiles",
             ),
         ]
@@ -286,7 +291,7 @@ def _column(column: pd.Series) -> tuple[object, ...]:
         if not len(values):
             return "nothing", missing, distinct, "–"
         low, middle, high = np.quantile(values, [0, 0.5, 1])
-        return "numbers", missing, distinct, f"{number(low)} to {number(high)}, median {number(middle)}"
+        return "numbers", missing, distinct, f"{amount(low)} to {amount(high)}, median {amount(middle)}"
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         return "dates", missing, distinct, f"{column.min():%Y-%m-%d} to {column.max():%Y-%m-%d}"
     few = counts_of(column)[:4]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from PIL import Image
 from automl.data.dataset import Dataset
 from automl.types import Modality
 from experiments.page import Html, tag
+from experiments.words import amount
 
 SIDE = 112
 """Smallest side of a picture in pixels; a smaller image is enlarged pixel by pixel, a larger one reduced to twice
@@ -92,19 +92,10 @@ def cells_view(dataset: Dataset, row: int) -> Html:
     return tag("div", *parts, *pairs, class_="cells")
 
 
-def number(value: float) -> str:
-    """A number as people write it: 16,670 and 0.0312 rather than 1.667e+04 and 0.031171."""
-    if not math.isfinite(value):
-        return "–" if math.isnan(value) else str(value)
-    if value == round(value) and abs(value) < 1e9:
-        return f"{value:,.0f}"
-    return f"{value:,.1f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
-
-
 def _short(value: object) -> str:
     if value is None or value is pd.NA or value is pd.NaT:
         return "–"
     if isinstance(value, pd.Timestamp):
         return f"{value:%Y-%m-%d}" if value == value.normalize() else f"{value:%Y-%m-%d %H:%M}"
-    text = number(float(value)) if isinstance(value, float | np.floating) else str(value)
+    text = amount(float(value)) if isinstance(value, float | np.floating) else str(value)
     return text if len(text) <= 40 else text[:39] + "…"

@@ -5,6 +5,7 @@ A wrong type is one line that names the option and how to write it, not a traceb
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -64,10 +65,21 @@ def made_families(cfg: DictConfig) -> dict[str, Family]:
 def task_options(cfg: DictConfig) -> dict[str, Any]:
     """The options of ``automl.data.prepare.prepare``, checked."""
     from automl.data.prepare import prepare  # not before the scalars are checked: it takes a second
+    from automl.data.split import check_shares
+    from automl.task import METRICS, parse_goal
 
     plain: Any = OmegaConf.to_container(cfg.task, resolve=True)
     check_types(prepare, plain, "task.")
-    return plain | {"limits": made(cfg, "task.limits")}
+    known = [name for of in METRICS.values() for name in of]
+    if plain["metric"] not in (None, *known):
+        raise UserError(f"task.metric={plain['metric']} is unknown; use one of: {', '.join(dict.fromkeys(known))}")
+    parse_goal(plain["goal"])
+    check_shares(plain["test_share"], plain["valid_share"], plain["folds"])
+    limits = made(cfg, "task.limits")
+    for name, value in dataclasses.asdict(limits).items():
+        if value is not None and not value > 0:
+            raise UserError(f"task.limits.{name}={value} must be above 0, or null")
+    return plain | {"limits": limits}
 
 
 def check_types(of: Callable[..., Any], options: Mapping[str, Any], prefix: str) -> None:
@@ -75,11 +87,21 @@ def check_types(of: Callable[..., Any], options: Mapping[str, Any], prefix: str)
     hints = _hints(of)
     for name, value in options.items():
         if name in hints and not fits(value, hints[name]):
-            wanted = words(hints[name])
-            quoted = (
-                f""". Write {shown(f"{prefix}{name}", str(value))}""" if "text" in wanted and value is not None else ""
-            )
-            raise UserError(f"{prefix}{name}={said(value)} must be {wanted}{quoted}")
+            place, wrong, hint = misfit(value, hints[name], f"{prefix}{name}")
+            wanted = words(hint)
+            quoted = f""". Write {shown(place, str(wrong))}""" if "text" in wanted and wrong is not None else ""
+            raise UserError(f"{place}={said(wrong)} must be {wanted}{quoted}")
+
+
+def misfit(value: Any, hint: Any, place: str) -> tuple[str, Any, Any]:
+    """Place, value and type of what does not fit: of a mapping the entry, not the whole."""
+    for one in get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,):
+        if isinstance(value, Mapping) and get_origin(one) in (Mapping, dict):
+            inner = get_args(one)[1]
+            for name, entry in value.items():
+                if not fits(entry, inner):
+                    return misfit(entry, inner, f"{place}.{name}")
+    return place, value, hint
 
 
 def _hints(of: Callable[..., Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from automl.types import Trial
-from experiments.words import as_metric, metric_name
+from experiments.words import as_metric, metric_name, number
 
 Figure = dict[str, Any]
 MOST_POINTS = 2000
@@ -141,7 +141,7 @@ def _hover(trial: Trial, metric: str) -> str:
     value = as_metric(metric, trial.score)
     lines = [
         f"trial {trial.number}: {label(trial.candidate.family)}",
-        f"{metric_name(metric)} {value:.4f}" if value is not None else label(trial.status),
+        f"{metric_name(metric)} {number(value)}" if value is not None else label(trial.status),
         *(f"{label(k)}: {label(v)}" for k, v in list(trial.candidate.choices.items())[:12]),
     ]
     if trial.error:

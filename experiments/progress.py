@@ -21,7 +21,8 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
 from automl.types import Budget, Trial
-from experiments.words import as_metric
+from experiments.cli import printable
+from experiments.words import as_metric, number
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours that an error message brings along
 
@@ -176,7 +177,9 @@ def clock_text(seconds: float) -> str:
 
 
 def score_text(score: float) -> str:
-    """Four decimals, or six digits when the metric is large."""
+    """Four decimals, or a few digits when the metric is large or small."""
+    if abs(score) < 1:
+        return number(score)
     return f"{score:.4f}" if abs(score) < 1000 else f"{score:.6g}"
 
 
@@ -185,5 +188,5 @@ def one_line(text: str, width: int = 100) -> str:
     a width.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
-    plain = "".join(c if c.isprintable() else " " for c in _ESCAPES.sub("", lines[-1])).strip()
+    plain = printable(_ESCAPES.sub("", lines[-1])).strip()
     return plain if len(plain) <= width else plain[: width - 1] + "…"

@@ -16,7 +16,6 @@ from automl.version import code_version
 from experiments.page import (
     Html,
     details,
-    esc,
     facts,
     join,
     lines,
@@ -100,7 +99,7 @@ def _summary(result: Mapping[str, Any], task: Task, trials: Sequence[Trial], tes
     chosen, ensemble = result.get("chosen", {}), result.get("ensemble") or []
     around = result.get("interval")
     rows = f" on {len(tested.y):,} rows" if tested else ""
-    note = f"95 %: {around[0]:.3g} to {around[1]:.3g}" if around else ""
+    note = f"95 %: {number(around[0])} to {number(around[1])}" if around else ""
     size = _parameters(result, trials)
     return join(
         [
@@ -224,7 +223,7 @@ def _model(result: Mapping[str, Any], trials: Sequence[Trial]) -> Html:
         known.append(
             ("Trained again", f"{which}on training and validation rows together; the validation score is from before")
         )
-    parts = [facts(known)]
+    parts = [facts(known), lines(result.get("notes") or [])]
     if len(members) > 1:
         rows = [
             (
@@ -272,7 +271,7 @@ bundle.predict(rows)  # {what}{probabilities}"""
 
 def _footer(result: Mapping[str, Any]) -> Html:
     now = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
-    return tag("footer", f"Level 4 {code_version()}, {now}. Trials are kept in {esc(result.get('store', '–'))}.")
+    return tag("footer", f"Level 4 {code_version()}, {now}. Trials are kept in {result.get('store', '–')}.")
 
 
 __all__ = ["write_report"]

@@ -79,7 +79,17 @@ def leaderboard_part(trials: Sequence[Trial], task: Task) -> Html:
         )
         for place, t in enumerate(best[:LEADERS], 1)
     ]
-    head = ["", "trial", metric_name(task.metric), "family", "epochs", "parameters", "ms a row", "seconds", "choices"]
+    head = [
+        "place",
+        "trial",
+        metric_name(task.metric),
+        "family",
+        "epochs",
+        "parameters",
+        "ms a row",
+        "seconds",
+        "choices",
+    ]
     if all(t.latency_ms is None for t in best[:LEADERS]):
         head, rows = _without(head.index("ms a row"), head, rows)
     numbers = [i for i, name in enumerate(head) if name not in ("family", "choices")]
@@ -114,7 +124,9 @@ def prior_part(prior: Prior | None, trials: Sequence[Trial], task: Task) -> Html
         winner = best[0].candidate
         parts += [
             tag("h3", f"The best trial ({winner.family}) against what was expected"),
-            table(["choice", "expected most", "", "found", "expected before"], _axes(prior, winner), narrow=True),
+            table(
+                ["choice", "expected most", "its share", "found", "expected before"], _axes(prior, winner), narrow=True
+            ),
         ]
     if prior.portfolio:
         rank = {t.candidate.id: i for i, t in enumerate(best, 1)}
@@ -122,7 +134,7 @@ def prior_part(prior: Prior | None, trials: Sequence[Trial], task: Task) -> Html
             (place, c.family, rank.get(c.id, "–"), choices_text(c.choices))
             for place, c in enumerate(prior.portfolio[:20], 1)
         ]
-        shown = table(["", "family", "rank reached", "choices"], rows, numbers=[0, 2])
+        shown = table(["place", "family", "rank reached", "choices"], rows, numbers=[0, 2])
         parts.append(details(f"The {len(prior.portfolio)} candidates that the meta-learner wanted tried first", shown))
     return join(parts)
 

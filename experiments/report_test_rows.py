@@ -13,7 +13,7 @@ from automl.types import Task
 from experiments import plots
 from experiments.page import Html, columns, figure, join, meter, table, tag
 from experiments.progress import one_line
-from experiments.words import explain, metric_name, number, without_a_model
+from experiments.words import amount, explain, metric_name, number, without_a_model
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def _errors_of_values(tested: Tested) -> Html:
     y, value = tested.y, tested.prediction
     worst = np.argsort(-np.abs(value - y), kind="stable")[:MISTAKES]
     rows = [
-        (int(row), f"{true:.5g}", f"{said:.5g}", f"{said - true:+.4g}")
+        (int(row), amount(true), amount(said), f"{said - true:+.4g}")
         for row, true, said in zip(tested.row[worst], y[worst].tolist(), value[worst].tolist(), strict=True)
     ]
     return join(

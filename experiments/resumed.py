@@ -20,11 +20,16 @@ def shaping(config: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def is_of_solve(config: Mapping[str, Any]) -> bool:
+    """Whether a stored search is one of ``solve``: other recipes keep their searches in the same stores."""
+    return "budget" in config and "objective" in config
+
+
 def said(search: Search, config: Mapping[str, Any], trials: int, others: Sequence[SearchSummary]) -> str:
     """For the terminal. ``trials``: that the search has already; ``others``: the searches on tasks of this name."""
     if search.resumed:
         return f"resume=true: going on with search {search.id}, which has {count(trials, 'trial')}."
-    before = [s for s in others if s.id != search.id]
+    before = [s for s in others if s.id != search.id and is_of_solve(s.config)]
     if not before:
         return f"resume=true: nothing to go on with, the store has no search on {search.task.name!r}. It begins anew."
     found = [(list(differences(shaping(s.config), shaping(config))), s) for s in reversed(before)]

@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from automl.data.read.files import existing
 from automl.errors import UserError
 from automl.files import write_atomically
 from automl.store_rows import without_passwords
@@ -19,6 +20,11 @@ from automl.types import Budget, MetaLearner
 from experiments.options import made
 
 REFIT_SHARE = 0.25  # of the search's seconds
+NEEDED = (  # ~NAME takes these away
+    *("data", "task", "budget", "family", "strategy", "metalearner", "engine", "store", "tracker", "objective"),
+    *("seed", "level", "resume", "progress", "portfolio", "artifacts", "budget.trials", "budget.seconds"),
+    *("budget.epochs", "objective.ensemble", "objective.refit", "objective.latency"),
+)
 UNLEARNED = ("metalearner.uniform.Uniform", "metalearner.practice.Practice")  # they look at no past run: level 3
 
 
@@ -46,6 +52,7 @@ def settings(cfg: DictConfig) -> Settings:
     if missing:
         raise UserError(f"{missing[0]} is missing. Set {missing[0]}=..., or begin with +experiment=quickstart")
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    refuse_gaps(plain)
     asked = plain["budget"]
     if asked["seconds"] is None and asked["trials"] is None:
         raise UserError("budget.seconds=null and budget.trials=null: a search without an end. Set one of them")
@@ -55,6 +62,8 @@ def settings(cfg: DictConfig) -> Settings:
         raise UserError(f"artifacts={plain['artifacts']} must be the path of a folder")
     if isinstance(plain["engine"], dict) and "trial_seconds" in plain["engine"]:
         number(plain["engine"], "trial_seconds", 0, prefix="engine.", free=True)
+    if isinstance(plain["data"], dict) and isinstance(path := plain["data"].get("path"), str):
+        existing(path)  # else it were told after some seconds of imports
     budget = Budget(
         trials=whole(asked, "trials", 1, prefix="budget.", free=True),
         seconds=number(asked, "seconds", 0, prefix="budget.", free=True),
@@ -71,6 +80,16 @@ def settings(cfg: DictConfig) -> Settings:
         latency=truth(plain["objective"], "latency", prefix="objective."),
         budget=budget,
     )
+
+
+def refuse_gaps(plain: Mapping[str, Any]) -> None:
+    """Raises UserError for an option that was taken away."""
+    for name in NEEDED:
+        at: Any = plain
+        for part in name.split("."):
+            if not isinstance(at, Mapping) or part not in at:
+                raise UserError(f"{name} is not there, and nothing runs without it. Leave out ~{name}")
+            at = at[part]
 
 
 def refit_seconds(asked: Any, budget: Budget) -> float:
@@ -135,6 +154,12 @@ def keep_config(cfg: DictConfig, folder: Path, option: str = "hydra.run.dir") ->
     """config.yaml in the run's folder, resolved, without passwords. Raises UserError when nothing can be written."""
     writable(folder, option)
     write_atomically(folder / "config.yaml", without_passwords(OmegaConf.to_yaml(cfg, resolve=True)))
+
+
+def hide_passwords(file: Path) -> None:
+    """Take the passwords out of what Hydra wrote."""
+    if file.is_file() and (shown := without_passwords(text := file.read_text(encoding="utf-8"))) != text:
+        write_atomically(file, shown)
 
 
 def writable(folder: Path, option: str) -> None:

@@ -28,6 +28,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from automl.data.columns import as_number
+from automl.data.dataset import Dataset
 from automl.data.prepare import Prepared, prepare
 from automl.data.profile import profile as measure
 from automl.data.quality import Finding
@@ -41,6 +42,7 @@ from automl.types import Axes, Budget, Family, Prior, Profile, Runs, Source, Tri
 from automl.version import code_version
 from experiments import resumed
 from experiments.artifacts import Artifacts
+from experiments.cli import printable
 from experiments.clock import timed
 from experiments.compose import composed
 from experiments.deployed import deployed
@@ -160,8 +162,10 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
     writable(Path(cfg.artifacts), "artifacts")
     clock: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
-        made(cfg, "strategy")  # what it refuses is told before anything takes time
+        made(cfg, "strategy")  # what these refuse is told before anything takes time
         learner_of(cfg, wanted.budget)
+        families, asked = made_families(cfg), task_options(cfg)
+        source = source or made(cfg, "data")
         engine: Engine = made(cfg, "engine")
         stack.callback(engine.shutdown)
         store: Store = stack.enter_context(made(cfg, "store"))
@@ -169,12 +173,9 @@ def pipeline(cfg: DictConfig, folder: Path, source: Any = None) -> Solution:
         engine.warm_up()
 
         with timed(clock, "prepare"):
-            loaded = (source or made(cfg, "data")).load()
-            asked = task_options(cfg)
-            asked |= {"seed": wanted.seed, "folds": folds_in(asked["folds"], wanted.budget)}
-            prepared = prepare(loaded, **asked)
+            loaded = source.load()
+            prepared = prepared_as_before(cfg, wanted, loaded, asked, store)
             profile = measure(prepared.task, prepared.parts.train, prepared.dataset, seed=wanted.seed)
-        families = made_families(cfg)
         axes = search_axes(families, prepared.task, training_axes(prepared.task))
 
         with timed(clock, "search"):
@@ -250,7 +251,7 @@ class Hunt:
         self.record = store.trials(search=self.search.id)
         if wanted.resume:
             line = resumed.said(self.search, plain_config(cfg), len(self.record), store.searches(task=task.name))
-            print(line, file=sys.stderr)
+            print(printable(line), file=sys.stderr)
         # The token, since another store may have given the same number to another search.
         named = "-".join(filter(None, [key[:12], str(self.search.id), self.search.token]))
         self.artifacts = Artifacts(Path(cfg.artifacts) / named)
@@ -319,6 +320,21 @@ def folds_in(asked: int | None, budget: Budget) -> int | None:
     """None (as the data advise) becomes 0 in a short search: a training per fold would leave it too few candidates."""
     short = budget.seconds is not None and budget.seconds < FOLD_SECONDS
     return 0 if asked is None and short else asked
+
+
+def prepared_as_before(
+    cfg: DictConfig, wanted: Settings, loaded: Dataset, asked: Mapping[str, Any], store: Store
+) -> Prepared:
+    """The task and its rows. A search that is resumed with other time goes on judging its candidates as it did."""
+    ways = [folds_in(asked["folds"], wanted.budget)]
+    if wanted.resume and asked["folds"] is None:
+        ways.append(None if ways[0] == 0 else 0)
+    found: list[Prepared] = []
+    for folds in ways:
+        found.append(prepare(loaded, **{**asked, "seed": wanted.seed, "folds": folds}))
+        if store.searches(key=search_key(cfg, found[-1])):
+            return found[-1]
+    return found[0]
 
 
 def search_key(cfg: DictConfig, prepared: Prepared) -> str:
@@ -499,7 +515,7 @@ def summary(solution: Solution) -> str:
     ]
     if result["task"]["goal"]:
         lines.append(f"goal      {result['task']['goal']}: {met(result['task']['goal_met'])}")
-    lines += [f"note      {note}" for note in result["notes"]]
+    lines += [f"note      {printable(note)}" for note in result["notes"]]
     lines += [f"model     {solution.bundle}", f"report    {solution.folder / 'report.html'}"]
     return "\n".join(lines)
 

@@ -31,6 +31,7 @@ from automl.store import Store
 from automl.store_rows import task_digest
 from automl.types import Axes, Budget, Family, MetaLearner, Runs, Trial
 from automl.version import code_version
+from experiments.cli import printable
 from experiments.collect_data import Ready, entries, look, mixed, ready
 from experiments.follow import Follow
 from experiments.options import made, made_families
@@ -73,7 +74,7 @@ def asked(cfg: DictConfig) -> Asked:
         seconds=number(of, "seconds", 0, prefix=prefix) or 0.0,
         trial_seconds=number(of, "trial_seconds", 0, prefix=prefix, free=True),
         max_rows=whole(of, "max_rows", 20, prefix=prefix, free=True),
-        check=truth(of, "check"),
+        check=truth(of, "check", prefix=prefix),
         tie=number(of, "tie", -1e-9, prefix=prefix) or 0.0,
         folder=Path(str(of["folder"])),
     )
@@ -108,7 +109,7 @@ def benchmark(cfg: DictConfig) -> tuple[dict[str, Any], list[Pair]]:
                     duel = Duel(cfg, wanted, site, axes, families, store, engine, seed, epochs)
                     found = {level: duel.level(level) for level in order}
                     pairs.append(Pair(site.task.name, site.task.group, seed, found[3], found[4]))
-                    print(line(pairs[-1]), flush=True)
+                    print(printable(line(pairs[-1])), flush=True)
     finally:
         engine.shutdown()
     if not pairs:
@@ -130,17 +131,17 @@ def sites(wanted: Asked, families: Mapping[str, Family]) -> list[tuple[Ready, Ax
     cache = wanted.folder / "prepared"
     options = {"max_rows": wanted.max_rows, "seed": 0, "check": wanted.check}
     looked = []
-    for entry in entries(wanted.root):
+    for entry in entries(wanted.root, "benchmark.root"):
         try:
             looked.append((look(entry, cache, **options), entry))
         except UserError as error:
-            print(f"left out {entry.name}: {error}", flush=True)
+            print(printable(f"left out {entry.name}: {error}"), flush=True)
     for entry in mixed(looked, wanted.tasks):
         try:
             made = ready(entry, cache, **options)
             found.append((made, search_axes(families, made.task, training_axes(made.task))))
         except UserError as error:
-            print(f"left out {entry.name}: {error}", flush=True)
+            print(printable(f"left out {entry.name}: {error}"), flush=True)
     return found
 
 

@@ -10,6 +10,9 @@ from automl.metrics import higher_is_better, score, scores
 from automl.types import Kind
 from experiments.bootstrap import drawn_groups
 
+NOISE = 1e-12  # what rounding leaves of a zero
+EXACT = 1e15  # whole numbers up to here are told digit by digit
+
 NAMES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
@@ -55,12 +58,23 @@ def explain(metric: str, value: float, classes: int) -> str:
 
 
 def number(value: float | None) -> str:
-    """A number as people read it: four decimals, or four digits when it is large; a dash when there is
-    none.
-    """
+    """A number as people read it: four decimals, or a few digits when it is large or small; a dash for none."""
     if value is None or not math.isfinite(value):
         return "–"
+    if abs(value) < NOISE:
+        return "0.0000"
+    if abs(value) < 1e-3:
+        return f"{value:.3g}"
     return f"{value:.4f}" if abs(value) < 100 else f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+
+
+def amount(value: float) -> str:
+    """A value of the user's as people write it: 16,670 and 0.0312 rather than 1.667e+04 and 0.031171."""
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else str(value)
+    if value == round(value) and abs(value) < EXACT:
+        return f"{value:,.0f}"
+    return f"{value:,.1f}" if 1000 <= abs(value) < EXACT else f"{value:.4g}"
 
 
 def count(n: int, thing: str) -> str:

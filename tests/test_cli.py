@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from automl.errors import UserError
+from experiments.cli import explain, one_line_errors
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -15,6 +18,7 @@ def call(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     )
 
 
+HEAVY = ("torch", "lightning", "nni", "ray", "pandas", "sklearn", "wandb")
 WRONG = [
     (["data=sklearn", "strategy=evolutoin"], "strategy=evolutoin is not there. Did you mean 'evolution'?"),
     (["data=sklearn", "family=[mlp,nope]"], "family=nope is not there."),
@@ -26,6 +30,7 @@ WRONG = [
     (["data.path=x.csv", "data.delimiter=;"], """Write 'data.delimiter=";"'"""),
     (["data.path=a,b.csv"], """Write 'data.path=[a,b.csv]', 'data.path="a,b.csv"', or add --multirun."""),
     (["+experiment=inspect", "data=sklearn", "budget.trials=3"], "budget.trials=3 does nothing here"),
+    (["data.path=none.csv"], "none.csv does not exist"),
     (["data=sklearn", "data.options.x=3"], "no option 'data.options'"),
     (["data=torchvision", "data.options.x=3"], "write +data.options.x=..."),
     (["data=fil"], "data=fil is not there. Did you mean 'file'?"),
@@ -53,10 +58,21 @@ def test_values_that_cannot_be_are_one_line(tmp_path):
 
 
 def test_help_and_the_configuration_do_not_import_the_heavy_libraries():
-    heavy = ("torch", "lightning", "nni", "ray", "pandas", "sklearn", "wandb")
-    code = f"import run, sys; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import run, sys; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_a_missing_file_is_told_before_the_heavy_imports():
+    code = f"""import sys, run
+from automl.errors import UserError
+from experiments.compose import composed
+try:
+    run.settings(composed(["data.path=none.csv"]))
+except UserError as error:
+    print(error, [m for m in {HEAVY} if m in sys.modules])"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert "none.csv does not exist" in done.stdout and done.stdout.endswith("[]\n"), done.stdout + done.stderr
 
 
 def test_help_lists_the_groups_and_shows_how_to_begin():
@@ -66,10 +82,34 @@ def test_help_lists_the_groups_and_shows_how_to_begin():
         assert text in done.stdout
 
 
-def test_a_sweep_may_be_asked_for_between_overrides(tmp_path):
+def test_a_sweep_may_be_asked_for_between_overrides_and_keeps_no_password(tmp_path):
     sweep = ["--multirun", "seed=1,2", "budget.trials=-1", f"hydra.sweep.dir={tmp_path}"]
-    done = call("+experiment=quickstart", *sweep, cwd=tmp_path)
+    done = call("+experiment=quickstart", "store.url=postgresql://me:hunter2@db/x", *sweep, cwd=tmp_path)
     assert done.returncode == 2 and "budget.trials=-1 must be" in done.stderr, done.stderr
+    kept = (tmp_path / "multirun.yaml").read_text()
+    assert "postgresql://me:***@db/x" in kept and "hunter2" not in kept
+
+
+def test_what_a_file_holds_is_no_command_for_the_terminal(capsys):
+    with pytest.raises(SystemExit), one_line_errors():
+        raise UserError("column 'a\x1b]0;title\x07\x1b[31m' is not in é.csv")
+    assert capsys.readouterr().err == "Error: column 'a ]0;title  [31m' is not in é.csv\n"
+
+
+def test_a_full_disk_is_one_line_whether_it_names_a_file_or_not():
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OSError) as caught:
+        full.write(b"x")
+    assert caught.value.filename is None
+    for error, place in [(caught.value, "the disk"), (OSError(28, "No space left on device", "a.npy"), "a.npy")]:
+        assert (explain(error) or "").startswith(f"Error: {place}: No space left on device.")
+    assert explain(OSError(2, "No such file or directory")) is None
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+def test_resume_is_advised_where_it_is_taken(resumable, capsys):
+    with pytest.raises(SystemExit), one_line_errors(resumable=resumable):
+        raise KeyboardInterrupt
+    assert ("resume=true" in capsys.readouterr().err) == resumable
 
 
 @pytest.mark.slow

@@ -60,11 +60,7 @@ def split(
     Same data and seed, same split. Raises UserError for shares and folds out of range and for groups or rows too few
     to split.
     """
-    if isinstance(fold_count, bool) or not (fold_count is None or (isinstance(fold_count, int) and fold_count >= 0)):
-        raise UserError(f"folds={fold_count} must be null (as advised), 0 (one validation split) or from 2 on")
-    for name, share in (("test_share", test_share), ("valid_share", valid_share)):
-        if share is not None and not 0 < share < 1:
-            raise UserError(f"{name}={share} must lie between 0 and 1, such as 0.25")
+    check_shares(test_share, valid_share, fold_count)
     rng = np.random.default_rng(seed)
     why: list[str] = []
     rows = np.arange(len(dataset))
@@ -97,6 +93,15 @@ def split(
         )
         why[-1] = f"validation: {fold_count}-fold cross-validation of the {len(learn):,} training rows, {how}"
     return Split(np.setdiff1d(train, drop), np.sort(valid), np.sort(test), tuple(why), pairs)
+
+
+def check_shares(test_share: float, valid_share: float | None, fold_count: int | None) -> None:
+    """Raises UserError for shares and folds that no data could be split by."""
+    if isinstance(fold_count, bool) or not (fold_count is None or (isinstance(fold_count, int) and fold_count >= 0)):
+        raise UserError(f"folds={fold_count} must be null (as advised), 0 (one validation split) or from 2 on")
+    for name, share in (("test_share", test_share), ("valid_share", valid_share)):
+        if share is not None and not 0 < share < 1:
+            raise UserError(f"{name}={share} must lie between 0 and 1, such as 0.25")
 
 
 def folds(

@@ -5,9 +5,9 @@
 
 FOLDER is that of the benchmark ``level3``. Each set is solved by each checkout's own ``run.py +experiment=level4``
 with two workers, the same seed and the same seconds, its group left out of the past runs. A finished one is kept in
-``--out`` and not run again, so that the versions can be measured apart: one ``--code``, then the other. Nothing else
-may run meanwhile. Score is accuracy or r2 on the test split, ``own`` the share of the workers' time that went to
-trainings of families that are in the deployed ensemble, ``wall`` the time of the whole command.
+``--out`` and not run again by the same commit, so that the versions can be measured apart: one ``--code``, then the
+other. Nothing else may run meanwhile. Score is accuracy or r2 on the test split, ``own`` the share of the workers' time
+that went to trainings of families that are in the deployed ensemble, ``wall`` the time of the whole command.
 
 Printed: each set, then by modality and in all the mean difference of scores with a 95 % bootstrap interval over sets.
 Exit status 1 when a modality is worse on average, a command took longer by more than 5 % + 2 s, or one crashed.
@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from automl.errors import UserError
@@ -55,13 +56,16 @@ def main(argv: Sequence[str]) -> int:
             raise UserError(f"--code {label}={folder}: no run.py there; give the folder of a checkout")
     wanted = chosen(options.root, options.sets, options.each)
     rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    commits = {label: commit(Path(folder)) for label, folder in versions.items()}
+    # A label whose checkout has moved on stands for other code now.
+    rows = [r for r in rows if r["commit"] == commits.get(r["label"], r["commit"])]
     of = {(r["label"], r["set"]): r for r in rows if (r["seconds"], r["seed"]) == (options.seconds, options.seed)}
     for said in wanted:
         for label, folder in versions.items():
             if (label, said["name"]) in of:
                 continue
             row = {"label": label, "set": said["name"], "seconds": options.seconds, "seed": options.seed}
-            row |= {"modality": kind_of(said), "commit": commit(Path(folder)), **one(said, Path(folder), options)}
+            row |= {"modality": kind_of(said), "commit": commits[label], **one(said, Path(folder), options)}
             of[label, said["name"]] = row
             with options.out.open("a") as out:
                 out.write(json.dumps(row) + "\n")
@@ -142,10 +146,10 @@ def show(both: Sequence[tuple[dict[str, Any], dict[str, Any]]], before: str, aft
     for old, new in sorted(both, key=lambda pair: (pair[0]["modality"], pair[0]["set"])):
         if "error" in new:
             fine = False
-            table.add_row(old["set"], f"{old.get('score', np.nan):.4f}", "crash", new["error"], "", "")
+            table.add_row(old["set"], f"{old.get('score', np.nan):.4f}", "crash", escape(new["error"]), "", "")
             continue
         if "error" in old:
-            table.add_row(old["set"], "crash", f"{new['score']:.4f}", old["error"], "", "")
+            table.add_row(old["set"], "crash", f"{new['score']:.4f}", escape(old["error"]), "", "")
             continue
         slower = new["wall"] > SLOWER[0] * old["wall"] + SLOWER[1]
         fine &= not slower
@@ -161,7 +165,8 @@ def show(both: Sequence[tuple[dict[str, Any], dict[str, Any]]], before: str, aft
     Console(width=120).print(table)
     ended = [(old, new) for old, new in both if "error" not in old and "error" not in new]
     rng = np.random.default_rng(0)
-    for modality, differences in [*sorted(gains.items()), ("all", [d for g in gains.values() for d in g])]:
+    summed = [*sorted(gains.items()), ("all", [d for g in gains.values() for d in g])]
+    for modality, differences in summed if gains else []:
         drawn = rng.choice(differences, (10_000, len(differences))).mean(1)
         low, high = np.percentile(drawn, [2.5, 97.5])
         better, worse = sum(d > 0 for d in differences), sum(d < 0 for d in differences)

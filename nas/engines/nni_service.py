@@ -62,6 +62,8 @@ class NniServiceEngine(Engine):
     ) -> None:
         super().__init__(workers, trial_seconds)
         within("threads", threads, 1)
+        within("gpus_per_trial", gpus_per_trial, 0)
+        within("port", port, 1, 65534)
         self.threads, self.gpus, self.machines = threads, gpus_per_trial, list(machines)
         self.port, self.listen = port, listen
         self._wanted = folder

@@ -99,6 +99,8 @@ class RayEngine(Engine):
         super().__init__(workers, trial_seconds)
         within("threads", threads, 1)
         within("retries", retries, 0)
+        within("gpus_per_worker", gpus_per_worker, 0)
+        within("memory_gb", memory_gb, 0.1)  # less than Python itself takes
         self.threads, self.address, self.retries, self.memory_gb = threads, address, retries, memory_gb
         self._seats: list[Seat] = []
         self._queue: deque[tuple[int, Order]] = deque()

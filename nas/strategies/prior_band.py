@@ -66,6 +66,7 @@ class PriorBand(Stepwise):
         within("mutation", mutation, 0, 1)
         within("trust", trust, 0)
         within("draws", draws, 1)
+        within("sure", sure, 0)
         within("elite", elite, 1)
         self.min_epochs, self.eta, self.mutation, self.brackets = min_epochs, eta, mutation, brackets
         self.elite, self.retries, self.trust, self.sure = elite, retries, trust, sure

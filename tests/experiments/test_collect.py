@@ -116,8 +116,10 @@ def test_a_group_that_is_no_text_is_refused(root, group):
 
 
 def test_a_folder_without_data_is_told(tmp_path):
-    with pytest.raises(UserError, match="no folder"):
+    with pytest.raises(UserError, match=r"collect\.root=.* is no folder"):
         entries(tmp_path / "none")
+    with pytest.raises(UserError, match=r"Set benchmark\.root="):
+        entries(tmp_path / "none", "benchmark.root")
     with pytest.raises(UserError, match="no data file"):
         entries(tmp_path)
 

@@ -149,7 +149,7 @@ def test_data_that_no_task_can_be_made_of_is_inspected_all_the_same(tmp_path: Pa
 def test_data_is_never_markup(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
     dataset = people()
-    table = dataset.table.rename(columns={"city": evil, "unit": "[bold red]unit"})
+    table = dataset.table.rename(columns={"city": evil, "unit": "[bold red]unit\x1b]0;"})
     table[evil] = [evil, "<b>x</b>"] * 100
     found = inspect_dataset(
         dataclasses.replace(dataset, table=table, name=evil, target=dataset.target.replace("large", evil)), tmp_path
@@ -157,7 +157,8 @@ def test_data_is_never_markup(tmp_path: Path) -> None:
     page = (tmp_path / "inspect.html").read_text()
     assert evil not in page
     assert "&lt;script&gt;alert(1)" in page
-    assert "[bold red]unit" in printed(found)
+    said = printed(found)
+    assert "[bold red]unit" in said and "\x1b" not in said
 
 
 def test_labels_of_an_official_test_split_are_not_shown(tmp_path: Path) -> None:

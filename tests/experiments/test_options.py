@@ -28,7 +28,7 @@ from experiments.compose import composed
 from experiments.options import fits, made, task_options
 from experiments.settings import UNLEARNED, keep_config, plain_config, refuse_unread, same
 from experiments.settings import settings as scalars
-from experiments.solve import solve
+from experiments.solve import pipeline, solve
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 TABLE = pd.DataFrame({"a": np.arange(40.0), "g": np.arange(40) // 4, "t": np.arange(40), "y": np.arange(40) % 2})
@@ -95,6 +95,10 @@ REFUSED = [
     (("y", "engine=sequential", "engine.threads=two"), {}, "engine.threads=two must be a whole number or null"),
     (("y", "artifacts=3"), {}, "artifacts=3 must be the path of a folder"),
     (("y", "family=[]"), {}, "family is empty"),
+    (("y", "engine=ray", "engine.memory_gb=-1"), {}, "engine: memory_gb=-1 must be at least 0.1"),
+    (("y", "engine=ray", "engine.gpus_per_worker=-1"), {}, "engine: gpus_per_worker=-1 must be at least 0"),
+    (("y", "engine=nni_service", "engine.port=99999"), {}, "engine: port=99999 must be from 1 to 65534"),
+    (("y", "strategy.sure=-1"), {}, "strategy: sure=-1 must be at least 0"),
     (("y", "data=null"), {}, "chosen by the name of its file"),
     (("y", "task.limits=null"), {}, "task.limits=null"),
 ]
@@ -112,6 +116,34 @@ def test_what_cannot_be_done_is_one_line(given, more, says, tmp_path, monkeypatc
         solve(TABLE, target, overrides=[f"store.url=sqlite:///{tmp_path}/s.db", *overrides], **more)
     line = explain(caught.value)
     assert line is not None and says in line and "\n" not in line
+
+
+BEFORE_THE_DATA = [
+    ("task.limits.latency_ms=-1", "task.limits.latency_ms=-1 must be above 0, or null"),
+    ("task.limits.parameters=0", "task.limits.parameters=0 must be above 0, or null"),
+    ("task.metric=acuracy", "task.metric=acuracy is unknown; use one of: accuracy"),
+    ("task.goal=acuracy", "goal 'acuracy' is not understood"),
+    ("task.kind=binry", "task.kind=binry must be one of binary, multiclass, regression or null"),
+    ("task.test_share=1.5", "test_share=1.5 must lie between 0 and 1"),
+    ("task.valid_share=-1", "valid_share=-1 must lie between 0 and 1"),
+    ("task.folds=-1", "folds=-1 must be null"),
+    ("task.repairs.outliers=maybe", "task.repairs.outliers=maybe must be true or false or null"),
+    ("family.mlp.max_width=big", "family.mlp.max_width=big must be a whole number"),
+    ("data.size=big", "data.size=big must be a whole number or null"),
+]
+
+
+@pytest.mark.parametrize(("option", "says"), BEFORE_THE_DATA, ids=lambda v: v[:30])
+def test_a_wrong_option_is_told_before_the_data_are_read(option, says, tmp_path):
+    """The file is empty, and no engine was started to find that out."""
+    (tmp_path / "a.csv").write_text("")
+    cfg = composed(
+        [f"data.path={tmp_path}/a.csv", f"store.url=sqlite:///{tmp_path}/s.db", f"artifacts={tmp_path}", option]
+    )
+    with pytest.raises(UserError) as caught:
+        pipeline(cfg, tmp_path / "out")
+    assert says in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) < 200
+    assert not (tmp_path / "s.db").exists()
 
 
 def test_solve_leaves_hydra_alone(source):
@@ -262,3 +294,9 @@ def test_the_level_is_what_is_done():
     }
     assert levels == {"transfer": 4, "uniform": 3} and all(get_object(target) for target in UNLEARNED)
     assert scalars(composed(["+experiment=quickstart"])).level == 3
+
+
+@pytest.mark.parametrize("name", ["budget", "engine", "tracker", "objective", "level", "budget.seconds"])
+def test_what_was_taken_away_is_named(name):
+    with pytest.raises(UserError, match=f"^{name} is not there"):
+        scalars(composed(["data=sklearn", f"~{name}"]))

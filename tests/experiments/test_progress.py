@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from automl.types import Budget
-from experiments.progress import Progress, clock_text, one_line
+from experiments.progress import Progress, clock_text, one_line, score_text
 from tests.automl.examples import CONVNET, trial
 
 
@@ -129,6 +129,12 @@ def test_an_error_is_shown_with_its_own_sign(terminal):
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (7.4, "0:07"), (59.6, "1:00"), (3723, "1:02:03")])
 def test_clock_text(seconds, text):
     assert clock_text(seconds) == text
+
+
+def test_scores_of_small_targets_are_told_apart():
+    assert [score_text(v) for v in (3.2e-5, 0.98765, 0.0, 123.4, 51234.5)] == [
+        "3.2e-05", "0.9877", "0.0000", "123.4000", "51234.5"
+    ]  # fmt: skip
 
 
 def test_one_line_keeps_what_says_most():

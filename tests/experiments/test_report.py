@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -17,11 +18,11 @@ from hypothesis import strategies as st
 
 from automl.metrics import scores
 from automl.types import Input, Limits, Prior, Profile, Task
-from experiments import page, plots
+from experiments import page, plots, report_test_rows
 from experiments.bootstrap import drawn_groups
 from experiments.report import write_report
 from experiments.report_search import leaderboard_part
-from experiments.words import NAMES, count, explain, interval, number, without_a_model
+from experiments.words import NAMES, amount, count, explain, interval, number, without_a_model
 from tests.automl.examples import AXES, CONVNET, MLP, TASK, trial
 
 EVIL = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>\0\ud800\u2028"
@@ -352,10 +353,29 @@ def test_words_cover_every_metric_of_the_ground_floor():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "–"), (float("nan"), "–"), (0.98765, "0.9877"), (-0.5, "-0.5000"), (1234.5, "1,234"), (1e6, "1,000,000")],
-)
+    [(None, "–"), (float("nan"), "–"), (0.98765, "0.9877"), (-0.5, "-0.5000"), (1234.5, "1,234"), (1e6, "1,000,000"),
+     (3.2e-5, "3.2e-05"), (-2.2e-16, "0.0000"), (0.0, "0.0000")],
+)  # fmt: skip
 def test_number(value, text):
     assert number(value) == text
+
+
+def test_large_values_of_the_target_are_told_apart():
+    assert [amount(v) for v in (1700000012.0, 1700000013.5, 16670.0, 0.0312, math.nan)] == [
+        "1,700,000,012", "1,700,000,013.5", "16,670", "0.0312", "–"
+    ]  # fmt: skip
+    y = 1700000000 + np.arange(20.0)
+    frame = pd.DataFrame({"row": np.arange(20), "y": y, "prediction": y + 0.5})
+    task = replace(TASK, kind="regression", num_outputs=1, metric="rmse")
+    tested = report_test_rows.Tested.of(task, frame)
+    shown = report_test_rows.test_rows_part({"test": {"rmse": 0.5}}, task, tested)
+    assert "1,700,000,007" in shown and "1.7e+09" not in shown
+
+
+def test_the_footer_shows_the_store_as_it_is_called(tmp_path):
+    store = "postgresql://host/level4?sslmode=require&connect_timeout=3"
+    _, read = report(tmp_path, result=result_of(DIGITS, {"accuracy": 0.9}) | {"store": store})
+    assert f"Trials are kept in {store}." in read.words
 
 
 def test_count():
@@ -402,9 +422,8 @@ def test_the_leaderboard_names_trials_and_a_caption_fits_a_loss(tmp_path):
     assert "trial" in read.words and "rising" not in read.words and "getting better" in read.words
     made = leaderboard_part(trials, replace(DIGITS, metric="log_loss"))
     cells = re.findall(r'<td class="n" data-head="([^"]*)">([^<]*)</td>', made)
-    assert cells[0] == ("trial", "3") and cells[1] == ("Log loss", "0.2500"), (
-        "on a narrow screen each cell has its name"
-    )
+    assert cells[:3] == [("place", "1"), ("trial", "3"), ("Log loss", "0.2500")], "a card's cells have their names"
+    assert all("data-head" in cell for cell in re.findall(r"<td[^>]*>", made))
 
 
 def test_the_interval_of_a_loss_is_in_its_own_direction():
@@ -417,3 +436,9 @@ def test_without_a_model_is_the_constant_answer():
     y = np.array([0, 0, 0, 1])
     assert without_a_model("binary", y, 2)["accuracy"] == 0.75
     assert without_a_model("regression", y.astype(float), 1)["r2"] == 0.0
+
+
+def test_the_report_says_which_networks_were_left_out_and_intervals_as_other_numbers(tmp_path):
+    result = result_of(DIGITS, {"accuracy": 0.9}) | {"notes": ["left out: network 7 (mlp) cannot be exported: boom"]}
+    _, read = report(tmp_path, result=result | {"interval": [12345.6, 12399.9]})
+    assert "network 7 (mlp) cannot be exported: boom" in read.words and "95 %: 12,346 to 12,400" in read.words

@@ -280,3 +280,25 @@ def test_resume_says_what_it_did(tiny, tmp_path, monkeypatch, capsys):
     frame["size"] *= 2
     frame.to_csv(tiny, index=False)
     assert "differs in other rows, or split otherwise. It begins anew." in said()
+
+
+def test_resume_beside_searches_of_other_recipes(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    options = [*SHORT, "task.folds=0", "strategy=random", "resume=true"]
+    solve(tiny, "kind", seconds=None, trials=1, overrides=options)
+    with sqlite3.connect("outputs/store.db") as db:
+        db.execute("""update searches set config = '{"collect": {"seconds": 3}}'""")
+    capsys.readouterr()
+    solve(tiny, "kind", seconds=None, trials=1, overrides=[*options, "seed=1"])
+    assert "no search on 'tiny'. It begins anew." in capsys.readouterr().err
+
+
+def test_more_time_keeps_how_candidates_are_judged(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    options = [*SHORT, "strategy=random", "resume=true"]
+    first = solve(tiny, "kind", seconds=30, trials=1, overrides=options)
+    assert first.result["judged_by"] == "14 rows"
+    capsys.readouterr()
+    again = solve(tiny, "kind", seconds=2 * FOLD_SECONDS, trials=2, overrides=options)
+    assert "going on with search 1, which has 1 trial." in capsys.readouterr().err
+    assert again.result["judged_by"] == "14 rows" and again.result["trials"]["ok"] == 2

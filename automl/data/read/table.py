@@ -33,6 +33,7 @@ from automl.errors import UserError
 
 pc: Any = pyarrow.compute  # its functions are made at run time
 MAX_COLUMNS = 5_000
+_PARQUET, _ARROW = {".parquet", ".pq"}, {".arrow", ".feather", ".ipc"}
 _HEAD_BYTES = 1 << 18
 _MOST_HEAD = 1 << 23  # bytes of lines that are longer
 csv.field_size_limit(_MOST_HEAD + _HEAD_BYTES)  # the default is shorter than some texts
@@ -72,6 +73,15 @@ class Dialect:
     notes: tuple[str, ...] = ()
 
 
+def _suffixes(path: Path) -> set[str]:
+    return {s.lower() for s in path.suffixes}
+
+
+def is_columnar(path: Path) -> bool:
+    """Whether the name is that of a file whose columns have types: parquet or arrow."""
+    return bool((_PARQUET | _ARROW) & _suffixes(path))
+
+
 def read_table(
     path: Path, *, delimiter: str | None = None, encoding: str | None = None, target: str | None = None
 ) -> Read:
@@ -79,11 +89,9 @@ def read_table(
 
     Raises UserError for a file that is absent, empty, ragged, binary, or has duplicate or too many columns.
     """
-    names = [s.lower() for s in path.suffixes]
-    if ".parquet" in names or ".pq" in names:
-        return _read_columnar(path, pyarrow.parquet.read_table)
-    if ".arrow" in names or ".feather" in names or ".ipc" in names:
-        return _read_columnar(path, pyarrow.feather.read_table)
+    if is_columnar(path):
+        parquet = _PARQUET & _suffixes(path)
+        return _read_columnar(path, pyarrow.parquet.read_table if parquet else pyarrow.feather.read_table)
     return read_csv(path, delimiter=delimiter, encoding=encoding, target=target)
 
 

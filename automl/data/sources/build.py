@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,14 @@ from automl.errors import UserError
 from automl.types import Modality
 
 SPLIT_NAME = "split"
+
+
+def refuse_given(source: Any, options: Sequence[str], why: str) -> None:
+    """Raises UserError for the first of these options of a source that was set: here it would do nothing."""
+    for field in dataclasses.fields(source):
+        value = getattr(source, field.name)
+        if field.name in options and value != field.default:
+            raise UserError(f"data.{field.name}={value} {why}")
 
 
 def from_table(

@@ -12,8 +12,8 @@ import pandas as pd
 from automl.data.dataset import Dataset
 from automl.data.read.arrays import as_modality, read_npy, read_npz, x_y_split
 from automl.data.read.files import existing, short
-from automl.data.read.table import read_table
-from automl.data.sources.build import from_arrays, from_table
+from automl.data.read.table import is_columnar, read_table
+from automl.data.sources.build import from_arrays, from_table, refuse_given
 from automl.data.sources.media_columns import load_media
 from automl.errors import UserError
 from automl.types import Modality
@@ -57,9 +57,8 @@ class FileSource:
         name = self.name or stem(path)
         suffix = path.suffix.lower()
         if suffix in (".npz", ".npy"):
-            for option in ("group", "time", "delimiter", "size", *(["target"] if suffix == ".npz" else [])):
-                if getattr(self, option) is not None:
-                    raise UserError(f"data.{option}={getattr(self, option)} is for tables; {path} holds arrays")
+            unread = ("group", "time", "delimiter", "encoding", "size", *(["target"] if suffix == ".npz" else []))
+            refuse_given(self, unread, f"is for tables; {path} holds arrays")
             arrays = read_npz(path) if suffix == ".npz" else _npy_pair(path, self.target)
             x, y, split = x_y_split(path, arrays)
             if self.modality is not None and not isinstance(self.modality, str):
@@ -70,11 +69,15 @@ class FileSource:
             return from_arrays(x, y, modality, name=name, origin=str(path), split=split, notes=(why,))
         if suffix in _REFUSED:
             raise UserError(f"{path} {_REFUSED[suffix]}")
+        if is_columnar(path):
+            refuse_given(self, ("delimiter", "encoding"), f"is for csv files; {path} says it itself")
         read = read_table(path, delimiter=self.delimiter, encoding=self.encoding, target=self.target)
         table = read.table
         asked = _asked(self.modality, table, str(path))
         named = (self.target, self.group, self.time, *asked)
         table, arrays, modalities, more = load_media(table, path.parent, str(path), size=self.size, without=named)
+        if "image" not in modalities.values():
+            refuse_given(self, ("size",), f"is for pictures; no column of {path} names any")
         return from_table(
             table,
             name=name,

@@ -11,6 +11,7 @@ from automl.data.dataset import Dataset
 from automl.data.read.files import existing
 from automl.data.read.image import ENDINGS
 from automl.data.read.media import read_images
+from automl.data.sources.build import refuse_given
 from automl.data.sources.file import FileSource, stem
 from automl.data.sources.walk import walk
 from automl.errors import UserError
@@ -33,12 +34,14 @@ class ImageFolderSource:
     def load(self) -> Dataset:
         path = existing(self.path)
         if path.is_file():
+            refuse_given(self, ("broken",), f"is for folders; {path} names its pictures in a column")
             dataset = FileSource(str(path), target=self.target, name=self.name, size=self.size).load()
             if "image" not in dataset.modalities.values():
                 raise UserError(
                     f"{path} has no column of picture paths ({', '.join(ENDINGS[:4])}); name the files in one"
                 )
             return dataset
+        refuse_given(self, ("target",), f"is for tables; the classes of {path} are its folders")
         found = walk(path, ENDINGS, "picture")
         loaded = read_images(found.files, size=self.size, broken=self.broken)
         if len(loaded.kept) == 0:

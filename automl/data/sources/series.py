@@ -16,7 +16,7 @@ from automl.data.quality.parse import column_of
 from automl.data.read.arrays import read_npz, steps_last, x_y_split
 from automl.data.read.files import existing, short
 from automl.data.read.ts import read_label_first, read_ts
-from automl.data.sources.build import from_arrays
+from automl.data.sources.build import from_arrays, refuse_given
 from automl.data.sources.file import FileSource, stem
 from automl.errors import UserError
 
@@ -47,7 +47,9 @@ class SeriesSource:
             path = _train_file(path)
         pair = _PAIR.fullmatch(path.name)
         name = self.name or (pair.group(1) if pair else stem(path))
+        of_tables = ("target", "group", "time", "delimiter", "encoding")
         if path.suffix.lower() == ".npz":
+            refuse_given(self, of_tables, f"is for tables; {path} holds arrays")
             x, y, split = x_y_split(path, read_npz(path))
             if x.ndim > 3:
                 raise UserError(f"X in {path} has shape {x.shape}; series are (rows, channels, steps)")
@@ -58,6 +60,7 @@ class SeriesSource:
             x = x.astype(np.float32)
             return from_arrays(x, y, "series", name=name, origin=str(path), split=split, notes=(why,))
         if pair or path.suffix.lower() == ".ts":
+            refuse_given(self, (*of_tables, "channels"), f"is for tables; {path} says it itself")
             return _archive(path, pair, name)
         dataset = FileSource(self.path, self.target, self.group, self.time, name, self.delimiter, self.encoding).load()
         kinds = column_kinds(dataset.table)

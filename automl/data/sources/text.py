@@ -13,7 +13,7 @@ from automl.data.columns import column_kinds
 from automl.data.dataset import Dataset
 from automl.data.read.decode import decode
 from automl.data.read.files import existing, short
-from automl.data.sources.build import from_table
+from automl.data.sources.build import from_table, refuse_given
 from automl.data.sources.file import FileSource, stem
 from automl.data.sources.walk import walk
 from automl.errors import UserError
@@ -40,6 +40,8 @@ class TextSource:
     def load(self) -> Dataset:
         path = existing(self.path)
         if path.is_dir():
+            unread = ("text", "target", "group", "time", "delimiter", "encoding")
+            refuse_given(self, unread, f"is for tables; {path} is a folder")
             return self._folder(path)
         source = FileSource(self.path, self.target, self.group, self.time, self.name, self.delimiter, self.encoding)
         dataset = source.load()

@@ -469,3 +469,52 @@ def test_what_an_input_is_can_be_said(tmp_path: Path) -> None:
             FileSource(str(tmp_path / "t.csv"), modality=modality).load()
     with pytest.raises(UserError, match="cannot be that"):
         FrameSource(np.zeros((4, 2, 2, 2)), np.arange(4), modality="audio").load()
+
+
+X = np.random.default_rng(0).normal(size=(30, 40)).cumsum(1)
+
+
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        ("npz", ["target", "group", "time", "delimiter", "encoding", "size"]),
+        ("parquet", ["delimiter", "encoding", "size"]),
+        ("csv", ["size"]),
+        ("series npz", ["target", "group", "time", "delimiter", "encoding"]),
+        ("archive", ["target", "group", "time", "delimiter", "encoding", "channels"]),
+        ("texts", ["text", "target", "group", "time", "delimiter", "encoding"]),
+        ("pictures", ["target"]),
+        ("named pictures", ["broken"]),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(tmp_path: Path, source: str, options: list[str]) -> None:
+    y = np.arange(30) % 2
+    kind: type = FileSource
+    path = tmp_path / {"archive": "A_TRAIN.tsv", "csv": "a.csv", "parquet": "a.parquet"}.get(source, "a.npz")
+    if source in ("csv", "parquet"):
+        FRAME.to_csv(path, index=False) if source == "csv" else FRAME.to_parquet(path)
+    elif "npz" in source:
+        np.savez(path, X=X, y=y)
+        kind = SeriesSource if source == "series npz" else FileSource
+    elif source == "archive":
+        np.savetxt(path, np.c_[y, X], delimiter="\t")
+        kind = SeriesSource
+    elif source == "texts":
+        path, kind = tmp_path, TextSource
+        for i in range(30):
+            (tmp_path / "uv"[i % 2]).mkdir(exist_ok=True)
+            (tmp_path / "uv"[i % 2] / f"{i}.txt").write_text(f"word {i}")
+    else:
+        kind = ImageFolderSource
+        for i in range(30):
+            (tmp_path / "uv"[i % 2]).mkdir(exist_ok=True)
+            picture(tmp_path / "uv"[i % 2] / f"{i}.png")
+        path = tmp_path
+        if source == "named pictures":
+            path = tmp_path / "a.csv"
+            pd.DataFrame({"file": [f"{'uv'[i % 2]}/{i}.png" for i in range(30)], "y": y}).to_csv(path, index=False)
+    assert len(kind(str(path)).load()) == 30
+    for option in options:
+        value = {"size": 8, "channels": 2, "broken": "skip", "encoding": "utf-8", "delimiter": ","}.get(option, "y")
+        with pytest.raises(UserError, match=rf"data\.{option}={value} is for"):
+            kind(str(path), **{option: value}).load()

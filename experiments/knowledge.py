@@ -15,13 +15,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from automl.errors import UserError
-from automl.store import Store
-from automl.store_rows import task_digest
+from automl.store.rows import task_digest
+from automl.store.store import Store
 from automl.types import Task, Trial
 from experiments.options import made
-from metalearner import shipped
-from metalearner.history import rank_within
-from metalearner.knowledge_file import Past, read_knowledge, write_knowledge
+from metalearner.past import shipped
+from metalearner.past.file import Past, read_knowledge, write_knowledge
+from metalearner.past.history import rank_within
 
 
 def run(cfg: DictConfig) -> None:

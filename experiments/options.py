@@ -66,7 +66,7 @@ def task_options(cfg: DictConfig) -> dict[str, Any]:
     """The options of ``automl.data.prepare.prepare``, checked."""
     from automl.data.prepare import prepare  # not before the scalars are checked: it takes a second
     from automl.data.split import check_shares
-    from automl.task import METRICS, parse_goal
+    from automl.task.formulate import METRICS, parse_goal
 
     plain: Any = OmegaConf.to_container(cfg.task, resolve=True)
     check_types(prepare, plain, "task.")

@@ -22,7 +22,7 @@ from rich.progress import Progress as RichProgress
 
 from automl.types import Budget, Trial
 from experiments.cli import printable
-from experiments.words import as_metric, number
+from experiments.report.words import as_metric, number
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours that an error message brings along
 

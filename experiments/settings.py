@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from automl.data.read.files import existing
 from automl.errors import UserError
 from automl.files import write_atomically
-from automl.store_rows import without_passwords
+from automl.store.rows import without_passwords
 from automl.types import Budget, MetaLearner
 from experiments.options import made
 

@@ -21,7 +21,7 @@ from automl.errors import UserError
 from automl.files import write_atomically
 from automl.serial import from_plain, to_plain
 from automl.types import Axes, Candidate, Prior, Profile, Runs, Trial
-from metalearner.history import History
+from metalearner.past.history import History
 
 COLUMNS = ("task", "candidate", "score", "rank", "seconds")
 

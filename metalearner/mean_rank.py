@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from automl.types import Axes, Candidate, Prior, Profile
-from metalearner.history import History
 from metalearner.learner import Learner
+from metalearner.past.history import History
 from metalearner.prior import fits, prior_from_list, top_weights
 
 

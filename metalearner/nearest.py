@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from automl.types import Axes, Prior, Profile
-from metalearner.features import ProfileScaler
 from metalearner.learner import Learner
+from metalearner.past.features import ProfileScaler
+from metalearner.past.surfaces import inside, normal_scores
 from metalearner.prior import prior_from_list, top_weights
-from metalearner.surfaces import inside, normal_scores
 
 
 @dataclass

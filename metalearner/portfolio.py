@@ -8,8 +8,8 @@ import numpy as np
 
 from automl.types import Axes, Prior, Profile
 from metalearner.learner import Learner
+from metalearner.past.surfaces import inside, regrets
 from metalearner.prior import prior_from_list, top_weights
-from metalearner.surfaces import inside, regrets
 
 
 @dataclass

@@ -8,10 +8,10 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from automl.types import Axes, Prior, Profile
-from metalearner.features import ProfileScaler, choice_matrix
 from metalearner.learner import Learner
+from metalearner.past.features import ProfileScaler, choice_matrix
+from metalearner.past.surfaces import inside, normal_scores
 from metalearner.prior import prior_from_list, top_weights
-from metalearner.surfaces import inside, normal_scores
 
 
 @dataclass

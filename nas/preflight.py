@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from automl.data.dataset import Part
+from automl.models.remember import nothing_remembered
 from automl.training.module import BEGIN_BATCH, VALID_BATCH, Begins
 from automl.training.options import Options
 from automl.training.predictor import Predictor
 from automl.training.rows import Stretches, as_tensor
 from automl.training.train import find_device
 from automl.types import Candidate, Task
-from nas.layers.remember import nothing_remembered
 
 FORWARDS, WARM_UP, SECONDS = 25, 5, 2.0
 LEAST_STEPS = 16  # fewer teach nothing that a score could tell

@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from automl.errors import UserError
-from automl.store import Store
+from automl.store.store import Store
 from experiments.cli import quoted
 
 TARGETS = {"tabular": 0.6}

@@ -18,7 +18,7 @@ import time
 import numpy as np
 
 from automl.types import Axes, Axis, Candidate, Profile, Runs, Trial
-from metalearner.transfer import Transfer
+from metalearner.transfer.transfer import Transfer
 
 
 def main(argv: list[str]) -> int:

@@ -22,7 +22,7 @@ from nas.evaluate import Job, Order, evaluate
 from nas.families.convnet_shared import ConvNetShared
 from nas.recipe import training_axes
 from nas.space import SearchSpace, search_axes
-from nas.supernet import SeededRandomOneShot, Supernet, shared_axes
+from nas.strategies.parts.supernet import SeededRandomOneShot, Supernet, shared_axes
 
 RECIPE = {
     "learning_rate": 0.003,

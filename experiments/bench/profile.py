@@ -16,8 +16,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from automl.data.dataset import Part
-from automl.data.profile import NAMES, profile
 from automl.types import Input, Task
+from metalearner.profile import NAMES, profile
 
 LIMIT_SECONDS = 2.0
 LIMITED = "table, 10,000 x 20"

@@ -24,11 +24,11 @@ from automl.data.dataset import Part
 from automl.data.prepare import prepare
 from automl.data.sources.file import FileSource
 from automl.errors import UserError
+from automl.models.closed_form.ridge import classes_head, ridge
 from automl.training.predictor import Predictor, predict, target_scale
 from automl.types import Candidate, Task, active_choices
 from experiments.bench.families import SCORES, together
 from nas.families.rocket import Rocket
-from nas.layers.ridge import classes_head, ridge
 from nas.space import build, search_axes
 
 ROWS = 512  # looked at together

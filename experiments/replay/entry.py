@@ -17,11 +17,11 @@ from rich.table import Table as Printed
 
 from automl.errors import UserError
 from automl.files import write_atomically
-from experiments.page import figure, page, section, table
-from experiments.plots import COLOURS, Figure, label
 from experiments.replay.measure import POINTS, paired, summary
 from experiments.replay.replay import replay
 from experiments.replay.table import Table, read_table
+from experiments.report.page import figure, page, section, table
+from experiments.report.plots import COLOURS, Figure, label
 from experiments.settings import number, whole
 
 OURS = "transfer"

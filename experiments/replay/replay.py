@@ -10,7 +10,7 @@ import numpy as np
 from automl.types import MetaLearner, Profile
 from experiments.replay.search import adaptive, evolution, incumbent, listed
 from experiments.replay.table import Table
-from metalearner.transfer import Transfer
+from metalearner.transfer.transfer import Transfer
 
 RANDOM, COLD, SHUFFLED, WRONG = "random", "evolution", "transfer, profiles shuffled", "transfer, wrong prior"
 POPULATION, SAMPLE = 20, 5

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from automl.types import Candidate
-from metalearner.session import Session
+from metalearner.transfer.session import Session
 
 
 def incumbent(orders: np.ndarray, seen: np.ndarray, regret: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any
 
 from automl.serial import dumps
 from automl.types import Trial
-from experiments.words import as_metric
+from experiments.report.words import as_metric
 
 log = logging.getLogger(__name__)
 

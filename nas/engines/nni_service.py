@@ -25,8 +25,8 @@ from nni.runtime.tuner_command_channel import TunerCommandChannel, command_type
 
 from automl.errors import UserError, within
 from nas.engines.base import Engine
-from nas.engines.jobfile import order_to_json, outcome_from_json, save_job
-from nas.engines.nni_manager import NniManager
+from nas.engines.nni.jobfile import order_to_json, outcome_from_json, save_job
+from nas.engines.nni.manager import NniManager
 from nas.evaluate import Job, Order, Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,7 +111,7 @@ class NniServiceEngine(Engine):
         # NNI gave the manager a home of its own; the training's caches are where they always are.
         home = "" if self.machines else 'HOME="$LEVEL4_HOME" '
         python = "python3" if self.machines else shlex.quote(sys.executable)
-        config.trial_command = f"{home}{python} -m nas.engines.nni_trial job {self.threads}"
+        config.trial_command = f"{home}{python} -m nas.engines.nni.trial job {self.threads}"
         sharing = max(round(1 / self.gpus), 1) if 0 < self.gpus < 1 else 1
         config.trial_gpu_number = math.ceil(self.gpus)
         service = config.training_service

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from automl.models.layers.common import TokenPool
+from automl.models.layers.text import Words, trim
 from automl.types import Task
-from nas.layers.common import TokenPool
-from nas.layers.text import Words, trim
 from nas.space import FamilySpace
 
 

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from automl.models.closed_form.trees import Trees, boosted
+from automl.models.layers.tabular import columns
+from automl.models.remember import Remember
 from automl.types import Task
-from nas.layers.remember import Remember
-from nas.layers.tabular import columns
-from nas.layers.trees import Trees, boosted
 from nas.space import FamilySpace
 
 STEP = 0.03  # of a tree's weight per unit of its parameter: trees are right as they come, so weights move little

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from automl.models.layers.attention import FeedForward, Positions
+from automl.models.layers.blocks import Block, joined, token_norm
+from automl.models.layers.common import TokenPool, choose
+from automl.models.layers.mixers import MIXERS, Grid, Merge, make_mixer
+from automl.models.layers.series import ROW_OPTIONS
+from automl.models.layers.tabular import columns
+from automl.models.layers.tokens import MOST_COLUMNS, Tokens, grain_options
 from automl.types import Option, Task
-from nas.layers.attention import FeedForward, Positions
-from nas.layers.blocks import Block, joined, token_norm
-from nas.layers.common import TokenPool, choose
-from nas.layers.mixers import MIXERS, Grid, Merge, make_mixer
-from nas.layers.series import ROW_OPTIONS
-from nas.layers.tabular import columns
-from nas.layers.tokens import MOST_COLUMNS, Tokens, grain_options
 from nas.space import FamilySpace
 
 NAMED: Mapping[str, Mapping[str, Option]] = {

@@ -6,9 +6,18 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from automl.models.layers.common import choose
+from automl.models.layers.image import (
+    MapPool,
+    channels_last,
+    conv_unit,
+    is_image_task,
+    shrunk,
+    stage_options,
+    stem,
+    stem_strides,
+)
 from automl.types import Task
-from nas.layers.common import choose
-from nas.layers.image import MapPool, channels_last, conv_unit, is_image_task, shrunk, stage_options, stem, stem_strides
 from nas.space import FamilySpace
 
 

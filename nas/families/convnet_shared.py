@@ -8,8 +8,8 @@ import torch
 from nni.nas.nn.pytorch import LayerChoice
 from torch import Tensor, nn
 
+from automl.models.layers.image import conv_unit, is_image_task, stage_options, stem
 from automl.types import Task
-from nas.layers.image import conv_unit, is_image_task, stage_options, stem
 from nas.space import FamilySpace
 
 OPERATIONS = ("conv1", "conv3", "conv5", "separable3", "separable5")

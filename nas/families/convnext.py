@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from automl.types import Task
-from nas.layers.common import Residual, choose
-from nas.layers.image import (
+from automl.models.layers.common import Residual, choose
+from automl.models.layers.image import (
     ChannelNorm,
     MapPool,
     PadTo,
@@ -18,6 +17,7 @@ from nas.layers.image import (
     stage_options,
     stem_strides,
 )
+from automl.types import Task
 from nas.space import FamilySpace
 
 

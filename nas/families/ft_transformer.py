@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from automl.models.layers.attention import TransformerBlock
+from automl.models.layers.common import choose
+from automl.models.layers.tabular import ColumnTokens, columns
 from automl.types import Task
-from nas.layers.attention import TransformerBlock
-from nas.layers.common import choose
-from nas.layers.tabular import ColumnTokens, columns
 from nas.space import FamilySpace
 
 

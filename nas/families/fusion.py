@@ -19,13 +19,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from automl.models.layers.attention import FeedForward, TransformerBlock
+from automl.models.layers.blocks import Block, joined
+from automl.models.layers.common import Residual, TokenPool, choose
+from automl.models.layers.mixers import make_mixer
+from automl.models.layers.tabular import ColumnVector, numeric_options
+from automl.models.layers.tokens import Tokens, grain_options
 from automl.types import Input, Task
-from nas.layers.attention import FeedForward, TransformerBlock
-from nas.layers.blocks import Block, joined
-from nas.layers.common import Residual, TokenPool, choose
-from nas.layers.mixers import make_mixer
-from nas.layers.tabular import ColumnVector, numeric_options
-from nas.layers.tokens import Tokens, grain_options
 from nas.space import FamilySpace
 
 

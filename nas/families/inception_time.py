@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from automl.models.layers.common import choose
+from automl.models.layers.series import ROW_OPTIONS, SeriesInput, TimeConv, TimePool
 from automl.types import Task
-from nas.layers.common import choose
-from nas.layers.series import ROW_OPTIONS, SeriesInput, TimeConv, TimePool
 from nas.space import FamilySpace
 
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from automl.models.closed_form.linear_head import linear_head
+from automl.models.layers.common import choose
+from automl.models.layers.series import ROW_OPTIONS, SeriesInput
+from automl.models.layers.tabular import columns
 from automl.types import Input, Task
-from nas.layers.common import choose
-from nas.layers.linear_head import linear_head
-from nas.layers.series import ROW_OPTIONS, SeriesInput
-from nas.layers.tabular import columns
 from nas.space import FamilySpace
 
 KNOTS = [NormalDist().inv_cdf((i + 0.5) / 8) for i in range(8)]  # numbers arrive nearly standard normal

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from automl.models.layers.common import activation, choose, vector_norm
+from automl.models.layers.tabular import ColumnVector, numeric_options
 from automl.types import Input, Task
-from nas.layers.common import activation, choose, vector_norm
-from nas.layers.tabular import ColumnVector, numeric_options
 from nas.space import FamilySpace
 
 

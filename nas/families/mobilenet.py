@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from automl.types import Task
-from nas.layers.common import choose
-from nas.layers.image import (
+from automl.models.layers.common import choose
+from automl.models.layers.image import (
     MapPool,
     SqueezeExcite,
     channels_last,
@@ -19,6 +18,7 @@ from nas.layers.image import (
     stem,
     stem_strides,
 )
+from automl.types import Task
 from nas.space import FamilySpace
 
 

@@ -16,10 +16,10 @@ import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
+from automl.models.closed_form.sparse_head import Weighting, sparse_head
+from automl.models.layers.common import choose
+from automl.models.layers.text import trim
 from automl.types import Task
-from nas.layers.common import choose
-from nas.layers.sparse_head import Weighting, sparse_head
-from nas.layers.text import trim
 from nas.space import FamilySpace
 
 HASH = 2**31 - 1

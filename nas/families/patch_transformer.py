@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from automl.models.layers.attention import Positions, TransformerBlock
+from automl.models.layers.common import TokenPool, choose
+from automl.models.layers.series import ROW_OPTIONS, SeriesInput, SeriesTokens, step_sizes
 from automl.types import Task
-from nas.layers.attention import Positions, TransformerBlock
-from nas.layers.common import TokenPool, choose
-from nas.layers.series import ROW_OPTIONS, SeriesInput, SeriesTokens, step_sizes
 from nas.space import FamilySpace
 
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from automl.errors import UserError
+from automl.models.layers.image import is_image_task
 from automl.types import Task
-from nas.layers.image import is_image_task
 from nas.space import FamilySpace
 
 LEAST_SIDE = 32  # most of these networks halve the map five times

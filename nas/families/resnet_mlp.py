@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from automl.models.layers.common import Residual, activation, choose, vector_norm
+from automl.models.layers.tabular import ColumnVector, numeric_options
 from automl.types import Task
-from nas.layers.common import Residual, activation, choose, vector_norm
-from nas.layers.tabular import ColumnVector, numeric_options
 from nas.space import FamilySpace
 
 

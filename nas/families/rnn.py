@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from automl.models.layers.common import choose
+from automl.models.layers.recurrent import Recurrent
+from automl.models.layers.series import ROW_OPTIONS, SeriesInput, SeriesTokens, step_sizes
 from automl.types import Task
-from nas.layers.common import choose
-from nas.layers.recurrent import Recurrent
-from nas.layers.series import ROW_OPTIONS, SeriesInput, SeriesTokens, step_sizes
 from nas.space import FamilySpace
 
 MOST_STEPS = 256  # a recurrent network trains no better over more, and its time grows with them

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from automl.models.closed_form.ridge import classes_head, ridge
+from automl.models.layers.series import ROW_OPTIONS, SeriesInput
+from automl.models.remember import Remember
 from automl.types import Input, Task
-from nas.layers.remember import Remember
-from nas.layers.ridge import classes_head, ridge
-from nas.layers.series import ROW_OPTIONS, SeriesInput
 from nas.space import FamilySpace
 
 TAPS = 9  # of every kernel: three weigh 2, six weigh -1, in every order

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from automl.models.layers.common import choose
+from automl.models.layers.tabular import ColumnVector, numeric_options
 from automl.types import Task
-from nas.layers.common import choose
-from nas.layers.tabular import ColumnVector, numeric_options
 from nas.space import FamilySpace
 
 

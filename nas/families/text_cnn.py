@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from automl.models.layers.text import Words
 from automl.types import Task
-from nas.layers.text import Words
 from nas.space import FamilySpace
 
 

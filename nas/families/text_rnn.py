@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from automl.models.layers.recurrent import Recurrent
+from automl.models.layers.text import Words
 from automl.types import Task
-from nas.layers.recurrent import Recurrent
-from nas.layers.text import Words
 from nas.space import FamilySpace
 
 

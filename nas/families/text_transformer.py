@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from automl.models.layers.attention import Positions, TransformerBlock
+from automl.models.layers.common import TokenPool
+from automl.models.layers.text import Words
 from automl.types import Task
-from nas.layers.attention import Positions, TransformerBlock
-from nas.layers.common import TokenPool
-from nas.layers.text import Words
 from nas.space import FamilySpace
 
 

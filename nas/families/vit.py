@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from automl.models.layers.attention import Positions, TransformerBlock
+from automl.models.layers.common import TokenPool, choose
+from automl.models.layers.image import PatchTokens, is_image_task, patch_sides
 from automl.types import Task
-from nas.layers.attention import Positions, TransformerBlock
-from nas.layers.common import TokenPool, choose
-from nas.layers.image import PatchTokens, is_image_task, patch_sides
 from nas.space import FamilySpace
 
 

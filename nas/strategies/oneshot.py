@@ -12,9 +12,9 @@ from nni.nas.oneshot.pytorch.strategy import OneShotStrategy
 from automl.errors import UserError, within
 from automl.types import Candidate, Option, active_choices
 from nas.space import Proposal
-from nas.strategies.neighbours import pick
-from nas.strategies.stepwise import Stepwise
-from nas.supernet import Supernet, shared_axes
+from nas.strategies.parts.neighbours import pick
+from nas.strategies.parts.stepwise import Stepwise
+from nas.strategies.parts.supernet import Supernet, shared_axes
 
 
 class OneShot(Stepwise):

@@ -12,10 +12,10 @@ from automl.errors import within
 from automl.training.module import Begins
 from automl.types import Candidate, Prior
 from nas.space import Proposal
-from nas.strategies.neighbours import Neighbours, mean_likelihood, pick
-from nas.strategies.rungs import Rungs, bracket_starts, rung_epochs
-from nas.strategies.stepwise import Stepwise
-from nas.zero_cost import ZeroCost, zero_cost
+from nas.strategies.parts.neighbours import Neighbours, mean_likelihood, pick
+from nas.strategies.parts.rungs import Rungs, bracket_starts, rung_epochs
+from nas.strategies.parts.stepwise import Stepwise
+from nas.strategies.parts.zero_cost import ZeroCost, zero_cost
 
 Sampler = Literal["prior", "uniform", "incumbent"]
 LAST = 0.25  # share of the budget's seconds, at its end, in which nothing new is begun while something can be finished

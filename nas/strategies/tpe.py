@@ -9,7 +9,7 @@ from nni.algorithms.hpo.tpe_tuner import TpeTuner
 
 from automl.types import Candidate
 from nas.space import Proposal
-from nas.strategies.stepwise import Stepwise
+from nas.strategies.parts.stepwise import Stepwise
 
 
 class TPE(Stepwise):

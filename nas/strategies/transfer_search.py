@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nas.space import Proposal
-from nas.strategies.stepwise import Portfolio, Stepwise
+from nas.strategies.parts.stepwise import Portfolio, Stepwise
 
 
 class TransferSearch(Stepwise):

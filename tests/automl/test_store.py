@@ -23,10 +23,10 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl import store_schema as schema
 from automl.errors import UserError
-from automl.store import Store
-from automl.store_rows import without_passwords
+from automl.store import schema
+from automl.store.rows import without_passwords
+from automl.store.store import Store
 from automl.types import Attempt, Budget, Candidate, Input, Prior, Profile, Task
 from tests.automl import postgres
 from tests.automl import vocabulary as v
@@ -46,9 +46,7 @@ def begin(store: Store, key: str = "k", task=TASK, *, resume: bool = False, prio
 
 def other_process(code: str, *args: object, stdin: int | None = None) -> subprocess.Popen[str]:
     """Run code that finds the store's module and the ready-made values imported."""
-    head = (
-        "import sys\nfrom automl.store import Store\nfrom automl.types import *\nfrom tests.automl.examples import *\n"
-    )
+    head = "import sys\nfrom automl.store.store import Store\nfrom automl.types import *\nfrom tests.automl.examples import *\n"
     return subprocess.Popen(
         [sys.executable, "-c", head + textwrap.dedent(code), *map(str, args)],
         cwd=ROOT,
@@ -445,7 +443,7 @@ class StoreContract:
                 assert hold.spent is None, "the engine adds up the trials then"
 
     def test_the_clock_goes_on_without_trials(self, store, url, monkeypatch):
-        monkeypatch.setattr("automl.store_hold.BEAT", 0.02)
+        monkeypatch.setattr("automl.store.hold.BEAT", 0.02)
         search = begin(store).id
         with store.hold(search, BUDGET, 1) as hold:
             hold.clock = lambda: 77.0

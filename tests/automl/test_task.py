@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from automl.data.dataset import Dataset
 from automl.errors import UserError
-from automl.task import (
+from automl.task.formulate import (
     METRICS,
     class_names,
     default_metric,

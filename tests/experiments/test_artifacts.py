@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save
 
 from automl.types import Candidate, Trial
-from experiments.artifacts import Artifacts
+from experiments.solve.artifacts import Artifacts
 from nas.evaluate import Outcome
 
 
@@ -98,7 +98,7 @@ def test_a_kill_while_writing_loses_none_of_the_best(tmp_path: Path, monkeypatch
     def die(*_: object, **__: object) -> None:
         raise Killed
 
-    for step in ("numpy.save", "experiments.artifacts.write_atomically"):
+    for step in ("numpy.save", "experiments.solve.artifacts.write_atomically"):
         with monkeypatch.context() as patch, pytest.raises(Killed):
             patch.setattr(step, die)
             write(kept, 2, 0.9)

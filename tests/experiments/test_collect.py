@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl.errors import UserError
-from automl.store import Store
+from automl.store.store import Store
 from automl.types import Axis, Candidate, Prior, Profile, Trial, active_choices
-from experiments import collect_data
-from experiments.collect import Site, collect
-from experiments.collect_data import Entry, entries, load, look, mixed, ready
-from experiments.common_set import common_set, fitted, union
+from experiments.collect import data as collect_data
+from experiments.collect.collect import Site, collect
+from experiments.collect.data import Entry, entries, load, look, mixed, ready
+from metalearner.common_set import common_set, fitted, union
 from metalearner.practice import Practice
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -200,7 +200,7 @@ def test_the_same_candidates_on_every_task_and_nothing_twice(root, tmp_path, cap
 
 def test_the_work_is_breadth_first(root, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("experiments.collect.Round.train", lambda self, site, c, what: seen.append(
+    monkeypatch.setattr("experiments.collect.collect.Round.train", lambda self, site, c, what: seen.append(
         (what, site.ready.task.name)))  # fmt: skip
     collect(configured(root, tmp_path))
     assert [what for what, _ in seen] == ["common 1/2"] * 2 + ["common 2/2"] * 2
@@ -209,7 +209,7 @@ def test_the_work_is_breadth_first(root, tmp_path, monkeypatch):
 
 def test_time_that_is_up_ends_it(root, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr("experiments.collect.Round.trials", lambda *of: calls.append(of) or time.sleep(0.2))
+    monkeypatch.setattr("experiments.collect.collect.Round.trials", lambda *of: calls.append(of) or time.sleep(0.2))
     collect(configured(root, tmp_path, "collect.seconds=2", "collect.candidates=60"))
     assert len(calls) <= 10, "there were hundreds to train"
 

@@ -18,11 +18,11 @@ from automl.deploy.onnx import ExportMismatch
 from automl.errors import UserError
 from automl.training.predictor import Predictor, predict
 from automl.types import Budget, Candidate, Input, Task, Trial
-from experiments import finish
-from experiments.artifacts import Artifacts
-from experiments.finish import once_each, refits, refitted, whole
 from experiments.settings import REFIT_SHARE, refit_seconds
-from experiments.solve import other_code, solve
+from experiments.solve import finish
+from experiments.solve.artifacts import Artifacts
+from experiments.solve.finish import once_each, refits, refitted, whole
+from experiments.solve.pipeline import other_code, solve
 from nas.evaluate import Outcome
 
 CHOICES = {"learning_rate": 0.03, "batch_size": 32}

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 
 from automl.types import Axis, Candidate, Prior, Profile, Trial
-from experiments.follow import Follow
+from metalearner.follow import Follow
 
 AXES = {"net": (Axis("rate", (0.1, 0.2)),)}
 TRIAL = Trial("task", Candidate("net", {"rate": 0.1}), 1, 0, "ok", 0.5)

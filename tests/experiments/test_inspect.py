@@ -18,10 +18,10 @@ from PIL import Image
 from rich.console import Console
 
 from automl.data.dataset import TEST, TRAIN, Dataset
-from automl.data.profile import NAMES
 from automl.errors import UserError
-from experiments.inspect import Inspection, inspect_dataset, run, show
-from experiments.inspect_pictures import SIDE, cells_view, curve, picture, row_view
+from experiments.inspect.inspect import Inspection, inspect_dataset, run, show
+from experiments.inspect.pictures import SIDE, cells_view, curve, picture, row_view
+from metalearner.profile import NAMES
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SHAPES = [(8, 8), (28, 20), (8, 8, 3), (3, 8, 8), (1, 40, 64), (9, 300), (500, 400, 3), (7, 9, 9)]

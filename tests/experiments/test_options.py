@@ -22,13 +22,13 @@ from automl.data.prepare import prepare
 from automl.data.quality import REPAIRS
 from automl.errors import UserError
 from automl.types import Budget
-from experiments import solve as module
 from experiments.cli import explain, quoted
 from experiments.compose import composed
 from experiments.options import fits, made, task_options
 from experiments.settings import UNLEARNED, keep_config, plain_config, refuse_unread, same
 from experiments.settings import settings as scalars
-from experiments.solve import pipeline, solve
+from experiments.solve import pipeline as module
+from experiments.solve.pipeline import pipeline, solve
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 TABLE = pd.DataFrame({"a": np.arange(40.0), "g": np.arange(40) // 4, "t": np.arange(40), "y": np.arange(40) % 2})

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from automl.types import Axis, Budget, Candidate, Profile, Runs
-from experiments.follow import Follow
-from metalearner.transfer import VARIED, Transfer
+from metalearner.follow import Follow
+from metalearner.transfer.transfer import VARIED, Transfer
 from nas.search import search
 from nas.space import search_axes
 from nas.strategies.prior_band import PriorBand

@@ -19,7 +19,7 @@ from experiments.replay.search import evolution, incumbent, listed
 from experiments.replay.table import read_table
 from metalearner.mean_rank import MeanRank
 from metalearner.portfolio import Portfolio
-from metalearner.transfer import Transfer
+from metalearner.transfer.transfer import Transfer
 
 
 def rows(tasks: int = 6, seeds: int = 1, axes: bool = True) -> pd.DataFrame:

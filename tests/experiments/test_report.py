@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 
 from automl.metrics import scores
 from automl.types import Input, Limits, Prior, Profile, Task
-from experiments import page, plots, report_test_rows
 from experiments.bootstrap import drawn_groups
-from experiments.report import write_report
-from experiments.report_search import leaderboard_part
-from experiments.words import NAMES, amount, count, explain, interval, number, without_a_model
+from experiments.report import page, plots
+from experiments.report import test_rows as report_test_rows
+from experiments.report.report import write_report
+from experiments.report.search import leaderboard_part
+from experiments.report.words import NAMES, amount, count, explain, interval, number, without_a_model
 from tests.automl.examples import AXES, CONVNET, MLP, TASK, trial
 
 EVIL = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>\0\ud800\u2028"

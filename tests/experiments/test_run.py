@@ -18,9 +18,9 @@ from hydra import compose, initialize_config_dir
 from sklearn.datasets import load_iris
 
 from automl.errors import UserError
-from automl.store import Store
+from automl.store.store import Store
 from automl.types import Budget
-from experiments.solve import FOLD_SECONDS, folds_in, pipeline, solve, summary
+from experiments.solve.pipeline import FOLD_SECONDS, folds_in, pipeline, solve, summary
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST = ["+experiment=quickstart", "engine=sequential", "tracker=none", "progress=false", "budget.seconds=null",

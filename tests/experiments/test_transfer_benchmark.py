@@ -11,10 +11,10 @@ from hydra import compose, initialize_config_dir
 
 from automl.errors import UserError
 from automl.serial import from_json, to_json
-from automl.store import Store
-from experiments import transfer_benchmark
-from experiments.transfer_compare import Anytime, Event, Pair, compare, interval
-from experiments.transfer_page import page_of
+from automl.store.store import Store
+from experiments.transfer import benchmark as transfer_benchmark
+from experiments.transfer.compare import Anytime, Event, Pair, compare, interval
+from experiments.transfer.page import page_of
 from tests.experiments.test_collect import CONF, write_set
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl.types import Candidate, Runs
-from metalearner.history import History
+from metalearner.past.history import History
 from tests.metalearner.made import EMPTY, runs
 
 SLOW, FAST = (tuple(Candidate(f, {"i": i}) for i in range(3)) for f in ("slow", "fast"))

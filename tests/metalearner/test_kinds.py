@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from automl.types import Candidate, Runs
-from metalearner.kinds import ENOUGH, carried, carry
+from metalearner.past.kinds import ENOUGH, carried, carry
 
 RATE = {"learning_rate": 0.001}
 CLASSES = Candidate("mlp", {**RATE, "loss": "cross_entropy", "label_smoothing": 0.0})

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl.errors import UserError
-from automl.store import Store
+from automl.store.store import Store
 from automl.types import Candidate, Input, Profile, Runs, Task
-from metalearner import shipped
-from metalearner.knowledge_file import SCHEMA, read_knowledge, read_runs, write_knowledge
-from metalearner.shipped import joined, only, with_shipped
+from metalearner.past import shipped
+from metalearner.past.file import SCHEMA, read_knowledge, read_runs, write_knowledge
+from metalearner.past.shipped import joined, only, with_shipped
 from tests.automl import vocabulary
 from tests.automl.examples import CONVNET, MLP, TASK, trial
 
@@ -119,7 +119,7 @@ def test_other_files_are_refused(tmp_path, file, monkeypatch):
             read_runs(tmp_path / name)
     for limit in ("MOST_BYTES", "MOST_TRIALS", "MOST_UNPACKED", "MOST_TEXT"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"metalearner.knowledge_file.{limit}", 1)
+            patch.setattr(f"metalearner.past.file.{limit}", 1)
             with pytest.raises(UserError, match="no knowledge file"):
                 read_runs(file)
 

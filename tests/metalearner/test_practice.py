@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from automl.errors import UserError
 from automl.types import Axis, Profile, Runs, Trial
 from metalearner.practice import Practice
-from metalearner.transfer import Transfer
+from metalearner.transfer.transfer import Transfer
 
 AXES = {
     "net": (Axis("optimizer", ("sgd", "adamw")), Axis("rate", (0.1, 0.001)), Axis("ema", (False, True))),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from automl.types import Candidate, Profile, Runs
-from metalearner.axis_kernel import AxisKernel, AxisShape
-from metalearner.session import Session
-from metalearner.transfer import Transfer, cold_belief, full_length, varied
+from metalearner.transfer.kernel import AxisKernel, AxisShape
+from metalearner.transfer.session import Session
+from metalearner.transfer.transfer import Transfer, cold_belief, full_length, varied
 from tests.metalearner.made import AXES, CANDIDATES, runs, trial
 
 PROFILE = Profile((), ())

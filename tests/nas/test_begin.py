@@ -13,15 +13,15 @@ import torch
 from scipy.sparse import csr_matrix, random_array
 
 from automl.data.dataset import Part
+from automl.models.closed_form import linear_head as dense
+from automl.models.closed_form import sparse_head as sparse
+from automl.models.closed_form import trees
+from automl.models.closed_form.linear_head import linear_head
+from automl.models.closed_form.sparse_head import FEWEST, STRENGTHS, sparse_head
+from automl.models.closed_form.trees import boosted
 from automl.training.module import Begins, OutOfTime
 from automl.types import Input, Task
 from nas.evaluate import Job, Order, evaluate
-from nas.layers import linear_head as dense
-from nas.layers import sparse_head as sparse
-from nas.layers import trees
-from nas.layers.linear_head import linear_head
-from nas.layers.sparse_head import FEWEST, STRENGTHS, sparse_head
-from nas.layers.trees import boosted
 from nas.space import build
 from tests.nas.family_tasks import FAMILIES, TASKS, axes_of, candidate_at, rows
 

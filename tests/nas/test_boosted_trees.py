@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
+from automl.models.closed_form.trees import Trees, boosted, deepest, not_above
 from automl.types import Candidate, Input, Task
 from nas.families.boosted_trees import BoostedTrees, category_order
-from nas.layers.trees import Trees, boosted, deepest, not_above
 from nas.space import build, search_axes
 from tests.nas.family_tasks import TASKS, export_agrees, options_of, rows
 

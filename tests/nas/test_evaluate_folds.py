@@ -11,7 +11,7 @@ from safetensors.torch import load
 from automl.data.folds import Folds
 from automl.training.predictor import Predictor, predict
 from automl.types import Budget, Candidate
-from nas.engines.jobfile import load_job, outcome_from_json, outcome_to_json, save_job
+from nas.engines.nni.jobfile import load_job, outcome_from_json, outcome_to_json, save_job
 from nas.engines.sequential import SequentialEngine
 from nas.evaluate import Job, Order, Outcome, evaluate
 from nas.search import search

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from automl.models.layers.attention import Attention
+from automl.models.layers.mixers import MIXERS, Convolution, Gru, Merge, Pooling, TokenMLP, make_mixer
 from automl.types import Candidate, Prior, active_choices
 from nas.families.composed import NAMED, ComposedSpace
-from nas.layers.attention import Attention
-from nas.layers.mixers import MIXERS, Convolution, Gru, Merge, Pooling, TokenMLP, make_mixer
 from nas.space import build
 from tests.nas.family_tasks import FAMILIES, TASKS, axes_of, rows
 

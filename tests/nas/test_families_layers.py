@@ -9,19 +9,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from automl.models.closed_form.ridge import classes_head, ridge
+from automl.models.layers.attention import Attention, TransformerBlock
+from automl.models.layers.common import TokenPool, scales
+from automl.models.layers.image import PatchTokens, patch_sides, stage_options, stem_strides
+from automl.models.layers.recurrent import Recurrent
+from automl.models.layers.series import SeriesInput, SeriesTokens, TimeConv, TimePool, step_sizes
+from automl.models.layers.tabular import ColumnTokens, ColumnVector, NumericEmbedding
+from automl.models.layers.text import Words, trim
+from automl.models.remember import Remember
 from automl.types import Input
 from nas.families.bag_of_embeddings import Pairs
 from nas.families.rocket import TAPS, Convolutions
 from nas.families.tabm import MemberLinear
-from nas.layers.attention import Attention, TransformerBlock
-from nas.layers.common import TokenPool, scales
-from nas.layers.image import PatchTokens, patch_sides, stage_options, stem_strides
-from nas.layers.recurrent import Recurrent
-from nas.layers.remember import Remember
-from nas.layers.ridge import classes_head, ridge
-from nas.layers.series import SeriesInput, SeriesTokens, TimeConv, TimePool, step_sizes
-from nas.layers.tabular import ColumnTokens, ColumnVector, NumericEmbedding
-from nas.layers.text import Words, trim
 
 UNEQUAL = Input("s", "series", (3, 12), masked=True)
 

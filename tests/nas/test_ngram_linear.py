@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfTransformer
 
+from automl.models.closed_form.sparse_head import BIAS, log_count_ratio, sparse_head, weights, with_constant
 from automl.types import Candidate, Input, Task
 from nas.families.ngram_linear import NgramLinear, Ngrams
-from nas.layers.sparse_head import BIAS, log_count_ratio, sparse_head, weights, with_constant
 from nas.space import build, search_axes
 from tests.nas.family_tasks import options_of
 

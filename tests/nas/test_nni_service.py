@@ -25,9 +25,9 @@ from nni.runtime.tuner_command_channel import command_type
 
 from automl.errors import UserError
 from automl.types import Axis, Budget, Candidate, Prior
-from nas.engines import nni_trial
-from nas.engines.jobfile import load_job, order_from_json, outcome_from_json, outcome_to_json, save_job
-from nas.engines.nni_manager import free_port
+from nas.engines.nni import trial as nni_trial
+from nas.engines.nni.jobfile import load_job, order_from_json, outcome_from_json, outcome_to_json, save_job
+from nas.engines.nni.manager import free_port
 from nas.engines.nni_service import PAYLOAD, NniServiceEngine, copy_code
 from nas.evaluate import Job, Order, Outcome, evaluate
 from nas.search import search
@@ -259,7 +259,7 @@ class TestWithTheManager:
             "import sys, time\n"
             "from pathlib import Path\n"
             "from nas.engines.nni_service import NniServiceEngine\n"
-            "from nas.engines.nni_manager import NniManager\n"
+            "from nas.engines.nni.manager import NniManager\n"
             "folder = Path(sys.argv[1])\n"
             "manager = NniManager(NniServiceEngine()._config(folder), folder, 8180)\n"
             "manager.start()\n"

@@ -16,9 +16,9 @@ from nas.engines.sequential import SequentialEngine
 from nas.evaluate import Order, Outcome, evaluate
 from nas.search import search
 from nas.strategies import prior_band
-from nas.strategies.neighbours import Neighbours, mean_likelihood
+from nas.strategies.parts.neighbours import Neighbours, mean_likelihood
+from nas.strategies.parts.rungs import Rungs, bracket_starts, rung_epochs
 from nas.strategies.prior_band import PriorBand
-from nas.strategies.rungs import Rungs, bracket_starts, rung_epochs
 from tests.nas.toys import LookUp, PlainSpace, job, known_score, uniform
 
 BEST = {"deep": "yes", "hidden": 8, "learning_rate": 0.01}

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from automl.types import Attempt, Budget, Candidate, Prior, Trial
 from nas.evaluate import Job, Order, Outcome
 from nas.search import search
-from nas.strategies.stepwise import Stepwise
+from nas.strategies.parts.stepwise import Stepwise
 from tests.nas.sharing import shared_job
 from tests.nas.toys import LookUp, job, known_score
 

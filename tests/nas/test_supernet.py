@@ -13,7 +13,7 @@ from automl.types import Budget, Prior
 from nas.evaluate import Job, Outcome
 from nas.search import search
 from nas.strategies.oneshot import OneShot
-from nas.supernet import SeededRandomOneShot, Supernet, shared_axes
+from nas.strategies.parts.supernet import SeededRandomOneShot, Supernet, shared_axes
 from tests.nas.sharing import shared_job
 from tests.nas.toys import LookUp, job
 

@@ -19,7 +19,7 @@ from automl.data.sources.file import FileSource
 from automl.data.sources.frame import FrameSource
 from automl.data.sources.sklearn import NAMES, SklearnSource
 from automl.serial import from_json, to_json
-from automl.store_rows import task_digest
+from automl.store.rows import task_digest
 from automl.types import Task
 
 from .test_sources import CONF

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sklearn import datasets
 
 from automl.data.dataset import Dataset, Part
-from automl.data.profile import DESCRIPTIONS, NAMES, profile
-from automl.data.profile.flat import MAX_WIDTH, flatten, pooled, reduce_width, word_counts
-from automl.data.profile.landmarks import ridge
 from automl.types import Input, Kind, Profile, Task
+from metalearner.profile import DESCRIPTIONS, NAMES, profile
+from metalearner.profile.flat import MAX_WIDTH, flatten, pooled, reduce_width, word_counts
+from metalearner.profile.landmarks import ridge
 
 ROWS = 120
 INPUTS = {

@@ -1,0 +1,428 @@
+"""Every trial that ever ran.
+
+How a search uses it::
+
+    store = Store("sqlite:///outputs/store.db")
+    search = store.begin(key, task, profile, seed=0, config=config, prior=prior, resume=True)
+    with store.hold(search.id, budget, workers) as hold:  # no other process may take it up meanwhile
+        done = store.trials(search=search.id)     # after a kill: everything that had finished
+        store.append(search.id, trial, hold)      # on disk when it returns
+    store.finish(search.id, result)
+    runs = store.runs(without_groups=[task.group])  # what a meta-learner learns from: columns
+
+Several processes may use one store at once. Whatever ``append`` returned from survives a SIGKILL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import secrets
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.dialects import postgresql, sqlite
+
+from automl.errors import UserError
+from automl.serial import dumps, from_json, to_json
+from automl.store import schema
+from automl.store.hold import Hold
+from automl.store.rows import choices_text, storable, task_digest, trial_of, trial_row, without_passwords
+from automl.types import Budget, Candidate, Prior, Profile, Runs, Task, Trial
+from automl.version import code_version
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search as the store knows it. ``resumed``: it had begun before; ``prior`` is the one it began
+    with. ``token``: no other search has it, in whatever store ("": it began when searches had none).
+    """
+
+    id: int
+    key: str
+    task: Task
+    prior: Prior | None
+    resumed: bool
+    token: str = ""
+
+
+@dataclass(frozen=True)
+class SearchSummary:
+    """One line of a list of searches. ``best``: highest score; times are ISO 8601 in UTC; not finished:
+    None.
+    """
+
+    id: int
+    key: str
+    task: str
+    seed: int
+    started_at: str
+    finished_at: str | None
+    code_version: str
+    trials: int
+    ok: int
+    best: float | None
+    config: dict[str, Any]
+    result: dict[str, Any] | None
+
+
+class Store:
+    """Trials in a database: ``sqlite:///PATH`` or ``postgresql://USER@HOST/NAME``; missing tables are made.
+
+    Raises UserError, one line, when the database cannot be opened, read or written.
+    """
+
+    def __init__(self, url: str = "sqlite:///outputs/store.db"):
+        self._engine = schema.open_engine(url)
+        self.name = without_passwords(self._engine.url.render_as_string(hide_password=True))
+        """The URL without the password: for results and reports."""
+        self._insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back; nothing is lost when this is never called."""
+        self._engine.dispose()
+
+    # -- one search --
+
+    def begin(
+        self,
+        key: str,
+        task: Task,
+        profile: Profile | None,
+        *,
+        seed: int,
+        config: Mapping[str, Any],
+        prior: Prior | None,
+        resume: bool,
+    ) -> Search:
+        """Begin a search, or go on with the newest one of this key (``resume``; a new one when there is
+        none).
+
+        ``key`` names what would give the same search again. Raises UserError when the search to go on
+        with was on another task.
+        """
+        with self._write() as c:
+            s = schema.searches.c
+            if resume:
+                newest = sa.select(s.id, s.prior, s.token, schema.tasks.c.definition).join(schema.tasks)
+                if row := c.execute(newest.where(s.key == storable(key)).order_by(s.id.desc()).limit(1)).first():
+                    before = from_json(Task, row.definition)
+                    if task_digest(before) != task_digest(task):
+                        raise UserError(
+                            f"resume=true: search {row.id} was on task {before.name!r} ({before.kind}, "
+                            f"{before.metric}), the data now give another task {task.name!r} ({task.kind}, "
+                            f"{task.metric}). Set resume=false."
+                        )
+                    stored = None if row.prior is None else from_json(Prior, row.prior)
+                    return Search(row.id, key, task, stored, resumed=True, token=row.token)
+            token = secrets.token_hex(4)
+            new = schema.searches.insert().values(
+                key=storable(key),
+                task_id=self._task_id(c, task, profile),
+                seed=seed,
+                config=without_passwords(dumps(config)),
+                prior=None if prior is None else to_json(prior),
+                code_version=code_version(),
+                started_at=_now(),
+                token=token,
+            )
+            return Search(c.execute(new.returning(s.id)).scalar_one(), key, task, prior, resumed=False, token=token)
+
+    def hold(self, search_id: int, budget: Budget, workers: int) -> Hold:
+        """Take the search up for this process: see ``Hold``. Raises UserError when a living process has it."""
+        return Hold(self, search_id, budget, workers)
+
+    def append(self, search_id: int, trial: Trial, hold: Hold | None = None) -> None:
+        """Keep a finished trial: committed when this returns.
+
+        A score that is not finite is no score: the trial is kept as diverged. Raises ValueError when the
+        search is unknown, is on another task, or already holds this number; UserError when ``hold`` is lost.
+        """
+        t, s = schema.trials, schema.searches
+        with self._write() as c:
+            if hold is not None:
+                hold.beat(c)
+            known = sa.select(s.c.task_id, schema.tasks.c.name).join(schema.tasks).where(s.c.id == search_id)
+            row = c.execute(known).first()
+            if row is None:
+                raise ValueError(f"the store has no search {search_id}")
+            if row.name != storable(trial.task):
+                raise ValueError(f"search {search_id} is on task {row.name!r}, the trial on {trial.task!r}")
+            (candidate_id,) = self._candidate_ids(c, [trial.candidate])
+            values = trial_row(trial) | {
+                "search_id": search_id,
+                "task_id": row.task_id,
+                "candidate_id": candidate_id,
+                "finished_at": _now(),
+                "code_version": code_version(),
+            }
+            kept = self._insert(t).values(values).on_conflict_do_nothing(index_elements=["search_id", "number"])
+            if c.execute(kept.returning(t.c.id)).first() is None:
+                raise ValueError(f"search {search_id} already holds trial number {trial.number}")
+
+    def finish(self, search_id: int, result: Mapping[str, Any] | None) -> None:
+        """Mark a search as done and keep its result. Raises ValueError when the search is unknown."""
+        s = schema.searches
+        text = None if result is None else without_passwords(dumps(result))
+        with self._write() as c:
+            done = s.update().where(s.c.id == search_id).values(result=text, finished_at=_now())
+            if c.execute(done).rowcount != 1:
+                raise ValueError(f"the store has no search {search_id}")
+
+    # -- reading --
+
+    def trials(
+        self,
+        *,
+        search: int | None = None,
+        task: str | None = None,
+        status: str | None = None,
+        family: str | None = None,
+        digest: str | None = None,
+    ) -> list[Trial]:
+        """The trials that match everything given, in the order in which they finished.
+
+        ``digest``: of ``task_digest``; tells tasks of one name apart.
+        """
+        t, k, d = schema.trials.c, schema.tasks.c, schema.candidates.c
+        query = (
+            sa.select(schema.trials, k.name.label("task"), d.family, d.choices)
+            .join(schema.tasks)
+            .join(schema.candidates)
+            .order_by(t.id)
+        )
+        for column, wanted in (
+            (t.search_id, search), (k.name, task), (t.status, status), (d.family, family), (k.digest, digest)
+        ):  # fmt: skip
+            if wanted is not None:
+                query = query.where(column == wanted)
+        with self._read() as c:
+            return [trial_of(row) for row in c.execute(query)]
+
+    def runs(
+        self,
+        *,
+        without_groups: Collection[str] = (),
+        without_tasks: Collection[str] = (),
+        modalities: Collection[str] | None = None,
+        fidelity: int | None = None,
+        before_search: int | None = None,
+    ) -> Runs:
+        """Past trials as columns, in the order in which they finished, but those of the groups and tasks
+        named.
+
+        ``modalities`` keeps the tasks whose inputs are of exactly these: a family that takes any input would else look
+        good on pictures because nothing made for pictures ran on the tables. ``fidelity`` keeps the trials of that
+        length alone; ``before_search`` those of earlier searches and
+        imports, which is what that search could learn from when it began. Tasks and candidates without a trial are left
+        out. A name may stand twice in ``tasks``, when two data sets of that name differ in inputs, kind
+        or metric.
+        """
+        t, k, d = schema.trials.c, schema.tasks.c, schema.candidates.c
+        with self._read() as c:
+            all_tasks = c.execute(sa.select(k.id, k.name, k.grp, k.profile, k.definition).order_by(k.id)).all()
+            kept = [r for r in all_tasks if r.name not in without_tasks and r.grp not in without_groups]
+            if modalities is not None:
+                kept = [r for r in kept if _modalities(r.definition) == set(modalities)]
+            score = sa.case((t.status == "ok", t.score))
+            query = sa.select(t.task_id, t.candidate_id, t.fidelity, score, t.seconds, t.seed).order_by(t.id)
+            if len(kept) < len(all_tasks):
+                dropped = sorted({r.id for r in all_tasks} - {r.id for r in kept})
+                query = query.where(t.task_id.not_in(dropped))
+            if fidelity is not None:
+                query = query.where(t.fidelity == int(fidelity))
+            if before_search is not None:
+                query = query.where(sa.or_(t.search_id.is_(None), t.search_id < before_search))
+            floats, seeds = _columns(c, query)
+            task_ids, task = np.unique(floats[:, 0].astype(np.int64), return_inverse=True)
+            candidate_ids, candidate = np.unique(floats[:, 1].astype(np.int64), return_inverse=True)
+            rows = c.execute(sa.select(d.id, d.family, d.choices).order_by(d.id)).all()
+        used = set(candidate_ids.tolist())
+        rows = [r for r in rows if r.id in used]
+        all_choices = json.loads("[" + ",".join(r.choices for r in rows) + "]")  # one call: shares the axis names
+        by_id = {r.id: r for r in kept}
+        of = [by_id[i] for i in task_ids.tolist()]
+        return Runs(
+            tasks=tuple(r.name for r in of),
+            groups=tuple(r.grp for r in of),
+            profiles=tuple(None if r.profile is None else from_json(Profile, r.profile) for r in of),
+            candidates=tuple(Candidate(r.family, x) for r, x in zip(rows, all_choices, strict=True)),
+            task=task,
+            candidate=candidate,
+            fidelity=floats[:, 2].astype(np.int64),
+            seed=seeds,
+            score=floats[:, 3],
+            seconds=floats[:, 4],
+        )
+
+    def searches(self, *, key: str | None = None, task: str | None = None) -> list[SearchSummary]:
+        """The searches that match everything given, oldest first."""
+        s, t, k = schema.searches.c, schema.trials.c, schema.tasks.c
+        count = (
+            sa.select(
+                t.search_id,
+                sa.func.count().label("trials"),
+                sa.func.count(sa.case((t.status == "ok", 1))).label("ok"),
+                sa.func.max(sa.case((t.status == "ok", t.score))).label("best"),
+            )
+            .where(t.search_id.is_not(None))
+            .group_by(t.search_id)
+            .subquery()
+        )
+        query = (
+            sa.select(schema.searches, k.name.label("task"), count.c.trials, count.c.ok, count.c.best)
+            .join(schema.tasks)
+            .outerjoin(count, count.c.search_id == s.id)
+            .order_by(s.id)
+        )
+        if key is not None:
+            query = query.where(s.key == storable(key))
+        if task is not None:
+            query = query.where(k.name == task)
+        with self._read() as c:
+            return [
+                SearchSummary(
+                    id=r.id,
+                    key=r.key,
+                    task=r.task,
+                    seed=r.seed,
+                    started_at=r.started_at,
+                    finished_at=r.finished_at,
+                    code_version=r.code_version,
+                    trials=r.trials or 0,
+                    ok=r.ok or 0,
+                    best=r.best,
+                    config=json.loads(r.config),
+                    result=None if r.result is None else json.loads(r.result),
+                )
+                for r in c.execute(query)
+            ]
+
+    def tasks(self) -> list[tuple[Task, Profile | None]]:
+        """Every task with its newest profile, oldest task first."""
+        k = schema.tasks.c
+        with self._read() as c:
+            rows = c.execute(sa.select(k.definition, k.profile).order_by(k.id)).all()
+        return [(from_json(Task, d), None if p is None else from_json(Profile, p)) for d, p in rows]
+
+    # -- past runs from elsewhere --
+
+    def add(self, task: Task, profile: Profile | None, trials: Sequence[Trial]) -> int:
+        """Take in past runs of a task, which belong to no search. Returns how many were new.
+
+        A trial that the store holds already (same candidate, fidelity, seed, status, score and seconds)
+        is not added again, so importing twice does no harm. Raises ValueError when a trial is of another
+        task.
+        """
+        if other := next((t for t in trials if t.task != task.name), None):
+            raise ValueError(f"the trial is of task {other.task!r}, not of {task.name!r}")
+        t = schema.trials.c
+        with self._write() as c:
+            task_id = self._task_id(c, task, profile, newest=False)
+            ids = self._candidate_ids(c, [trial.candidate for trial in trials])
+            columns = (t.candidate_id, t.fidelity, t.seed, t.status, t.score, t.seconds)
+            held = {tuple(r) for r in c.execute(sa.select(*columns).where(t.task_id == task_id))}
+            fixed = {"search_id": None, "task_id": task_id, "finished_at": _now(), "code_version": "import"}
+            new = []
+            for trial, candidate_id in zip(trials, ids, strict=True):
+                row = trial_row(trial) | fixed | {"candidate_id": candidate_id}
+                mark = tuple(row[column.name] for column in columns)
+                if mark not in held:
+                    held.add(mark)
+                    new.append(row)
+            if new:
+                c.execute(schema.trials.insert(), new)
+        return len(new)
+
+    # -- inside --
+
+    @contextlib.contextmanager
+    def _write(self) -> Iterator[sa.Connection]:
+        with self._faults(), schema.write(self._engine) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _read(self) -> Iterator[sa.Connection]:
+        with self._faults(), self._engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _faults(self) -> Iterator[None]:
+        """A full disk, a lost server, a damaged file: one line for the user."""
+        try:
+            yield
+        except exc.DatabaseError as error:
+            if isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
+                raise  # a fault of this program
+            raise UserError(f"store {self.name}: {schema.reason(error)}. Mend it, or set store.url=...") from error
+
+    def _task_id(self, c: sa.Connection, task: Task, profile: Profile | None, *, newest: bool = True) -> int:
+        """The row of the task, made when missing; locked until the transaction ends.
+
+        ``newest``: this definition and profile replace the stored ones; else they only fill what is missing.
+        """
+        k = schema.tasks.c
+        digest = task_digest(task)
+        values = {"definition": to_json(task), "profile": None if profile is None else to_json(profile)}
+        named = {"digest": digest, "name": storable(task.name), "grp": storable(task.group)}
+        c.execute(self._insert(schema.tasks).values(named | values).on_conflict_do_nothing())
+        row = c.execute(sa.select(k.id, k.profile).where(k.digest == digest).with_for_update()).one()
+        if profile is None or (row.profile is not None and not newest):
+            del values["profile"]
+        if newest or "profile" in values:
+            c.execute(schema.tasks.update().where(k.id == row.id).values(values))
+        return row.id
+
+    def _candidate_ids(self, c: sa.Connection, candidates: Sequence[Candidate]) -> list[int]:
+        """The row of each candidate, in order; those missing are made."""
+        d = schema.candidates.c
+        wanted = {candidate.id: candidate for candidate in candidates}
+        found: dict[str, int] = {}
+
+        def look(digests: Sequence[str]) -> None:
+            for start in range(0, len(digests), 500):  # SQLite bounds the variables of a statement
+                part = sa.select(d.digest, d.id).where(d.digest.in_(digests[start : start + 500]))
+                found.update((digest, row_id) for digest, row_id in c.execute(part))
+
+        look(list(wanted))
+        # Sorted: two processes that add the same candidates take PostgreSQL's locks in the same order.
+        if missing := sorted(wanted.keys() - found.keys()):
+            rows = [{"digest": x, "family": wanted[x].family, "choices": choices_text(wanted[x])} for x in missing]
+            c.execute(self._insert(schema.candidates).on_conflict_do_nothing(), rows)
+            look(missing)
+        return [found[candidate.id] for candidate in candidates]
+
+
+def _modalities(definition: str) -> set[str]:
+    return {of.modality for of in from_json(Task, definition).inputs}
+
+
+def _columns(c: sa.Connection, query: sa.Select) -> tuple[np.ndarray, np.ndarray]:
+    """All columns but the last as float (rows, columns), null as NaN; the last, a 64-bit seed, as int.
+
+    Through the driver's own cursor: SQLAlchemy's row objects take three times as long for a million rows. The
+    query's only parameters are whole numbers and constants of ours, so they may stand in its text.
+    """
+    floats, seeds = [np.empty((0, len(query.selected_columns) - 1))], [np.empty(0, np.int64)]
+    text = str(query.compile(c, compile_kwargs={"literal_binds": True}))
+    with contextlib.closing(c.connection.cursor()) as cursor:
+        cursor.execute(text)
+        while rows := cursor.fetchmany(50_000):
+            floats.append(np.array(rows, dtype=float)[:, :-1])
+            seeds.append(np.array([row[-1] for row in rows], dtype=np.int64))
+    return np.concatenate(floats), np.concatenate(seeds)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,140 @@
+"""The report's part on the test rows: every metric in words, where the model errs, and how far to trust it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from automl.types import Task
+from experiments.progress import one_line
+from experiments.report import plots
+from experiments.report.page import Html, columns, figure, join, meter, table, tag
+from experiments.report.words import amount, explain, metric_name, number, without_a_model
+
+log = logging.getLogger(__name__)
+
+MISTAKES = 10
+
+
+class Tested:
+    """The test rows in the form that ``automl.metrics`` takes.
+
+    y: class index or value (rows,); prediction: probabilities (rows, classes) or values (rows,); row:
+    (rows,).
+    """
+
+    def __init__(self, y: np.ndarray, prediction: np.ndarray, row: np.ndarray) -> None:
+        self.y, self.prediction, self.row = y, prediction, row
+
+    @classmethod
+    def of(cls, task: Task, frame: pd.DataFrame | None) -> Tested | None:
+        if frame is None or not len(frame):
+            return None
+        try:
+            row = frame["row"].to_numpy() if "row" in frame else np.arange(len(frame))
+            if task.kind == "regression":
+                return cls(frame["y"].to_numpy(float), frame["prediction"].to_numpy(float), row)
+            index = {name: i for i, name in enumerate(task.classes)}
+            y = np.array([index[str(name)] for name in frame["y"]])
+            return cls(y, frame[[f"p_{name}" for name in task.classes]].to_numpy(float), row)
+        except (KeyError, ValueError, TypeError) as error:
+            log.warning("report: the predictions cannot be read: %s", one_line(repr(error)))
+            return None
+
+    @property
+    def guess(self) -> np.ndarray:
+        """Predicted class index (rows,)."""
+        return self.prediction.argmax(1)
+
+
+def test_rows_part(result: Mapping[str, Any], task: Task, tested: Tested | None) -> Html:
+    test, val = result.get("test") or {}, result.get("val") or {}
+    shown = [name for name in test if "[" not in name]
+    shown.sort(key=lambda name: name != task.metric)
+    constant = without_a_model(task.kind, tested.y, task.num_outputs) if tested else {}
+    rows = [
+        (
+            tag("b", metric_name(name)) if name == task.metric else metric_name(name),
+            number(test[name]),
+            number(val.get(name)),
+            number(constant.get(name)) if name != "ece" else "–",
+            tag("span", "" if test[name] is None else explain(name, test[name], task.num_outputs), class_="wide"),
+        )
+        for name in shown
+    ]
+    head = ["", "test", "validation", "no model", "in words"]
+    parts: list[Html] = [table(head, rows, numbers=[1, 2, 3])]
+    if constant:
+        always = "the mean" if task.kind == "regression" else "the shares of the classes"
+        parts.append(tag("p", f"“No model” is what always answering {always} would give.", class_="note"))
+    if tested is not None:
+        parts.append(_errors_of_values(tested) if task.kind == "regression" else _errors_of_classes(tested, task))
+    return join(parts)
+
+
+def _errors_of_values(tested: Tested) -> Html:
+    y, value = tested.y, tested.prediction
+    worst = np.argsort(-np.abs(value - y), kind="stable")[:MISTAKES]
+    rows = [
+        (int(row), amount(true), amount(said), f"{said - true:+.4g}")
+        for row, true, said in zip(tested.row[worst], y[worst].tolist(), value[worst].tolist(), strict=True)
+    ]
+    return join(
+        [
+            columns(
+                figure(plots.predicted_true(y, value), "On the dotted line the prediction is right."),
+                figure(plots.residuals(y, value), "The errors should gather around zero and lean to neither side."),
+            ),
+            tag("h3", "The largest errors"),
+            table(["row", "true", "predicted", "error"], rows, numbers=[0, 1, 2, 3], narrow=True),
+        ]
+    )
+
+
+def _errors_of_classes(tested: Tested, task: Task) -> Html:
+    y, p, guess, names = tested.y, tested.prediction, tested.guess, task.classes
+    few = "" if len(names) <= plots.MOST_CLASSES else f" The {plots.MOST_CLASSES} classes with most mistakes."
+    parts: list[object] = [
+        columns(
+            figure(plots.confusion(y, guess, names), f"Right answers are on the diagonal.{few}"),
+            figure(
+                plots.reliability(y, p),
+                "Near the dotted line the stated confidence can be taken at its word; below it the model is too "
+                "sure. Larger points stand for more rows; the bars are 95 % intervals.",
+            ),
+        )
+    ]
+    hits = np.bincount(y[y == guess], minlength=len(names))
+    truly, said = np.bincount(y, minlength=len(names)), np.bincount(guess, minlength=len(names))
+    recall, precision = hits / np.maximum(truly, 1), hits / np.maximum(said, 1)
+    order = np.arange(len(names)) if len(names) <= 30 else np.argsort(recall, kind="stable")[:30]
+    rows = [
+        (
+            names[i],
+            int(truly[i]),
+            meter(recall[i], f"{100 * recall[i]:.1f} %") if truly[i] else "no test row",
+            meter(precision[i], f"{100 * precision[i]:.1f} %") if said[i] else "never said",
+        )
+        for i in order.tolist()
+    ]
+    title = "Each class" if len(order) == len(names) else "The 30 hardest classes"
+    parts += [
+        tag("h3", title),
+        table(["class", "rows", "found, of its rows", "right, when named"], rows, numbers=[1], narrow=True),
+    ]
+    wrong = np.flatnonzero(y != guess)
+    surest = wrong[np.argsort(-p[wrong].max(1), kind="stable")][:MISTAKES].tolist()
+    if surest:
+        rows = [(int(tested.row[i]), names[y[i]], names[guess[i]], f"{100 * p[i].max():.1f} %") for i in surest]
+        parts += [
+            tag("h3", "The surest mistakes"),
+            tag("p", "Worth a look: a wrong label hides here more often than elsewhere.", class_="note"),
+            table(["row", "true", "predicted", "confidence"], rows, numbers=[0, 3], narrow=True),
+        ]
+    else:
+        parts.append(tag("p", "There is no mistake among the test rows."))
+    return join(parts)

@@ -1,1 +1,0 @@
-"""Blocks that several families are built of: plain torch modules, no NNI."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 
 from automl.types import Kind
 
@@ -56,6 +55,8 @@ def roc_auc(y: np.ndarray, p: np.ndarray) -> float:
 
 def _area(positive: np.ndarray, score: np.ndarray) -> float | None:
     """Probability that a positive row scores above a negative one, ties counting half (Mann-Whitney U)."""
+    from scipy.stats import rankdata  # takes a second to import
+
     of, rest = int(positive.sum()), int((~positive).sum())
     if not of or not rest:
         return None

@@ -17,7 +17,6 @@ Everything here is frozen and plain: it can be hashed, written as JSON and sent 
 from __future__ import annotations
 
 import bisect
-import dataclasses
 import functools
 import hashlib
 import itertools
@@ -231,21 +230,6 @@ class Prior:
             p = self.weights[candidate.family][axis.name][axis.options.index(seen[axis.name])]
             total += math.log(p) if p > 0 else -math.inf
         return total if seen.keys() == candidate.choices.keys() else -math.inf
-
-    def tempered(self, temperature: float) -> Prior:
-        """Flatter (temperature > 1) or sharper (< 1): every probability to the power 1/temperature, renormalised."""
-        if temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {temperature}")
-
-        def temper(p: Sequence[float]) -> tuple[float, ...]:
-            powered = np.asarray(p, dtype=float) ** (1 / temperature)
-            return tuple((powered / powered.sum()).tolist())
-
-        return dataclasses.replace(
-            self,
-            families=dict(zip(self.families, temper(list(self.families.values())), strict=True)),
-            weights={f: {a: temper(p) for a, p in of.items()} for f, of in self.weights.items()},
-        )
 
 
 def _draw(rng: np.random.Generator, weights: Sequence[float]) -> int:

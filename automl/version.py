@@ -7,9 +7,10 @@ import importlib.metadata
 import os
 import subprocess
 import tomllib
+from importlib import resources
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(str(resources.files("automl"))).resolve().parent  # of a checkout, else site-packages
 
 
 @functools.cache
@@ -20,10 +21,10 @@ def code_version() -> str:
     a process.
     """
     revision = _revision()
-    return _package_version() + (f"+g{revision}" if revision else "")
+    return package_version() + (f"+g{revision}" if revision else "")
 
 
-def _package_version() -> str:
+def package_version() -> str:
     try:  # a checkout first: an installed copy of another version may lie beside it
         return tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     except (OSError, ValueError, KeyError):

@@ -7,33 +7,47 @@ Set ``HYDRA_FULL_ERROR=1`` to see the traceback of every error.
 
 from __future__ import annotations
 
-import difflib
-import errno
 import os
-import re
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hydra.errors import HydraException, OverrideParseException
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
 
-from automl.errors import UserError
+from automl.version import code_version
+from experiments.configuration import SEARCH_PATH
+from experiments.explain import explain, printable
+from experiments.settings import check, hide_passwords, keep_config, refuse_unread
 from experiments.signals import terminated
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, *_FULL}
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
-CONF = Path(__file__).resolve().parents[1] / "conf"
 
 
-def importable_by_others() -> None:
-    """Let processes that a launcher starts in another folder (submitit's do) import the program too."""
-    root, given = str(CONF.parent), os.environ.get("PYTHONPATH", "")
-    if root not in given.split(os.pathsep):
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, given]))
+def main() -> None:
+    """The command ``level4``, which is ``python run.py``."""
+    sys.argv[1:] = flags_first(sys.argv[1:])
+    if "--version" in sys.argv[1:]:
+        print(f"level4 {code_version()}")
+        return
+    with one_line_errors():
+        job()
+
+
+@hydra.main(version_base="1.3", config_path=SEARCH_PATH, config_name="config")
+def job(cfg: DictConfig) -> None:
+    """One run of the composed configuration."""
+    with one_line_errors(resumable=cfg.reads is None):
+        of = HydraConfig.get()
+        if of.mode == RunMode.MULTIRUN:
+            hide_passwords(Path(of.sweep.dir) / "multirun.yaml")
+        refuse_unread(cfg, of.overrides.task)
+        check(cfg)  # a wrong value is told before the heavy imports
+        keep_config(cfg, Path(of.runtime.output_dir))
+        hydra.utils.call(cfg.run, cfg)
 
 
 @contextmanager
@@ -67,92 +81,3 @@ def flags_first(arguments: list[str]) -> list[str]:
 def leave(line: str, status: int) -> None:
     print(printable(line), file=sys.stderr)
     raise SystemExit(status)
-
-
-def explain(error: BaseException | None) -> str | None:
-    """One line for an error of the user's making, None for any other."""
-    while error is not None:
-        if isinstance(error, UserError):
-            return f"Error: {flat(str(error))}"
-        if isinstance(error, OverrideParseException):
-            return explain_signs(error.override)
-        if isinstance(error, OSError) and error.errno in (_FULL if error.filename is None else _NOT_WRITABLE):
-            place = "the disk" if error.filename is None else error.filename  # a write names no file
-            return f"Error: {place}: {error.strerror}. Set hydra.run.dir=FOLDER, or mend that place."
-        if isinstance(error, OmegaConfBaseException) and error.parent_node is not None and error.key is not None:
-            return explain_key(error)
-        if isinstance(error, (HydraException, OmegaConfBaseException)) and error.__cause__ is None:
-            return f"Error: {explain_text(str(error))}"
-        if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
-            return "Error: a group is chosen by the name of its file, such as data=file or family=[mlp,tabm]."
-        error = error.__cause__
-    return None
-
-
-def explain_key(error: OmegaConfBaseException) -> str:
-    """A key that is not in the configuration, or a value that does not fit there."""
-    name = str(error.full_key or error.key)
-    try:
-        choices = sorted(str(key) for key in error.parent_node)  # type: ignore[union-attr]
-    except TypeError:
-        choices = []
-    if isinstance(error, (ConfigKeyError, ConfigAttributeError)) and not choices:
-        return f"Error: {name} is not there yet. To add it write +{name}=..."
-    if not choices or str(error.key) in choices:
-        return f"Error: {name}: {flat(str(error.msg or error)).split(' full_key')[0]}"
-    near = difflib.get_close_matches(str(error.key), choices, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"Error: no option {name!r}.{hint} Choices here: {', '.join(choices)}."
-
-
-def explain_signs(override: str) -> str:
-    """An override that Hydra's grammar does not take: the same in quotes, to paste."""
-    key, sign, value = override.partition("=")
-    if not sign or not key.strip("+~ "):
-        return f"Error: {flat(override)!r} is no option; write OPTION=VALUE, such as data.path=my.csv."
-    plain = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
-    return f"Error: {flat(override)} is not understood: a value with such signs needs quotes. Write {shown(key, plain)}"
-
-
-def explain_text(text: str) -> str:
-    """Hydra's own texts, shortened: what could not be found, and the choices."""
-    missing = re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", text)
-    if missing and (options := choices_of(missing[1])):
-        near = difflib.get_close_matches(missing[2], options, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        return f"{missing[1]}={missing[2]} is not there.{hint} Choices: {', '.join(options)}."
-    if sweep := re.search(r"Ambiguous value for argument '([^=]+)=(.*?)'\n", text):
-        key, value = sweep[1], sweep[2]
-        return (
-            f"{key}={value} is a list, one text or a sweep? Write {shlex.quote(f'{key}=[{value}]')}, "
-            f"{shown(key, value)}, or add --multirun."
-        )
-    needed = re.search(r"You must specify '([^']+)'", text)
-    if needed and (options := choices_of(needed[1])):
-        return f"{needed[1]} is missing. Set {needed[1]}=... to one of: {', '.join(options)}."
-    return flat(text.split("Config search path")[0])
-
-
-def choices_of(group: str) -> list[str]:
-    """The options of a configuration group: its yaml files."""
-    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
-
-
-def printable(text: str) -> str:
-    """Without control characters: names and cells come from files, and a terminal takes some of these for commands."""
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
-def flat(text: str) -> str:
-    return " ".join(text.split())
-
-
-def shown(key: str, value: str) -> str:
-    """``'data.path="my data (1).csv"'``: an override to paste into a shell, whatever its value holds."""
-    return shlex.quote(f"{key}={quoted(value)}")
-
-
-def quoted(text: str) -> str:
-    """A value in Hydra's override grammar, whatever characters it holds."""
-    plain = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)  # no interpolation; a backslash before one counts double
-    return '"' + re.sub(r'(\\*)("|\Z)', lambda found: 2 * found[1] + found[2].replace('"', '\\"'), plain) + '"'

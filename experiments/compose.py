@@ -14,7 +14,8 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from automl.errors import UserError
-from experiments.cli import CONF, explain
+from experiments.configuration import SEARCH_PATH
+from experiments.explain import explain
 
 _ONE_AT_A_TIME = threading.Lock()  # Hydra's version base is a global
 
@@ -26,7 +27,7 @@ def composed(overrides: Sequence[str]) -> DictConfig:
         before = of.getbase()
         version.setbase("1.3")
         try:
-            loader = ConfigLoaderImpl(create_config_search_path(str(CONF)))
+            loader = ConfigLoaderImpl(create_config_search_path(SEARCH_PATH))
             cfg = loader.load_configuration("config", list(overrides), RunMode.RUN, from_shell=False)
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(str(explain(error) or error).removeprefix("Error: ")) from error

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from automl.errors import UserError
 from automl.types import Family
-from experiments.cli import shown
+from experiments.explain import shown
 
 _NAMES = {
     str: "text",
@@ -66,7 +66,7 @@ def task_options(cfg: DictConfig) -> dict[str, Any]:
     """The options of ``automl.data.prepare.prepare``, checked."""
     from automl.data.prepare import prepare  # not before the scalars are checked: it takes a second
     from automl.data.split import check_shares
-    from automl.task.formulate import METRICS, parse_goal
+    from automl.task.goal import METRICS, parse_goal
 
     plain: Any = OmegaConf.to_container(cfg.task, resolve=True)
     check_types(prepare, plain, "task.")

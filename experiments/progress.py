@@ -3,6 +3,7 @@
 On a terminal one live line, and a line that stays for each new best; elsewhere one plain line per trial::
 
     with Progress(budget) as shown:
+        shown.stage("search")
         for trial in search:
             shown.trial(trial)
 """
@@ -12,39 +13,48 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
 from automl.types import Budget, Trial
-from experiments.cli import printable
+from experiments.events import Listener
+from experiments.explain import printable
 from experiments.report.words import as_metric, number
 
+WORDS = {
+    "read": "reading the data",
+    "prepare": "checking and preparing them",
+    "search": "searching",
+    "refit": "training the chosen networks on all rows",
+    "export": "exporting and checking the model",
+}
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours that an error message brings along
 
 
-class Progress:
-    """Trials done, best so far and time left, on standard error (results go to standard output).
+class Progress(Listener):
+    """The stages, trials done, best so far and time left, on standard error (results go to standard output).
 
-    metric: whose own value and sign are shown. quiet: shows nothing. spent: gives the seconds of the budget that are
-    spent; None counts from the start of this. console, clock: for tests; the clock gives seconds.
+    quiet: shows nothing. spent: gives the seconds of the budget that are spent; None counts from the start of the
+    search. console, clock: for tests; the clock gives seconds.
     """
 
     def __init__(
         self,
         budget: Budget,
         *,
-        metric: str = "",
         quiet: bool = False,
         spent: Callable[[], float] | None = None,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.budget, self.metric, self.quiet, self.clock, self._spent = budget, metric, quiet, clock, spent
+        self.budget, self.quiet, self.clock, self.spent = budget, quiet, clock, spent
+        self.metric = ""  # whose own value and sign are shown
+        self._stages: set[str] = set()
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self.done, self.failed, self.resumed = 0, 0, 0
         self.best: Trial | None = None
@@ -53,10 +63,6 @@ class Progress:
         self._live: _LiveLine | None = None
 
     def __enter__(self) -> Self:
-        self._began = self.clock()
-        if not self.quiet and self.console.is_terminal and not self.console.is_dumb_terminal:
-            self._live = _LiveLine(self)
-            self._live.start()
         return self
 
     def __exit__(
@@ -65,9 +71,29 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._still()
+
+    def _still(self) -> None:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+    def start(self, config: Mapping[str, Any], name: str, metric: str = "") -> None:
+        self.metric = metric
+
+    def stage(self, name: str) -> None:
+        """One line for each stage as it begins; the search has its live line."""
+        self._still()
+        if self.quiet or name in self._stages:
+            return
+        self._stages.add(name)
+        if name != "search":
+            self._print(f"{WORDS[name]} ...")
+            return
+        self._began = self.clock()
+        if self.console.is_terminal and not self.console.is_dumb_terminal:
+            self._live = _LiveLine(self)
+            self._live.start()
 
     def trial(self, trial: Trial, *, resumed: bool = False) -> None:
         """Count a finished trial. ``resumed``: it was read back from an earlier attempt, and gets no line."""
@@ -91,7 +117,7 @@ class Progress:
     @property
     def elapsed(self) -> float:
         """Seconds of the budget that are spent."""
-        return self._spent() if self._spent is not None else self.clock() - self._began
+        return self.spent() if self.spent is not None else self.clock() - self._began
 
     def seconds_left(self) -> float | None:
         """Until the budget ends, whichever side ends first; None while nobody can tell."""

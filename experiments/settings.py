@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,10 @@ from experiments.options import made
 
 REFIT_SHARE = 0.25  # of the search's seconds
 NEEDED = (  # ~NAME takes these away
-    *("data", "task", "budget", "family", "strategy", "metalearner", "engine", "store", "tracker", "objective"),
-    *("seed", "level", "resume", "progress", "portfolio", "artifacts", "budget.trials", "budget.seconds"),
+    *("data", "task", "budget", "strategy", "metalearner", "engine", "store", "tracker", "objective"),
+    *("seed", "resume", "progress", "portfolio", "artifacts", "budget.trials", "budget.seconds"),
     *("budget.epochs", "objective.ensemble", "objective.refit", "objective.latency"),
 )
-UNLEARNED = ("metalearner.uniform.Uniform", "metalearner.practice.Practice")  # they look at no past run: level 3
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,6 @@ class Settings:
     """
 
     seed: int
-    level: int
     resume: bool
     progress: bool
     portfolio: int
@@ -47,34 +45,16 @@ class Settings:
 
 
 def settings(cfg: DictConfig) -> Settings:
-    """Raises UserError for a value that is missing, of the wrong type or out of range."""
-    missing = sorted(OmegaConf.missing_keys(cfg))
-    if missing:
-        raise UserError(f"{missing[0]} is missing. Set {missing[0]}=..., or begin with +experiment=quickstart")
+    """Those of a search. Raises UserError for a value of the wrong type or out of range."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    refuse_gaps(plain)
-    asked = plain["budget"]
-    if asked["seconds"] is None and asked["trials"] is None:
-        raise UserError("budget.seconds=null and budget.trials=null: a search without an end. Set one of them")
-    if not plain.get("family"):
-        raise UserError("family is empty: nothing to search. Name at least one, such as family=[mlp]")
-    if not isinstance(plain["artifacts"], str):
-        raise UserError(f"artifacts={plain['artifacts']} must be the path of a folder")
-    if isinstance(plain["engine"], dict) and "trial_seconds" in plain["engine"]:
-        number(plain["engine"], "trial_seconds", 0, prefix="engine.", free=True)
-    if isinstance(plain["data"], dict) and isinstance(path := plain["data"].get("path"), str):
-        existing(path)  # else it were told after some seconds of imports
-    budget = Budget(
-        trials=whole(asked, "trials", 1, prefix="budget.", free=True),
-        seconds=number(asked, "seconds", 0, prefix="budget.", free=True),
-        epochs=whole(asked, "epochs", 1, prefix="budget.") or 1,
-    )
+    for check in CHECKS.values():
+        check(plain)
+    budget = budget_of(plain)
     return Settings(
-        seed=whole(plain, "seed", 0, 2**32 - 1),
-        level=min(whole(plain, "level", 3, 4), 3 if plain["metalearner"]["_target_"] in UNLEARNED else 4),
+        seed=seed_of(plain),
         resume=truth(plain, "resume"),
         progress=truth(plain, "progress"),
-        portfolio=whole(plain, "portfolio", 0),
+        portfolio=portfolio_of(plain),
         ensemble=whole(plain["objective"], "ensemble", 1, prefix="objective."),
         refit=refit_seconds(plain["objective"]["refit"], budget),
         latency=truth(plain["objective"], "latency", prefix="objective."),
@@ -82,14 +62,83 @@ def settings(cfg: DictConfig) -> Settings:
     )
 
 
-def refuse_gaps(plain: Mapping[str, Any]) -> None:
+def check(cfg: DictConfig) -> None:
+    """Raises UserError for a value that is missing, of the wrong type or out of range, of those that the recipe reads.
+
+    Nothing heavy is imported for it.
+    """
+    reads = [*NEEDED, "family"] if cfg.reads is None else list(cfg.reads)
+    missing = sorted(name for name in OmegaConf.missing_keys(cfg) if name.partition(".")[0] in reads)
+    if missing:
+        raise UserError(f"{missing[0]} is missing. Set {missing[0]}=..., or begin with +experiment=quickstart")
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    refuse_gaps(plain, reads)
+    for name, look in CHECKS.items():
+        if name in reads:
+            look(plain)
+    if cfg.reads is None:
+        settings(cfg)
+
+
+def refuse_gaps(plain: Mapping[str, Any], reads: Sequence[str]) -> None:
     """Raises UserError for an option that was taken away."""
-    for name in NEEDED:
+    for name in (n for n in NEEDED if n.partition(".")[0] in reads):
         at: Any = plain
         for part in name.split("."):
             if not isinstance(at, Mapping) or part not in at:
                 raise UserError(f"{name} is not there, and nothing runs without it. Leave out ~{name}")
             at = at[part]
+
+
+def budget_of(plain: Mapping[str, Any]) -> Budget:
+    asked = plain["budget"]
+    if asked["seconds"] is None and asked["trials"] is None:
+        raise UserError("budget.seconds=null and budget.trials=null: a search without an end. Set one of them")
+    return Budget(
+        trials=whole(asked, "trials", 1, prefix="budget.", free=True),
+        seconds=number(asked, "seconds", 0, prefix="budget.", free=True),
+        epochs=whole(asked, "epochs", 1, prefix="budget.") or 1,
+    )
+
+
+def seed_of(plain: Mapping[str, Any]) -> int:
+    return whole(plain, "seed", 0, 2**32 - 1)
+
+
+def portfolio_of(plain: Mapping[str, Any]) -> int:
+    return whole(plain, "portfolio", 0)
+
+
+def check_family(plain: Mapping[str, Any]) -> None:
+    if not plain.get("family"):
+        raise UserError("family is empty: nothing to search. Name at least one, such as family=[mlp]")
+
+
+def check_artifacts(plain: Mapping[str, Any]) -> None:
+    if not isinstance(plain["artifacts"], str):
+        raise UserError(f"artifacts={plain['artifacts']} must be the path of a folder")
+
+
+def check_engine(plain: Mapping[str, Any]) -> None:
+    if isinstance(plain["engine"], dict) and "trial_seconds" in plain["engine"]:
+        number(plain["engine"], "trial_seconds", 0, prefix="engine.", free=True)
+
+
+def check_path(plain: Mapping[str, Any]) -> None:
+    if isinstance(plain["data"], dict) and isinstance(path := plain["data"].get("path"), str) and path != "???":
+        existing(path)
+
+
+# What a value must be, by the part of the configuration where it stands.
+CHECKS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "data": check_path,
+    "budget": budget_of,
+    "family": check_family,
+    "artifacts": check_artifacts,
+    "engine": check_engine,
+    "seed": seed_of,
+    "portfolio": portfolio_of,
+}
 
 
 def refit_seconds(asked: Any, budget: Budget) -> float:

@@ -28,6 +28,8 @@ class Practice:
     axes: Favours = field(default_factory=dict)
     own: Mapping[str, Favours] = field(default_factory=dict)
 
+    level = 3  # no past run is looked at
+
     def __post_init__(self) -> None:
         self.families = dict(self.families)
         self.axes = {name: dict(of) for name, of in self.axes.items()}

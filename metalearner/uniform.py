@@ -10,6 +10,8 @@ from automl.types import Axes, Candidate, Prior, Profile, Runs, Trial
 class Uniform:
     """Learns nothing, so that a search that uses it is a cold search."""
 
+    level = 3  # no past run is looked at
+
     def fit(self, runs: Runs) -> Uniform:
         return self
 

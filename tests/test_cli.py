@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from automl.errors import UserError
-from experiments.cli import explain, one_line_errors
+from experiments.cli import one_line_errors
+from experiments.explain import explain
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -67,8 +68,9 @@ def test_a_missing_file_is_told_before_the_heavy_imports():
     code = f"""import sys, run
 from automl.errors import UserError
 from experiments.compose import composed
+from experiments.settings import check
 try:
-    run.settings(composed(["data.path=none.csv"]))
+    check(composed(["data.path=none.csv"]))
 except UserError as error:
     print(error, [m for m in {HEAVY} if m in sys.modules])"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

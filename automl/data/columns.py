@@ -76,7 +76,7 @@ def as_number(column: pd.Series) -> np.ndarray:
 
 def as_date(column: pd.Series) -> np.ndarray:
     """Values as datetime64[s] in UTC without a zone, NaT where they are none; in the notation that fits most."""
-    notation = date_notation(column.dropna().unique()) if is_texty(column) else ()
+    notation = date_notation(column.dropna().unique()) if is_texty(column) else ()  # pyright: ignore[reportArgumentType]
     return to_date(column, *notation).to_numpy(dtype="datetime64[s]")
 
 

@@ -20,7 +20,8 @@ from automl.data.quality.check import read_texts
 from automl.data.quality.parse import counts_of
 from automl.data.split import split
 from automl.data.windows import in_order
-from automl.task.formulate import check_kind, formulate, infer_kind, numeric_target, plain_target
+from automl.task.formulate import formulate
+from automl.task.kind import check_kind, infer_kind, numeric_target, plain_target
 from automl.types import Kind, Limits, Task
 
 

@@ -3,21 +3,18 @@
 model.onnx              encoded inputs -> probabilities (rows, classes) or values (rows,): input_0, ... -> output
 encoding.json, ...      raw rows -> encoded inputs (``automl.data.encode``)
 meta.json               task, inputs, versions, how well graph and network agree, checksums
+level4_runtime-....whl  the code that reads all this, to install where the program is not (``automl.deploy.runtime``)
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.metadata
 import json
-import secrets
-import shutil
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -26,10 +23,6 @@ from automl import serial
 from automl.data.encode.encoding import Encoding
 from automl.errors import UserError
 from automl.types import Task
-from automl.version import code_version
-
-if TYPE_CHECKING:
-    from torch import nn
 
 FORMAT = 1
 MODEL, META = "model.onnx", "meta.json"
@@ -38,66 +31,6 @@ NUMBERS = 2**15  # of them together: a graph's widest layer has some hundred tim
 SERIES = 16  # times as wide is that of a graph of series; on 500 steps 4 rows at once are twice as fast as 64
 # Of the graph's inputs, where they may differ from the encoding's: texts were int64 before they were int32.
 _TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
-OURS = frozenset({"format", "task", "code_version", "versions", "created", "files"})
-
-
-class Saveable(Protocol):
-    """Whatever turns raw rows into encoded inputs; ``Encoding`` in practice."""
-
-    def extremes(self) -> tuple[np.ndarray, ...]: ...
-    def save(self, folder: Path) -> None: ...
-
-
-def export(
-    folder: Path | str,
-    predictor: nn.Module,
-    task: Task,
-    encoding: Saveable,
-    inputs: Sequence[np.ndarray],
-    extra: Mapping[str, Any] | None = None,
-) -> Path:
-    """Write the bundle and return its folder; what was there is replaced, and only by a bundle that was checked.
-
-    ``predictor``: encoded inputs -> predictions, see ``automl.training.predictor``. ``inputs``: encoded rows to check
-    the graph with, beside the encoding's extremes, which hold what no row of the data does. ``extra``: more for
-    meta.json, under names of its own. Raises ``ExportMismatch`` when the graph does not answer what the predictor
-    answers.
-    """
-    from automl.deploy.onnx import check_rows, write_onnx  # torch: only whoever exports needs it
-    from automl.training.predictor import network_size
-
-    folder = Path(folder)
-    _check_names(extra or {})
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = _beside(folder)
-    draft.mkdir()
-    try:
-        # The user's names stay in meta.json: two of them may be the same, or the name of the output.
-        names = [f"input_{i}" for i in range(len(task.inputs))]
-        agreement = write_onnx(draft / MODEL, predictor, names, check_rows(inputs, encoding.extremes()))
-        encoding.save(draft)
-        write_meta(
-            draft, task, {"agreement": asdict(agreement), "parameters": network_size(predictor), **(extra or {})}
-        )
-        _replace(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return folder
-
-
-def write_meta(folder: Path, task: Task, more: Mapping[str, Any]) -> None:
-    """Write meta.json for the files that lie in the folder now. Raises ValueError for a name that is taken."""
-    _check_names(more)
-    meta = {
-        "format": FORMAT,
-        "task": serial.to_plain(task),
-        "code_version": code_version(),
-        "versions": {n: importlib.metadata.version(n) for n in ("torch", "onnx", "onnxruntime", "numpy")},
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "files": {f.name: _checksum(f) for f in sorted(folder.iterdir()) if f.is_file() and f.name != META},
-    }
-    text = serial.dumps({**meta, **more}, indent=2) + "\n"
-    (folder / META).write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -121,7 +54,7 @@ class Bundle:
             if meta["format"] != FORMAT:
                 raise UserError(f"bundle {folder} has format {meta['format']!r}, not {FORMAT}; export the model again")
             for name, checksum in meta["files"].items():
-                if Path(name).name != name or _checksum(folder / name) != checksum:
+                if Path(name).name != name or checksum_of(folder / name) != checksum:
                     raise UserError(f"{folder / name} is not the file that meta.json describes; export the model again")
             task = serial.from_plain(Task, meta["task"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -175,35 +108,6 @@ def answers(session: onnxruntime.InferenceSession, inputs: Mapping[str, np.ndarr
     return np.concatenate([np.asarray(p) for p in parts])
 
 
-def _check_names(more: Mapping[str, Any]) -> None:
-    taken = sorted(OURS & more.keys())
-    if taken:
-        raise ValueError(f"meta.json holds {', '.join(taken)} already")
-
-
-def _checksum(path: Path) -> str:
+def checksum_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _beside(folder: Path) -> Path:
-    """A new name in the same folder, so that the last step is one rename on one file system."""
-    return folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
-
-
-def _replace(draft: Path, folder: Path) -> None:
-    """Put the draft in the folder's place; a folder cannot be renamed onto one that is not empty.
-
-    When that fails the old one is put back.
-    """
-    if not folder.exists():
-        draft.rename(folder)
-        return
-    old = _beside(folder)
-    folder.rename(old)
-    try:
-        draft.rename(folder)
-    except BaseException:
-        old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

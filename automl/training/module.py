@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, runtime_checkable
 
@@ -86,7 +86,6 @@ class Training(pl.LightningModule):
         seed: int,
         deadline: float | None,
         device: torch.device,
-        on_epoch: Callable[[int, float], bool] | None,
         history: list[np.ndarray] | None = None,
     ) -> None:
         super().__init__()
@@ -96,7 +95,7 @@ class Training(pl.LightningModule):
         self.valid = Rows(valid, device) if valid is not None else None
         self.valid_y = valid.y if valid is not None else None
         self.loss = Loss(task, options.loss, options.label_smoothing, self.rows.y)
-        self.seed, self.deadline, self.on_epoch = seed, deadline, on_epoch
+        self.seed, self.deadline = seed, deadline
         self.loader = Stretches(len(train), options.batch_size, seed, lambda: self.epoch)
         network = predictor.network
         usual = network.patience if isinstance(network, Begins) else 0
@@ -258,8 +257,6 @@ class Training(pl.LightningModule):
                 self.validate(self.epoch + 1)
             stop = self.epoch + 1 - self.best_epoch >= self.patience
         self.epoch += 1
-        if self.on_epoch is not None and self.curve:
-            stop = not self.on_epoch(self.epoch, self.curve[-1]) or stop
         self.trainer.should_stop = stop
 
     def averaged(self) -> AbstractContextManager[None]:

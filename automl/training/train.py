@@ -10,7 +10,7 @@ import signal
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +80,6 @@ def train(
     device: str = "auto",
     horizon: int | None = None,
     start: TrainingState | None = None,
-    on_epoch: Callable[[int, float], bool] | None = None,
     history: list[np.ndarray] | None = None,
 ) -> Fit:
     """Train ``network`` in place up to ``epochs`` epochs and leave it with its best weights, on the CPU, in eval mode.
@@ -88,8 +87,7 @@ def train(
     ``choices``: see ``Options``; others are passed over. ``valid``: None trains without looking (refit): the last
     weights are the best. ``device``: auto | cpu | cuda | cuda:1. ``horizon``: epochs that the schedule spans, by
     default ``epochs``; with the same horizon, stopping and going on from ``start`` gives the same curve as not
-    stopping. ``on_epoch(epoch, score)`` returns whether to go on. ``history``: a list that takes in the validation
-    predictions of each epoch of this call.
+    stopping. ``history``: a list that takes in the validation predictions of each epoch of this call.
 
     ``seconds`` ends the training in mid-epoch; what it learned till then is validated, so that it is ok with the best
     so far, and a timeout only where there was no time for a step and a validation. A training that will not keep its
@@ -117,7 +115,6 @@ def train(
                 seed=seed,
                 deadline=None if seconds is None else began + seconds,
                 device=where,
-                on_epoch=on_epoch,
                 history=history,
             )
             if start is None:
@@ -194,15 +191,17 @@ def _fit(run: Training, epochs: int, device: torch.device) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Lightning's remarks on devices, loaders and bare bones from the user's terminal."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\.")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _reason(failure: Exception) -> tuple[Status, str]:

@@ -36,11 +36,12 @@ from automl.training.options import Options
 from automl.training.predictor import Predictor, predict
 from automl.training.train import train
 from automl.types import Candidate, Family, active_choices
+from experiments import configuration
 from experiments.bench._family_checks import Check, checks
 from nas.recipe import training_axes
 from nas.space import build, search_axes
 
-CONF = Path(__file__).parents[2] / "conf" / "family"
+CONF = configuration.CONF / "family"
 SCORES = {"regression": "r2"}
 
 

@@ -30,7 +30,7 @@ from automl.data.quality.quick import class_probabilities
 from automl.data.quality.suspects import MAX_FIT, find_label_errors, stratified
 from automl.data.sources.file import FileSource
 from automl.errors import UserError
-from automl.task.formulate import infer_kind
+from automl.task.kind import infer_kind
 
 PROMISED = {"digits": (0.85, 0.85), "breast_cancer": (0.7, 0.6), "wine": (0.8, 0.7)}
 """Least precision and recall with 5 % flipped, means over the seeds."""

@@ -33,7 +33,7 @@ from rich.table import Table
 
 from automl.errors import UserError
 from automl.store.store import Store
-from experiments.cli import quoted
+from experiments.explain import quoted
 
 TARGETS = {"tabular": 0.6}
 TARGET = 0.8

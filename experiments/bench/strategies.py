@@ -19,8 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from safetensors.torch import load
 from scipy.stats import rankdata
 
@@ -30,13 +28,14 @@ from automl.data.sources.file import FileSource
 from automl.errors import UserError
 from automl.training.predictor import Predictor, predict, target_scale
 from automl.types import Budget, Prior, Trial
+from experiments.compose import composed
+from experiments.options import made, made_families
 from nas.engines.ray import RayEngine
 from nas.evaluate import Job, Outcome
 from nas.recipe import training_axes
 from nas.search import search
 from nas.space import build, search_axes
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 STRATEGIES = ("random", "evolution", "tpe", "prior_band")
 
 
@@ -57,9 +56,7 @@ def data_files(folder: Path, names: Sequence[str], count: int) -> list[Path]:
 
 
 def job_of(prepared: Prepared, names: Sequence[str]) -> Job:
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        cfg = compose("config", overrides=[f"family=[{','.join(names)}]"] if names else [])
-    families = {name: instantiate(node) for name, node in cfg.family.items()}
+    families = made_families(composed([f"family=[{','.join(names)}]"] if names else []))
     axes = search_axes(families, prepared.task, training_axes(prepared.task))
     kept = {name: families[name] for name in axes}
     return Job(prepared.task, prepared.parts.train, prepared.parts.valid, kept, axes)
@@ -67,8 +64,7 @@ def job_of(prepared: Prepared, names: Sequence[str]) -> Job:
 
 def hunt(job: Job, name: str, engine: RayEngine, budget: Budget, seed: int) -> tuple[list[Trial], Trial, bytes]:
     """All trials, the best one, and its weights."""
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        strategy = instantiate(compose("config", overrides=[f"strategy={name}", f"seed={seed}"]).strategy)
+    strategy = made(composed([f"strategy={name}", f"seed={seed}"]), "strategy")
     best: list[tuple[Trial, bytes]] = []
 
     def finished(trial: Trial, outcome: Outcome | None) -> None:

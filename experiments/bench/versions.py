@@ -34,7 +34,7 @@ from rich.table import Table
 
 from automl.errors import UserError
 from experiments.bench.level3 import chosen, kind_of
-from experiments.cli import quoted
+from experiments.explain import quoted
 
 SLOWER = (1.05, 2.0)  # factor and seconds: what two runs of one version differ by on a machine with two noisy cores
 

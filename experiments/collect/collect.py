@@ -40,8 +40,8 @@ from automl.serial import dumps
 from automl.store.rows import task_digest
 from automl.store.store import Store
 from automl.types import Axes, Budget, Candidate, Family, Modality, Prior, Profile, Runs, Trial
-from experiments.cli import printable
 from experiments.collect.data import Ready, entries, look, mixed, ready
+from experiments.explain import printable
 from experiments.options import made, made_families
 from experiments.report.words import as_metric
 from experiments.settings import learner_of, number, same, truth, whole, writable

@@ -20,7 +20,8 @@ from automl.data.sources.file import FileSource, stem
 from automl.errors import UserError
 from automl.files import write_atomically
 from automl.serial import from_json, to_json
-from automl.task.formulate import default_metric, infer_kind, numeric_target
+from automl.task.formulate import default_metric
+from automl.task.kind import infer_kind, numeric_target
 from automl.types import Profile, Task
 from metalearner.profile import NAMES, profile
 from nas.engines.nni.jobfile import load_job, save_job

@@ -29,7 +29,7 @@ from automl.errors import UserError
 from automl.files import write_atomically
 from automl.serial import dumps
 from automl.types import Profile, Task
-from experiments.cli import printable
+from experiments.explain import printable
 from experiments.inspect.page import write_page
 from experiments.options import made, task_options
 from experiments.report.words import count

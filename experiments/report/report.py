@@ -217,6 +217,8 @@ def _model(result: Mapping[str, Any], trials: Sequence[Trial]) -> Html:
         known.append(("Size of the bundle", f"{cost['megabytes']:.2f} MB"))
     if cost.get("latency_ms") is not None:
         known.append(("One raw row", f"{cost['latency_ms']:.2f} ms on one CPU thread, reading it included"))
+    if cost.get("batch_ms") is not None:
+        known.append(("Each of many rows", f"{cost['batch_ms']:.2f} ms on one CPU thread, 32 asked at once"))
     members = [m for m in ensemble if isinstance(m, Mapping)]
     if again := sum(bool(m.get("refit")) for m in members):
         which = "" if again == len(members) else f"{again} of the {len(members)} networks: "

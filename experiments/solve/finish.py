@@ -14,17 +14,19 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from automl.data.dataset import Part, Parts
+from automl.data.dataset import Dataset, Part, Parts
 from automl.data.prepare import Prepared
-from automl.deploy.bundle import Bundle, export
+from automl.deploy.bundle import Bundle
+from automl.deploy.export import export
+from automl.deploy.measure import measured
 from automl.deploy.onnx import write_onnx
 from automl.errors import UserError
 from automl.metrics import score, scores
 from automl.training.ensemble import blend, select
 from automl.training.predictor import EnsemblePredictor, Predictor, predict, target_scale
 from automl.training.refit import refit
-from automl.types import Axes, Family, Task, Trial
-from experiments.clock import timed
+from automl.types import Axes, Family, Limits, Task, Trial
+from experiments.events import Events
 from experiments.solve.artifacts import Artifacts
 from nas.space import build
 
@@ -38,6 +40,7 @@ class Finished:
 
     ``val``, ``test``: metric -> value. ``test_predictions``: what the exported model answered for the test rows,
     probabilities (rows, classes) or values (rows,). ``judged_by``: the rows behind ``val``, for people.
+    ``cost``: see ``automl.deploy.measure``; ``within_limits``: whether that keeps the hard limits.
     ``notes``: one line for each network that was chosen and had to be left out.
     """
 
@@ -48,6 +51,8 @@ class Finished:
     test_predictions: np.ndarray
     bundle: Path
     judged_by: str
+    cost: Mapping[str, float | None]
+    within_limits: bool
     notes: tuple[str, ...] = ()
 
 
@@ -57,85 +62,47 @@ def finish(
     axes: Axes,
     artifacts: Artifacts,
     trials: Sequence[Trial],
+    dataset: Dataset,
     folder: Path,
     *,
     ensemble: int,
     refit_seconds: float,
-    clock: dict[str, float],
+    events: Events,
 ) -> Finished:
-    """Choose, export, and judge once on the test split, with the exported model itself.
+    """Choose -> refit -> export -> measure, until a model stands; then judge it once on the test split.
 
-    ``refit_seconds``: for training the chosen networks once more, on training and validation rows together; ``val``
-    stays that of the networks before, as those rows can judge no longer. With folds ``val`` is that of
-    cross-validation, and the networks have learned from all rows already. A network that does not answer any more what
-    was judged, or that cannot be exported, is left out, and the ensemble chosen again without it.
-    ``clock`` receives the seconds of ``refit`` and ``export``. Raises UserError when no training succeeded, or when
-    none of the networks can be deployed.
+    ``dataset``: as it was loaded. ``refit_seconds``: for training the chosen networks once more, on training and
+    validation rows together; ``val`` stays that of the networks before, as those rows can judge no longer. With folds
+    ``val`` is that of cross-validation, and the networks have learned from all rows already. A network that does not
+    answer any more what was judged, or that cannot be exported, is left out, and the ensemble chosen again without it.
+    A model over a hard limit falls back to fewer members.
+    Raises UserError when no training succeeded, or when none of the networks can be deployed.
     """
-    task, parts = prepared.task, prepared.parts
-    best = once_each(artifacts.best(trials))
-    if not best:
-        raise UserError(nothing_worked(trials))
-    # The best were all judged by the folds, or none was: a search too short for a single training of full length.
-    folds = prepared.folds if artifacts.folded(best[0]) else None
-    learned, judged = (parts.train, parts.valid) if folds is None else (folds.rows, folds.valid)
-    scale = target_scale(task, learned)
-    refit_left = refit_seconds if folds is None else 0.0
-    again: dict[int, Predictor | None] = {}  # trained once more, by the trial's number; None: better not
-    judged_ones: dict[int, Predictor] = {}
-    left_out: dict[int, str] = {}  # why, by the trial's number
+    networks = Networks(prepared, families, axes, artifacts, trials, refit_seconds)
+    notes: list[str] = []
     while True:
-        with timed(clock, "refit"):
-            pool = [t for t in best if t.number not in left_out]
-            allowed = within_limits(task, pool)
-            if not any(allowed((i,)) for i in range(len(pool))):
-                why = next(iter(left_out.values()), "each is over a limit")
-                raise UserError(f"none of {len(best)} networks can be deployed; {why}")
-            predictions = [artifacts.predictions(t) for t in pool]
-            families_of = [t.candidate.family for t in pool]
-            weights = select(predictions, judged.y, task, families=families_of, size=ensemble, allowed=allowed)
-            members = [(t, float(w)) for t, w in zip(pool, weights, strict=True) if w > 0]
-            members.sort(key=lambda pair: -pair[1])
-            new = [t for t, _ in members if t.number not in judged_ones]
-            for trial in new:
-                try:
-                    network = network_of(trial, task, families, axes)
-                    network.load_state_dict(artifacts.weights(trial))
-                    judged_ones[trial.number] = Predictor(network, task, *scale).eval()
-                    if folds is None:  # the folds' predictions are those of other networks
-                        check_same(judged_ones[trial.number], judged.inputs, artifacts.predictions(trial))
-                except Exception as error:  # code and files may be of another time: any error is possible
-                    left_out[trial.number] = f"{named(trial)} is not the one that was judged: {flat(error)}"
-            if left_out.keys() & {t.number for t in new}:
+        with events.during("refit"):
+            members = networks.chosen(ensemble)
+            if not networks.rebuilt(members):
                 continue
-            began = time.monotonic()
-            todo = [(whole(t, trials), w) for t, w in members if t.number not in again]
-            found = refits(task, parts, families, axes, todo, refit_left)
-            again |= {t.number: found.get(t.number) for t, _ in todo}
-            refit_left -= time.monotonic() - began
-            predictors = [again[t.number] or judged_ones[t.number] for t, _ in members]
-            shares = [w for _, w in members]
-            predictor = EnsemblePredictor(predictors, shares).eval() if len(members) > 1 else predictors[0]
-            val = scores(task.kind, judged.y, blend(predictions, weights))
-        with timed(clock, "export"):
-            try:
-                bundle = export(folder / "bundle", predictor, task, prepared.encoding, parts.valid.inputs)
-                break
-            except OSError:  # the disk is full or closed: that is no network's fault
-                raise
-            except Exception as error:  # the exporter raises whatever it meets
-                alone = {} if len(members) == 1 else unexportable(predictors, task, parts.valid)
-                faults = alone or {len(members) - 1: flat(error)}  # the lightest, where each alone would do
-                for place, why in faults.items():
-                    number = members[place][0].number
-                    if again[number] is not None:
-                        again[number] = None  # the network that was judged may do
-                    else:
-                        left_out[number] = f"{named(members[place][0])} cannot be exported: {why}"
-    with timed(clock, "export"):
-        deployed = Bundle.load(bundle)
-        answers = deployed.predict_encoded(parts.test.inputs)
-        test = scores(task.kind, parts.test.y, answers)
+            networks.refit(members)
+        with events.during("export"):
+            bundle = networks.exported(members, folder / "bundle")
+            if bundle is None:
+                continue
+            cost = measured(bundle, dataset)
+            over = beyond(prepared.task.limits, cost)
+            if over and len(members) > 1:
+                notes.append(f"an ensemble of {len(members)} is over a limit ({over}): fewer members are taken")
+                ensemble = len(members) - 1
+                continue
+            if over:
+                notes.append(f"the model is over a limit: {over}")
+            break
+    with events.during("export"):
+        answers = Bundle.load(bundle).predict_encoded(prepared.parts.test.inputs)
+        test = scores(prepared.task.kind, prepared.parts.test.y, answers)
+    total = sum(weight for _, weight in members)
     return Finished(
         chosen=members[0][0],
         members=[
@@ -143,20 +110,143 @@ def finish(
                 "number": t.number,
                 "family": t.candidate.family,
                 "choices": dict(t.candidate.choices),
-                "weight": share / sum(shares),
+                "weight": weight / total,
                 "score": t.score,
                 "parameters": t.parameters,
-                "refit": again[t.number] is not None,
+                "refit": networks.again[t.number] is not None,
             }
-            for (t, _), share in zip(members, shares, strict=True)
+            for t, weight in members
         ],
-        val=val,
+        val=networks.validation(members),
         test=test,
         test_predictions=answers,
         bundle=bundle,
-        judged_by=f"{len(judged):,} rows" if folds is None else str(folds),
-        notes=tuple(f"left out: {why}" for why in left_out.values()),
+        cost=cost,
+        within_limits=not over,
+        judged_by=networks.judged_by,
+        notes=(*(f"left out: {why}" for why in networks.left_out.values()), *notes),
     )
+
+
+Members = list[tuple[Trial, float]]  # with their weights, heaviest first
+
+
+class Networks:
+    """The networks that may be deployed, by the numbers of their trials.
+
+    ``judged``: as they were when they were judged. ``again``: trained once more, None where that is not taken.
+    ``left_out``: why.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        families: Mapping[str, Family],
+        axes: Axes,
+        artifacts: Artifacts,
+        trials: Sequence[Trial],
+        refit_seconds: float,
+    ) -> None:
+        self.prepared, self.families, self.axes, self.artifacts, self.trials = (
+            prepared,
+            families,
+            axes,
+            artifacts,
+            trials,
+        )
+        self.best = once_each(artifacts.best(trials))
+        if not self.best:
+            raise UserError(nothing_worked(trials))
+        # The best were all judged by the folds, or none was: a search too short for a single training of full length.
+        self.folds = prepared.folds if artifacts.folded(self.best[0]) else None
+        parts = prepared.parts
+        self.learned, self.rows = (
+            (parts.train, parts.valid) if self.folds is None else (self.folds.rows, self.folds.valid)
+        )
+        self.seconds = refit_seconds if self.folds is None else 0.0
+        self.judged: dict[int, Predictor] = {}
+        self.again: dict[int, Predictor | None] = {}
+        self.left_out: dict[int, str] = {}
+
+    @property
+    def judged_by(self) -> str:
+        return f"{len(self.rows):,} rows" if self.folds is None else str(self.folds)
+
+    def chosen(self, size: int) -> Members:
+        """The ensemble of at most ``size`` of those that are not left out."""
+        task, pool = self.prepared.task, [t for t in self.best if t.number not in self.left_out]
+        allowed = within_limits(task, pool)
+        if not any(allowed((i,)) for i in range(len(pool))):
+            why = next(iter(self.left_out.values()), "each is over a limit")
+            raise UserError(f"none of {len(self.best)} networks can be deployed; {why}")
+        predictions = [self.artifacts.predictions(t) for t in pool]
+        names = [t.candidate.family for t in pool]
+        weights = select(predictions, self.rows.y, task, families=names, size=size, allowed=allowed)
+        members = [(t, float(w)) for t, w in zip(pool, weights, strict=True) if w > 0]
+        return sorted(members, key=lambda pair: -pair[1])
+
+    def rebuilt(self, members: Members) -> bool:
+        """Make the members' networks from their files; False when one is not the one that was judged."""
+        task, scale, fine = self.prepared.task, target_scale(self.prepared.task, self.learned), True
+        for trial, _ in members:
+            if trial.number in self.judged:
+                continue
+            try:
+                network = network_of(trial, task, self.families, self.axes)
+                network.load_state_dict(self.artifacts.weights(trial))
+                predictor = Predictor(network, task, *scale).eval()
+                if self.folds is None:  # the folds' predictions are those of other networks
+                    check_same(predictor, self.rows.inputs, self.artifacts.predictions(trial))
+                self.judged[trial.number] = predictor
+            except Exception as error:  # code and files may be of another time: any error is possible
+                self.left_out[trial.number] = f"{named(trial)} is not the one that was judged: {flat(error)}"
+                fine = False
+        return fine
+
+    def refit(self, members: Members) -> None:
+        """Train those once more that were not yet, in the seconds that are left for it."""
+        began = time.monotonic()
+        todo = [(whole(t, self.trials), w) for t, w in members if t.number not in self.again]
+        found = refits(self.prepared.task, self.prepared.parts, self.families, self.axes, todo, self.seconds)
+        self.again |= {t.number: found.get(t.number) for t, _ in todo}
+        self.seconds -= time.monotonic() - began
+
+    def exported(self, members: Members, folder: Path) -> Path | None:
+        """The bundle of these members; None when one of them cannot be exported, which is left out then."""
+        task, valid = self.prepared.task, self.prepared.parts.valid
+        predictors = [self.again[t.number] or self.judged[t.number] for t, _ in members]
+        whole = EnsemblePredictor(predictors, [w for _, w in members]).eval() if len(members) > 1 else predictors[0]
+        try:
+            return export(folder, whole, task, self.prepared.encoding, valid.inputs)
+        except OSError:  # the disk is full or closed: that is no network's fault
+            raise
+        except Exception as error:  # the exporter raises whatever it meets
+            alone = {} if len(members) == 1 else unexportable(predictors, task, valid)
+            faults = alone or {len(members) - 1: flat(error)}  # the lightest, where each alone would do
+            for place, why in faults.items():
+                trial = members[place][0]
+                if self.again[trial.number] is not None:
+                    self.again[trial.number] = None  # the network that was judged may do
+                else:
+                    self.left_out[trial.number] = f"{named(trial)} cannot be exported: {why}"
+        return None
+
+    def validation(self, members: Members) -> dict[str, float]:
+        """Metrics of the members' ensemble, as it was judged."""
+        total = sum(w for _, w in members)
+        predictions = [self.artifacts.predictions(t) for t, _ in members]
+        return scores(self.prepared.task.kind, self.rows.y, blend(predictions, [w / total for _, w in members]))
+
+
+def beyond(limits: Limits, cost: Mapping[str, float | None]) -> str:
+    """Which hard limits a deployed model of this cost is over, or an empty string."""
+    names = ("latency_ms", "parameters", "megabytes")
+    over = [
+        f"{name} {cost[name]:g}, the limit is {limit:g}"
+        for name in names
+        if (limit := getattr(limits, name)) is not None and (cost[name] or 0.0) > limit
+    ]
+    return "; ".join(over)
 
 
 def once_each(best: Sequence[Trial]) -> list[Trial]:

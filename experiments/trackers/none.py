@@ -2,21 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
-from automl.types import Trial
+from experiments.events import Listener
 
 
-class NoTracker:
+class NoTracker(Listener):
     """Does nothing: the store, result.json and the report still hold everything."""
-
-    def start(self, config: Mapping[str, Any], name: str, metric: str = "") -> None:
-        pass
-
-    def trial(self, trial: Trial) -> None:
-        pass
-
-    def finish(self, result: Mapping[str, Any], report_path: Path, trials: Sequence[Trial]) -> None:
-        pass

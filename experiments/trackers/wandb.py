@@ -16,6 +16,7 @@ from typing import Any
 
 from automl.serial import dumps
 from automl.types import Trial
+from experiments.events import Listener
 from experiments.report.words import as_metric
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ TRIAL_COLUMNS = (
 )
 
 
-class Wandb:
+class Wandb(Listener):
     """A W&B run, written below the run's folder (``FOLDER/wandb``); send an offline one with ``wandb sync``.
 
     mode: offline | online | disabled; None takes WANDB_MODE, else online when the user is logged in.
@@ -60,8 +61,9 @@ class Wandb:
         self._thread = threading.Thread(target=self._work, name="wandb tracker", daemon=True)
         self._thread.start()
 
-    def trial(self, trial: Trial) -> None:
-        self._todo.put(lambda: self._log_trial(trial))
+    def trial(self, trial: Trial, *, resumed: bool = False) -> None:
+        if not resumed:
+            self._todo.put(lambda: self._log_trial(trial))
 
     def finish(self, result: Mapping[str, Any], report_path: Path, trials: Sequence[Trial]) -> None:
         if self._thread is None:

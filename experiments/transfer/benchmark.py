@@ -31,10 +31,10 @@ from automl.store.rows import task_digest
 from automl.store.store import Store
 from automl.types import Axes, Budget, Family, MetaLearner, Runs, Trial
 from automl.version import code_version
-from experiments.cli import printable
 from experiments.collect.data import Ready, entries, look, mixed, ready
+from experiments.explain import printable
 from experiments.options import made, made_families
-from experiments.settings import learner_of, number, same, settings, truth, whole, writable
+from experiments.settings import learner_of, number, same, truth, whole, writable
 from experiments.transfer.compare import Anytime, Event, Pair, compare
 from experiments.transfer.page import page_of
 from metalearner.follow import Follow
@@ -92,7 +92,7 @@ def run(cfg: DictConfig) -> None:
 
 def benchmark(cfg: DictConfig) -> tuple[dict[str, Any], list[Pair]]:
     """Every pair of searches, and what their comparison says."""
-    wanted, epochs = asked(cfg), settings(cfg).budget.epochs
+    wanted, epochs = asked(cfg), cfg.budget.epochs
     families = made_families(cfg)
     writable(wanted.folder, "benchmark.folder")
     same(cfg, "engine.trial_seconds", wanted.trial_seconds, "benchmark.trial_seconds")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Sequence
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from automl.types import Runs, Task
 from metalearner.past.file import read_tasks_and_runs
 from metalearner.past.kinds import carried
 
-FILE = Path(__file__).parent / "knowledge" / "knowledge.parquet"
+FILE = Path(str(resources.files("metalearner"))) / "knowledge" / "knowledge.parquet"
 
 
 def with_shipped(

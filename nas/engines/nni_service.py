@@ -29,7 +29,6 @@ from nas.engines.nni.jobfile import order_to_json, outcome_from_json, save_job
 from nas.engines.nni.manager import NniManager
 from nas.evaluate import Job, Order, Outcome
 
-ROOT = Path(__file__).resolve().parents[2]
 PAYLOAD = 4000  # bytes; NNI cuts at 4096
 START_SECONDS = 60.0  # within which NNI starts a process that imports torch
 log = logging.getLogger(__name__)
@@ -237,14 +236,12 @@ def copy_code(job: Job, folder: Path) -> None:
 
     Raises UserError when a family's module is not a part of a package in a folder of its own.
     """
-    packages = {"automl": ROOT / "automl", "nas": ROOT / "nas"}
-    for family in job.families.values():
-        name = type(family).__module__.partition(".")[0]
-        if name not in packages:
-            found = getattr(sys.modules.get(name), "__path__", None)
-            if not found:
-                raise UserError(f"family module {name!r} is not a package, so NNI cannot send it. Use engine=ray.")
-            packages[name] = Path(next(iter(found)))
+    packages = {}
+    for name in {"automl", "nas", *(type(family).__module__.partition(".")[0] for family in job.families.values())}:
+        found = getattr(sys.modules.get(name), "__path__", None)
+        if not found:
+            raise UserError(f"family module {name!r} is not a package, so NNI cannot send it. Use engine=ray.")
+        packages[name] = Path(next(iter(found)))
     for name, path in packages.items():
         shutil.rmtree(folder / name, ignore_errors=True)
         shutil.copytree(path, folder / name, ignore=_only_code)

@@ -18,7 +18,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -26,13 +25,14 @@ import ray
 import torch
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 
+import automl
+import nas
 from automl.errors import UserError, within
 from nas.engines.base import Engine
 from nas.evaluate import Job, Order, Outcome, evaluate, one_line
 
 START_SECONDS = 120.0  # more than any start has taken
 LOST_STARTS = 5  # workers in a row that may die before their first training
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Worker:
@@ -311,11 +311,8 @@ class RayEngine(Engine):
 
 
 def environment(address: str | None) -> dict[str, Any]:
-    """What Ray's workers need to import this program: here its folder, on a cluster the code itself, which is sent."""
-    if address is not None:
-        return {"py_modules": [str(ROOT / name) for name in ("automl", "nas")], "excludes": ["__pycache__"]}
-    given = os.environ.get("PYTHONPATH")
-    return {"env_vars": {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [given])])}}
+    """What Ray's workers need to import this program: a cluster is sent the code, here they find it as this process."""
+    return {} if address is None else {"py_modules": [automl, nas], "excludes": ["__pycache__"]}
 
 
 def places(nodes: Sequence[Mapping[str, float]], threads: int, gpus: float) -> int:

@@ -12,7 +12,7 @@ from sklearn import datasets
 
 from automl.data.dataset import Dataset
 from automl.data.quality.order import told_by_inputs
-from automl.task.formulate import infer_kind
+from automl.task.kind import infer_kind
 
 CLASSES, VALUES = "multiclass", "regression"
 Rng = np.random.Generator

@@ -27,7 +27,8 @@ from automl.data.sources.audio_folder import AudioFolderSource
 from automl.data.sources.file import FileSource
 from automl.data.sources.frame import FrameSource
 from automl.data.sources.image_folder import ImageFolderSource
-from automl.deploy.bundle import Bundle, export
+from automl.deploy.bundle import Bundle
+from automl.deploy.export import export
 from automl.errors import UserError
 from automl.training.predictor import Predictor
 

@@ -46,7 +46,8 @@ def begin(store: Store, key: str = "k", task=TASK, *, resume: bool = False, prio
 
 def other_process(code: str, *args: object, stdin: int | None = None) -> subprocess.Popen[str]:
     """Run code that finds the store's module and the ready-made values imported."""
-    head = "import sys\nfrom automl.store.store import Store\nfrom automl.types import *\nfrom tests.automl.examples import *\n"
+    head = "import sys\nfrom automl.store.store import Store\nfrom automl.types import *\n"
+    head += "from tests.automl.examples import *\n"
     return subprocess.Popen(
         [sys.executable, "-c", head + textwrap.dedent(code), *map(str, args)],
         cwd=ROOT,

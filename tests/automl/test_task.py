@@ -10,18 +10,10 @@ from hypothesis import strategies as st
 
 from automl.data.dataset import Dataset
 from automl.errors import UserError
-from automl.task.formulate import (
-    METRICS,
-    class_names,
-    default_metric,
-    formulate,
-    infer_kind,
-    joined_tags,
-    numeric_target,
-    parse_goal,
-    plain_target,
-    split_by_target,
-)
+from automl.task.formulate import default_metric, formulate
+from automl.task.goal import METRICS, parse_goal
+from automl.task.kind import infer_kind, joined_tags, numeric_target, plain_target, split_by_target
+from automl.task.labels import class_names
 from automl.types import Input, Limits
 
 TABLE = (Input("table", "tabular", (1,), cardinalities=(0,)),)

@@ -21,7 +21,7 @@ def _git(root, *args):
     subprocess.run(["git", "-C", str(root), *who, *args], check=True, capture_output=True)
 
 
-def test_outside_a_checkout_it_is_the_package_version(tmp_path, monkeypatch):
+def test_outside_a_checkout_it_is_thepackage_version(tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
     monkeypatch.setattr(version, "_ROOT", tmp_path)
     assert version.code_version() == "1.2.3"

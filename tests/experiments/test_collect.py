@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,11 +18,9 @@ from automl.types import Axis, Candidate, Prior, Profile, Trial, active_choices
 from experiments.collect import data as collect_data
 from experiments.collect.collect import Site, collect
 from experiments.collect.data import Entry, entries, load, look, mixed, ready
+from experiments.compose import composed
 from metalearner.common_set import common_set, fitted, union
 from metalearner.practice import Practice
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
-
 
 # --- the common set
 
@@ -167,15 +164,13 @@ def test_modalities_take_turns_and_new_groups_come_first():
 
 
 def configured(root, tmp_path, *more):
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        return compose(
-            "config",
-            [
-                "+experiment=collect", "family=[mlp,tabm]", "engine=sequential", "engine.threads=1",
-                f"collect.root={root}", f"collect.folder={tmp_path}/work", f"store.url=sqlite:///{tmp_path}/store.db",
-                "collect.candidates=2", "collect.fidelities=[1,2]", "collect.check=false", *more,
-            ],
-        )  # fmt: skip
+    return composed(
+        [
+            "+experiment=collect", "family=[mlp,tabm]", "engine=sequential", "engine.threads=1",
+            f"collect.root={root}", f"collect.folder={tmp_path}/work", f"store.url=sqlite:///{tmp_path}/store.db",
+            "collect.candidates=2", "collect.fidelities=[1,2]", "collect.check=false", *more,
+        ]
+    )  # fmt: skip
 
 
 def test_the_same_candidates_on_every_task_and_nothing_twice(root, tmp_path, capsys):

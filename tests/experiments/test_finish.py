@@ -17,12 +17,14 @@ from automl.data.dataset import Part, Parts
 from automl.deploy.onnx import ExportMismatch
 from automl.errors import UserError
 from automl.training.predictor import Predictor, predict
-from automl.types import Budget, Candidate, Input, Task, Trial
+from automl.types import Budget, Candidate, Input, Limits, Task, Trial
+from experiments.events import Events
 from experiments.settings import REFIT_SHARE, refit_seconds
 from experiments.solve import finish
 from experiments.solve.artifacts import Artifacts
 from experiments.solve.finish import once_each, refits, refitted, whole
-from experiments.solve.pipeline import other_code, solve
+from experiments.solve.python import solve
+from experiments.solve.search import other_code
 from nas.evaluate import Outcome
 
 CHOICES = {"learning_rate": 0.03, "batch_size": 32}
@@ -114,6 +116,9 @@ class Search:
         monkeypatch.setattr(finish, "write_onnx", lambda path, predictor, *_: self.refuse([predictor]))
         monkeypatch.setattr(finish, "select", self.select)
         monkeypatch.setattr(finish.Bundle, "load", lambda folder: self)
+        monkeypatch.setattr(finish, "measured", lambda folder, dataset: dict(self.cost))
+        self.task = TASK
+        self.cost = {"latency_ms": 1.0, "parameters": 12, "megabytes": 0.1}
 
     def add(self, trial: Trial, **changed) -> None:
         network = nn.Linear(2, 2)
@@ -142,9 +147,9 @@ class Search:
         return np.full((len(inputs[0]), 2), 0.5)
 
     def finish(self, refit_seconds: float = 0.0):
-        prepared = SimpleNamespace(task=TASK, parts=PARTS, folds=None, encoding=None)
-        return finish.finish(prepared, {}, {}, self.artifacts, self.trials, self.folder,  # type: ignore[arg-type]
-                             ensemble=5, refit_seconds=refit_seconds, clock={})  # fmt: skip
+        prepared = SimpleNamespace(task=self.task, parts=PARTS, folds=None, encoding=None)
+        return finish.finish(prepared, {}, {}, self.artifacts, self.trials, None, self.folder,  # type: ignore[arg-type]
+                             ensemble=5, refit_seconds=refit_seconds, events=Events())  # fmt: skip
 
 
 def test_a_member_that_cannot_be_exported_is_left_out_and_the_rest_goes_on(tmp_path, monkeypatch):
@@ -156,6 +161,23 @@ def test_a_member_that_cannot_be_exported_is_left_out_and_the_rest_goes_on(tmp_p
     assert found.notes == (
         "left out: network 0 (mlp) cannot be exported: ExportMismatch: the graph differs by 0.000475",
     )
+
+
+def test_a_model_over_a_limit_falls_back_to_fewer_members_and_says_so(tmp_path, monkeypatch):
+    search = Search(tmp_path, monkeypatch)
+    search.task = dataclasses.replace(TASK, limits=Limits(latency_ms=5.0))
+    search.select = lambda predictions, y, task, *, size, **_: [0.6, 0.4, 0.0] if size > 1 else [1.0, 0.0, 0.0]
+    monkeypatch.setattr(finish, "select", search.select)
+    costs = iter([{"latency_ms": 7.5}, {"latency_ms": 4.0}])
+    monkeypatch.setattr(finish, "measured", lambda *_: {"parameters": 1, "megabytes": 0.1, **next(costs)})
+    found = search.finish()
+    assert len(found.members) == 1 and found.within_limits and found.cost["latency_ms"] == 4.0
+    assert found.notes == (
+        "an ensemble of 2 is over a limit (latency_ms 7.5, the limit is 5): fewer members are taken",
+    )
+    costs = iter([{"latency_ms": 7.5}, {"latency_ms": 6.0}])
+    over = search.finish()
+    assert not over.within_limits and over.notes[-1] == "the model is over a limit: latency_ms 6, the limit is 5"
 
 
 def test_only_when_none_can_be_exported_is_there_no_model(tmp_path, monkeypatch):
@@ -238,7 +260,7 @@ def test_auto_takes_a_share_of_the_search():
 def test_a_finished_search_can_be_made_into_another_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frame = part(3, 200)
-    search = ["engine=sequential", "progress=false", "level=3", "metalearner=uniform", "strategy=random",
+    search = ["engine=sequential", "progress=false", "metalearner=uniform", "strategy=random",
               "family=[mlp]", "budget.epochs=2", "task.check=false", "task.folds=0"]  # fmt: skip
     first = solve(frame.inputs[0], frame.y, seconds=None, trials=2, overrides=search)
     assert all(m["refit"] for m in first.result["ensemble"])

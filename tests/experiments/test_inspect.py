@@ -12,18 +12,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.utils import get_method, instantiate
 from PIL import Image
 from rich.console import Console
 
 from automl.data.dataset import TEST, TRAIN, Dataset
 from automl.errors import UserError
+from experiments.compose import composed
 from experiments.inspect.inspect import Inspection, inspect_dataset, run, show
 from experiments.inspect.pictures import SIDE, cells_view, curve, picture, row_view
 from metalearner.profile import NAMES
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 SHAPES = [(8, 8), (28, 20), (8, 8, 3), (3, 8, 8), (1, 40, 64), (9, 300), (500, 400, 3), (7, 9, 9)]
 
 
@@ -174,15 +173,13 @@ def test_labels_of_an_official_test_split_are_not_shown(tmp_path: Path) -> None:
 
 
 def test_the_recipe_calls_it() -> None:
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        cfg = compose("config", overrides=["+experiment=inspect", "data=sklearn", "data.name=iris"])
+    cfg = composed(["+experiment=inspect", "data=sklearn", "data.name=iris"])
     assert get_method(cfg.run._target_) is run
     assert len(instantiate(cfg.data).load()) == 150
 
 
 def test_unreadable_data_is_an_error_of_one_line(tmp_path: Path) -> None:
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        cfg = compose("config", overrides=["+experiment=inspect", "data=file", f"data.path={tmp_path}/absent.csv"])
+    cfg = composed(["+experiment=inspect", "data=file", f"data.path={tmp_path}/absent.csv"])
     with pytest.raises(UserError, match=r"absent\.csv does not exist"):
         instantiate(cfg.data).load()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -22,15 +21,17 @@ from automl.data.prepare import prepare
 from automl.data.quality import REPAIRS
 from automl.errors import UserError
 from automl.types import Budget
-from experiments.cli import explain, quoted
 from experiments.compose import composed
+from experiments.configuration import CONF, by_default
+from experiments.explain import explain, quoted
 from experiments.options import fits, made, task_options
-from experiments.settings import UNLEARNED, keep_config, plain_config, refuse_unread, same
+from experiments.settings import check, keep_config, plain_config, refuse_unread, same
 from experiments.settings import settings as scalars
-from experiments.solve import pipeline as module
-from experiments.solve.pipeline import pipeline, solve
+from experiments.solve import python as module
+from experiments.solve.prior import level_of
+from experiments.solve.python import solve
+from experiments.solve.run import start
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 TABLE = pd.DataFrame({"a": np.arange(40.0), "g": np.arange(40) // 4, "t": np.arange(40), "y": np.arange(40) % 2})
 
 
@@ -40,7 +41,7 @@ def source(monkeypatch):
 
     def of(data, target=None, *overrides, **more):
         found = []
-        monkeypatch.setattr(module, "pipeline", lambda cfg, out, source: found.append((source, cfg)))
+        monkeypatch.setattr(module, "start", lambda cfg, out, source: found.append((source, cfg)))
         solve(data, target, overrides=overrides, **more)
         return found[0]
 
@@ -85,7 +86,7 @@ REFUSED = [
     (("y",), {"seconds": 0}, "budget.seconds=0 must be a number above 0"),
     (("y",), {"seconds": float("inf")}, "budget.seconds="),
     (("y",), {"seconds": None}, "a search without an end"),
-    (("y", "level=2"), {}, "level=2 must be a whole number from 3 to 4"),
+    (("y", "level=3"), {}, "no option 'level'"),
     (("y", "engine=sequential", "engine.trial_seconds=-1"), {}, "engine.trial_seconds=-1 must be a number above 0"),
     (("y", "engine=sequential", "engine.threads=0"), {}, "engine: threads=0 must be at least 1"),
     (("y", "strategy.eta=1"), {}, "strategy: eta=1 must be at least 2"),
@@ -111,7 +112,7 @@ def test_what_cannot_be_done_is_one_line(given, more, says, tmp_path, monkeypatc
     if not any(
         o.startswith(("task", "engine", "strategy", "metalearner")) for o in overrides
     ):  # else it is told where the thing is made
-        monkeypatch.setattr(module, "pipeline", lambda cfg, out, source: scalars(cfg))
+        monkeypatch.setattr(module, "start", lambda cfg, out, source: scalars(cfg))
     with pytest.raises((UserError, ValueError)) as caught:
         solve(TABLE, target, overrides=[f"store.url=sqlite:///{tmp_path}/s.db", *overrides], **more)
     line = explain(caught.value)
@@ -128,7 +129,6 @@ BEFORE_THE_DATA = [
     ("task.valid_share=-1", "valid_share=-1 must lie between 0 and 1"),
     ("task.folds=-1", "folds=-1 must be null"),
     ("task.repairs.outliers=maybe", "task.repairs.outliers=maybe must be true or false or null"),
-    ("family.mlp.max_width=big", "family.mlp.max_width=big must be a whole number"),
     ("data.size=big", "data.size=big must be a whole number or null"),
 ]
 
@@ -141,7 +141,7 @@ def test_a_wrong_option_is_told_before_the_data_are_read(option, says, tmp_path)
         [f"data.path={tmp_path}/a.csv", f"store.url=sqlite:///{tmp_path}/s.db", f"artifacts={tmp_path}", option]
     )
     with pytest.raises(UserError) as caught:
-        pipeline(cfg, tmp_path / "out")
+        start(cfg, tmp_path / "out")
     assert says in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) < 200
     assert not (tmp_path / "s.db").exists()
 
@@ -188,7 +188,8 @@ OPTIONS = sorted(f for f in CONF.glob("*/*.yaml") if f.parent.name != "experimen
 def test_every_option_is_a_parameter_of_what_is_made(file):
     """So that none is there which nobody reads."""
     group = file.parent.name
-    cfg = composed([f"{group}={file.stem}", *([] if group == "data" else ["data=sklearn"])])
+    others = {"data": "data=sklearn", "family": "family=[mlp]"}  # few, as each file takes its time to be read
+    cfg = composed([f"{group}={file.stem}", *(o for g, o in others.items() if g != group)])
     plain = OmegaConf.to_container(cfg, resolve=False)
     for place, node in [*leaves({group: plain[group]})]:
         if "_target_" in node and not node.get("_partial_"):
@@ -207,13 +208,13 @@ def test_every_option_of_the_task_is_one_of_prepare():
 
 def test_every_scalar_of_the_program_changes_a_setting():
     """budget, objective and what stands at the top; artifacts and the groups are read by name."""
-    before = scalars(composed(["data=sklearn"]))
-    options = "seed=1 resume=true level=3 portfolio=3 progress=false budget.trials=3 budget.epochs=3 budget.seconds=3"
+    before = scalars(composed(["data=sklearn", "family=[mlp]"]))
+    options = "seed=1 resume=true portfolio=3 progress=false budget.trials=3 budget.epochs=3 budget.seconds=3"
     for option in f"{options} objective.ensemble=2 objective.refit=true objective.latency=true".split():
-        assert scalars(composed(["data=sklearn", option])) != before, option
+        assert scalars(composed(["data=sklearn", "family=[mlp]", option])) != before, option
     cfg = composed(["data=sklearn"])
     scalar = {k for k, v in cfg.items() if not OmegaConf.is_config(v)}
-    assert scalar == {"seed", "resume", "level", "portfolio", "progress", "artifacts", "reads"}
+    assert scalar == {"seed", "resume", "portfolio", "progress", "artifacts", "reads"}
     assert set(cfg.budget) == {"trials", "seconds", "epochs"} and set(cfg.objective) == {"ensemble", "refit", "latency"}
 
 
@@ -288,15 +289,42 @@ def test_arrays_take_no_option_of_columns(option, source, tmp_path):
         assert len(source(data, target)[0].load()) == 20
 
 
-def test_the_level_is_what_is_done():
+def test_the_level_is_that_of_the_meta_learner():
     levels = {
-        name: scalars(composed(["data=sklearn", f"metalearner={name}"])).level for name in ("transfer", "uniform")
+        name: level_of(made(composed(["data=sklearn", f"metalearner={name}"]), "metalearner"))
+        for name in ("transfer", "mean_rank", "uniform", "practice")
     }
-    assert levels == {"transfer": 4, "uniform": 3} and all(get_object(target) for target in UNLEARNED)
-    assert scalars(composed(["+experiment=quickstart"])).level == 3
+    assert levels == {"transfer": 4, "mean_rank": 4, "uniform": 3, "practice": 3}
 
 
-@pytest.mark.parametrize("name", ["budget", "engine", "tracker", "objective", "level", "budget.seconds"])
+def test_the_default_is_level_4_and_so_is_the_demonstration():
+    plain, asked = composed(["data=sklearn"]), composed(["data=sklearn", "+experiment=level4"])
+    assert plain == asked and "Transfer" in plain.metalearner._target_
+    demo = composed(["+experiment=quickstart"])
+    assert demo.metalearner == plain.metalearner and demo.family == plain.family and demo.strategy == plain.strategy
+    cold = composed(["data=sklearn", "+experiment=level3"])
+    assert {k for k in plain if plain[k] != cold[k]} == {"metalearner"}
+
+
+def test_what_takes_part_is_found_in_conf():
+    searched = set(composed(["data=sklearn"]).family)
+    assert searched == set(by_default("family")) and {"pretrained", "convnet_shared"}.isdisjoint(searched)
+    assert set(by_default("metalearner")) == set(composed(["+experiment=replay", "table=x"]).methods)
+    assert {"uniform", "practice"}.isdisjoint(by_default("metalearner")) and "transfer" in by_default("metalearner")
+
+
+def test_a_recipe_asks_only_for_what_it_reads():
+    check(composed(["+experiment=knowledge"]))  # no data.path is missed
+    check(composed(["+experiment=replay", "table=x", "budget.trials=null", "budget.seconds=null"]))
+    with pytest.raises(UserError, match=r"^table is missing"):
+        check(composed(["+experiment=replay"]))
+    with pytest.raises(UserError, match=r"^data\.path is missing"):
+        check(composed(["+experiment=inspect"]))
+    with pytest.raises(UserError, match="seed=-1 must be a whole number"):
+        check(composed(["+experiment=inspect", "data=sklearn", "seed=-1"]))
+
+
+@pytest.mark.parametrize("name", ["budget", "engine", "tracker", "objective", "budget.seconds"])
 def test_what_was_taken_away_is_named(name):
     with pytest.raises(UserError, match=f"^{name} is not there"):
-        scalars(composed(["data=sklearn", f"~{name}"]))
+        check(composed(["data=sklearn", f"~{name}"]))

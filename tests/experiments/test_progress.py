@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from automl.types import Budget
+from experiments.events import STAGES, Events
 from experiments.progress import Progress, clock_text, one_line, score_text
 from tests.automl.examples import CONVNET, trial
 
@@ -31,6 +32,7 @@ def test_without_a_terminal_each_trial_is_one_plain_line():
     progress, clock, out = shown(Budget(trials=3))
     error = "Traceback (most recent call last):\n  File x\n\x1b[31mValueError: [bold]no[/bold]\x1b[0m\n"
     with progress:
+        progress.stage("search")
         for i, t in enumerate((trial(score=0.5), trial(status="failed", score=None, error=error), trial(score=0.25))):
             clock.now = 10.0 * (i + 1)
             progress.trial(t)
@@ -48,6 +50,7 @@ def test_without_a_terminal_each_trial_is_one_plain_line():
 def test_no_error_text_breaks_the_line(error, family):
     progress, _, out = shown(Budget())
     with progress:
+        progress.stage("search")
         progress.trial(trial(status="failed", score=None, error=error))
     assert out.getvalue().count("\n") == 1
     assert out.getvalue()[:-1].isprintable()
@@ -56,6 +59,7 @@ def test_no_error_text_breaks_the_line(error, family):
 def test_on_a_terminal_one_line_lives_and_each_new_best_stays():
     progress, clock, out = shown(Budget(trials=3, seconds=100), terminal=True)
     with progress:
+        progress.stage("search")
         progress.trial(trial(score=0.5))
         clock.now = 65
         progress.trial(trial(score=0.25))
@@ -73,6 +77,7 @@ def test_on_a_terminal_one_line_lives_and_each_new_best_stays():
 def test_the_display_ends_when_the_search_is_interrupted():
     progress, _, out = shown(Budget(), terminal=True)
     with pytest.raises(KeyboardInterrupt), progress:
+        progress.stage("search")
         raise KeyboardInterrupt
     assert out.getvalue().endswith("\x1b[?25h")
 
@@ -81,6 +86,7 @@ def test_the_display_ends_when_the_search_is_interrupted():
 def test_quiet_shows_nothing(terminal):
     progress, _, out = shown(Budget(trials=1), terminal=terminal, quiet=True)
     with progress:
+        progress.stage("search")
         progress.trial(trial())
     assert out.getvalue() == ""
 
@@ -88,6 +94,7 @@ def test_quiet_shows_nothing(terminal):
 def test_time_left_is_the_side_that_ends_first():
     progress, clock, _ = shown(Budget(trials=10, seconds=100))
     with progress:
+        progress.stage("search")
         assert progress.seconds_left() == 100  # no pace yet
         clock.now = 2
         progress.trial(trial())
@@ -104,6 +111,7 @@ def test_time_left_is_the_side_that_ends_first():
 def test_trials_from_before_a_kill_have_no_line_and_no_pace():
     progress, clock, out = shown(Budget(trials=10))
     with progress:
+        progress.stage("search")
         for _ in range(5):
             progress.trial(trial(score=0.75), resumed=True)
         assert out.getvalue() == ""
@@ -119,7 +127,9 @@ def test_trials_from_before_a_kill_have_no_line_and_no_pace():
 def test_an_error_is_shown_with_its_own_sign(terminal):
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=200)
-    with Progress(Budget(trials=3), metric="rmse", console=console) as progress:
+    with Progress(Budget(trials=3), console=console) as progress:
+        progress.start({}, "line", "rmse")
+        progress.stage("search")
         progress.trial(trial(score=-51.2))
         progress.trial(trial(score=-48.5))
     assert "48.5000" in out.getvalue() and "best 48.5000" in out.getvalue() and "-51.2" not in out.getvalue()
@@ -147,6 +157,23 @@ def test_the_time_that_workers_need_to_start_is_not_the_budgets():
     spent = [0.0]
     progress = Progress(Budget(seconds=60), quiet=True, spent=lambda: spent[0])
     with progress:
+        progress.stage("search")
         assert progress.seconds_left() == 60 and progress.share() == 0
         spent[0] = 15.0
         assert progress.seconds_left() == 45 and progress.share() == 0.25
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_each_stage_is_named_once_as_it_begins(terminal):
+    progress, _, out = shown(Budget(trials=1), terminal=terminal)
+    events = Events(progress)
+    with progress:
+        for stage in ("read", "prepare", "search", "refit", "export", "refit", "export"):
+            with events.during(stage):
+                pass
+    for words in ("reading the data ...", "checking and preparing", "training the chosen", "exporting and checking"):
+        assert out.getvalue().count(words) == 1
+    assert set(events.seconds) == set(STAGES)
+    hidden, _, nothing = shown(Budget(trials=1), terminal=terminal, quiet=True)
+    hidden.stage("read")
+    assert nothing.getvalue() == ""

@@ -14,17 +14,21 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 from sklearn.datasets import load_iris
 
 from automl.errors import UserError
 from automl.store.store import Store
 from automl.types import Budget
-from experiments.solve.pipeline import FOLD_SECONDS, folds_in, pipeline, solve, summary
+from experiments.compose import composed
+from experiments.solve import pipeline
+from experiments.solve.pipeline import FOLD_SECONDS, folds_in
+from experiments.solve.python import solve
+from experiments.solve.result import summary
+from experiments.solve.run import start
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST = ["+experiment=quickstart", "engine=sequential", "tracker=none", "progress=false", "budget.seconds=null",
-        "task.check=false", "family.convnet.widths=[8]"]  # fmt: skip
+        "task.check=false", "family=[mlp,convnet]", "family.convnet.widths=[8]", "metalearner=uniform"]  # fmt: skip
 
 
 def command(folder: Path, *arguments: str) -> list[str]:
@@ -62,7 +66,7 @@ def test_result_json_keeps_the_contract(result):
     assert result["task"]["name"] == "digits"
     assert (result["task"]["kind"], result["task"]["metric"]) == ("multiclass", "accuracy")
     assert (result["level"], result["seed"], result["trials"]["ok"]) == (3, 0, 4)
-    assert set(result["seconds"]) == {"total", "prepare", "search", "refit", "export"}
+    assert set(result["seconds"]) == {"total", "read", "prepare", "search", "refit", "export"}
     assert set(result["test"]) >= {"accuracy", "balanced_accuracy", "log_loss", "roc_auc", "ece"}
     assert result["chosen"]["family"] in ("mlp", "convnet") and result["chosen"]["choices"]
     assert result["store"].startswith("sqlite:///")
@@ -166,12 +170,11 @@ def test_one_process_at_a_time_and_a_finished_search_goes_straight_to_its_model(
 
 
 def test_a_search_in_which_nothing_works_says_why(tmp_path):
-    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
-        cfg = compose("config", [*FAST, "budget.trials=2", "task.limits.parameters=1"])
+    cfg = composed([*FAST, "budget.trials=2", "task.limits.parameters=1"])
     cfg.store.url, cfg.artifacts = f"sqlite:///{tmp_path}/store.db", str(tmp_path)
     expected = r"none of 2 trainings succeeded; 2 of them skipped: .* the limit is 1"
     with pytest.raises(UserError, match=expected) as caught:
-        pipeline(cfg, tmp_path)
+        start(cfg, tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -199,7 +202,7 @@ def tiny(tmp_path_factory) -> Path:
     return path
 
 
-SHORT = ["engine=sequential", "progress=false", "level=3", "metalearner=uniform", "strategy=prior_band", "family=[mlp]",
+SHORT = ["engine=sequential", "progress=false", "metalearner=uniform", "strategy=prior_band", "family=[mlp]",
          "budget.epochs=4", "task.check=false"]  # fmt: skip
 
 
@@ -252,7 +255,9 @@ def test_a_regression_from_end_to_end_has_one_sign_and_a_judged_goal(tmp_path, m
     assert all(m["score"] > 0 for m in result["ensemble"]) and all(t["score"] > 0 for t in result["tried"])
     assert "best -" not in capsys.readouterr().err
     assert result["task"]["goal_met"] is True and "parameters <= 1e9: met" in summary(solution)
-    assert {"parameters", "megabytes", "latency_ms"} == set(result["deployed"]) and result["deployed"]["latency_ms"] > 0
+    assert {"parameters", "megabytes", "latency_ms", "batch_ms"} == set(result["deployed"]) and result["deployed"][
+        "latency_ms"
+    ] > 0
     assert result["data"]["rows"] == 200 and result["data"]["test"] + result["data"]["train"] < 200
     low, high = result["interval"]
     assert low <= result["test"]["rmse"] <= high < result["baseline"]["rmse"] * 2
@@ -265,8 +270,17 @@ def test_resume_says_what_it_did(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     quick = [*SHORT, "task.folds=0", "strategy=random", "resume=true"]
 
+    class Enough(Exception):
+        """What comes after the search is not needed here."""
+
+    def enough(*_, **__):
+        raise Enough
+
+    monkeypatch.setattr(pipeline, "finish", enough)
+
     def said(*more, trials=1):
-        solve(tiny, "kind", seconds=None, trials=trials, overrides=[*quick, *more])
+        with pytest.raises(Enough):
+            solve(tiny, "kind", seconds=None, trials=trials, overrides=[*quick, *more])
         return capsys.readouterr().err.splitlines()[0]
 
     assert said().endswith("nothing to go on with, the store has no search on 'tiny'. It begins anew.")

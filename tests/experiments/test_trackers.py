@@ -16,6 +16,7 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from experiments.configuration import CONF
 from experiments.trackers import wandb as module
 from experiments.trackers.wandb import Wandb
 from tests.automl.examples import CONVNET, trial
@@ -75,7 +76,7 @@ def use(tracker, folder: Path) -> None:
     tracker.finish(RESULT, report, TRIALS)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "conf/tracker").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted((CONF / "tracker").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_tracker_can_be_used(path, tmp_path, fake, caplog):
     config = OmegaConf.load(path)
     if "folder" in config:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 
 from automl.errors import UserError
 from automl.serial import from_json, to_json
 from automl.store.store import Store
+from experiments.compose import composed
 from experiments.transfer import benchmark as transfer_benchmark
 from experiments.transfer.compare import Anytime, Event, Pair, compare, interval
 from experiments.transfer.page import page_of
-from tests.experiments.test_collect import CONF, write_set
+from tests.experiments.test_collect import write_set
 
 
 def search(*scores: float | None, step: float = 1.0) -> Anytime:
@@ -109,16 +109,14 @@ def root(tmp_path) -> Path:
 
 
 def configured(root, tmp_path, *more):
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        return compose(
-            "config",
-            [
-                "+experiment=transfer_benchmark", "family=[mlp]", "engine=sequential", "engine.threads=1",
-                "metalearner=mean_rank", f"benchmark.root={root}", f"benchmark.folder={tmp_path}/work",
-                "benchmark.seconds=1", "benchmark.check=false", "budget.epochs=2",
-                f"store.url=sqlite:///{tmp_path}/store.db", *more,
-            ],
-        )  # fmt: skip
+    return composed(
+        [
+            "+experiment=transfer_benchmark", "family=[mlp]", "engine=sequential", "engine.threads=1",
+            "metalearner=mean_rank", f"benchmark.root={root}", f"benchmark.folder={tmp_path}/work",
+            "benchmark.seconds=1", "benchmark.check=false", "budget.epochs=2",
+            f"store.url=sqlite:///{tmp_path}/store.db", *more,
+        ]
+    )  # fmt: skip
 
 
 def test_a_small_benchmark_runs_leaves_groups_out_and_goes_on(root, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from automl.types import Candidate, Runs
 from metalearner.past.history import History
-from tests.metalearner.made import EMPTY, runs
+from metalearner.testing import EMPTY, runs
 
 SLOW, FAST = (tuple(Candidate(f, {"i": i}) for i in range(3)) for f in ("slow", "fast"))
 

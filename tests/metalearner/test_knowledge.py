@@ -189,7 +189,7 @@ def test_without_a_file_the_runs_are_the_users(tmp_path, file):
 
 
 def test_the_schema_is_the_documented_one():
-    from metalearner import knowledge_file
+    from metalearner.past import file as knowledge_file
 
     documented = [line.split()[0] for line in (knowledge_file.__doc__ or "").split("===\n")[-2].splitlines() if line]
     assert [n for n in documented if not n.startswith("=")] == SCHEMA.names

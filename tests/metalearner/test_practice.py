@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from automl.errors import UserError
 from automl.types import Axis, Profile, Runs, Trial
+from experiments.compose import composed
 from metalearner.practice import Practice
 from metalearner.transfer.transfer import Transfer
 
@@ -18,7 +16,6 @@ AXES = {
     "deep": (Axis("depth", (1, 2)), Axis("kernel", (3, 5), "depth", (2,)), Axis("optimizer", ("sgd", "adamw"))),
 }
 PROFILE = Profile((), ())
-CONF = Path(__file__).parents[2] / "conf"
 
 
 def test_favoured_options_are_so_many_times_as_likely() -> None:
@@ -51,8 +48,7 @@ def test_every_name_of_the_shipped_file_exists() -> None:
     from nas.space import search_axes
     from tests.nas.family_tasks import TASKS
 
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        cfg = compose("config", overrides=["metalearner=practice"])
+    cfg = composed(["metalearner=practice"])
     families = {name: instantiate(node) for name, node in cfg.family.items()}
     known: dict[str, dict[str, set[str]]] = {}
     for task in TASKS.values():

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from automl.types import Candidate, Profile, Runs
+from metalearner.testing import AXES, CANDIDATES, runs, trial
 from metalearner.transfer.kernel import AxisKernel, AxisShape
 from metalearner.transfer.session import Session
 from metalearner.transfer.transfer import Transfer, cold_belief, full_length, varied
-from tests.metalearner.made import AXES, CANDIDATES, runs, trial
 
 PROFILE = Profile((), ())
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import onnxruntime
 import torch
@@ -13,10 +11,11 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from automl.types import Axis, Candidate, Family, Input, Option, Prior, Task
+from experiments import configuration
 from nas.recipe import training_axes
 from nas.space import SearchSpace, search_axes
 
-FOLDER = Path(__file__).parents[2] / "conf" / "family"
+FOLDER = configuration.CONF / "family"
 
 
 def load(name: str) -> Family:

@@ -1,12 +1,11 @@
 """What every engine of ``conf/engine`` promises, on real trainings; a new yaml joins by itself."""
 
-from pathlib import Path
-
 import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from automl.types import Budget, Prior, Trial
+from experiments import configuration
 from nas.engines.base import Engine
 from nas.engines.sequential import SequentialEngine
 from nas.search import search
@@ -14,7 +13,7 @@ from nas.space import SearchSpace
 from nas.strategies.listed import Listed
 from tests.nas.faults import faulty_job
 
-CONF = Path(__file__).resolve().parents[2] / "conf" / "engine"
+CONF = configuration.CONF / "engine"
 SLOW = {"nni_service"}  # one process per training: half a minute for these
 NAMES = [
     pytest.param(file.stem, marks=[pytest.mark.slow] if file.stem in SLOW else [])

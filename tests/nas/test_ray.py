@@ -12,12 +12,14 @@ import torch
 from nni.nas.strategy import GridSearch
 from ray.exceptions import RayError
 
+import automl
+import nas
 from automl.errors import UserError
 from automl.types import Budget, Prior, Trial
 from nas.engines import ray as module
 from nas.engines import sequential
 from nas.engines.base import Engine
-from nas.engines.ray import LOST_STARTS, ROOT, RayEngine, Seat, environment, places
+from nas.engines.ray import LOST_STARTS, RayEngine, Seat, environment, places
 from nas.engines.sequential import SequentialEngine
 from nas.evaluate import Outcome
 from nas.search import search
@@ -41,13 +43,14 @@ def without(*faults: str) -> Prior:
 
 
 @pytest.mark.timeout(180)
-def test_every_fault_is_a_trial_with_its_status_and_the_search_ends():
+def test_every_fault_of_a_worker_is_a_trial_with_its_status_and_the_search_ends():
+    """Those that a process survives are in the contract of all engines."""
     engine = RayEngine(workers=1, trial_seconds=1.0, retries=0)
     try:
-        trials = run(engine, without())
+        trials = run(engine, without("raise", "nan", "memory"))
     finally:
         engine.shutdown()
-    assert len(trials) == 6
+    assert len(trials) == 3
     for trial in trials:
         assert trial.status == STATUS[trial.candidate.choices["fault"]], trial
         assert (trial.score is not None) == (trial.status == "ok")
@@ -194,8 +197,8 @@ def test_workers_that_fit_are_counted_per_node():
 
 
 def test_a_cluster_gets_the_code_and_no_path_of_this_machine():
-    assert environment("host:6379")["py_modules"] == [str(ROOT / "automl"), str(ROOT / "nas")]
-    assert "env_vars" not in environment("host:6379") and str(ROOT) in environment(None)["env_vars"]["PYTHONPATH"]
+    assert environment("host:6379")["py_modules"] == [automl, nas]
+    assert environment(None) == {}
 
 
 def test_a_memory_limit_that_nobody_would_watch_is_refused():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,13 +11,14 @@ from nni.algorithms.hpo.tpe_tuner import suggest
 from omegaconf import OmegaConf
 
 from automl.types import Attempt, Budget, Candidate, Prior, Trial
+from experiments import configuration
 from nas.evaluate import Job, Order, Outcome
 from nas.search import search
 from nas.strategies.parts.stepwise import Stepwise
 from tests.nas.sharing import shared_job
 from tests.nas.toys import LookUp, job, known_score
 
-FOLDER = Path(__file__).parents[2] / "conf" / "strategy"
+FOLDER = configuration.CONF / "strategy"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 ONE_SHOT = [name for name in NAMES if "oneshot" in (FOLDER / f"{name}.yaml").read_text()]
 EPOCHS = 9

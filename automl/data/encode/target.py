@@ -11,7 +11,7 @@ import pandas as pd
 
 from automl.data.columns import as_number
 from automl.errors import UserError
-from automl.task.formulate import class_names, label
+from automl.task.labels import class_names, label
 from automl.types import Kind
 
 

@@ -15,7 +15,7 @@ from automl.data.quality.clean import clean, clean_arrays
 from automl.data.quality.findings import MAX_EXAMPLES, REPAIRS, SEVERITIES, Finding, Quality, Step
 from automl.data.quality.view import Proposal, View
 from automl.errors import UserError
-from automl.task.formulate import infer_kind
+from automl.task.kind import infer_kind
 from automl.types import Kind
 
 Check = Callable[[View], Iterable[Proposal]]

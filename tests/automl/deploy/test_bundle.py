@@ -19,11 +19,15 @@ from torch import nn
 from automl.data.dataset import Dataset
 from automl.data.encode.encoding import Encoding
 from automl.deploy import onnx as graph
-from automl.deploy.bundle import Bundle, export, write_meta
+from automl.deploy.bundle import Bundle
+from automl.deploy.export import export, write_meta
 from automl.deploy.onnx import ExportMismatch, compare, write_onnx
 from automl.errors import UserError
 from automl.training.predictor import EnsemblePredictor, Predictor, predict
 from automl.types import Input, Task
+from automl.version import package_version
+
+RUNTIME = f"level4_runtime-{package_version()}-py3-none-any.whl"
 
 
 def table(kind: str, rows: int = 60) -> Dataset:
@@ -90,7 +94,7 @@ def test_what_meta_says(binary):
     assert 0 <= meta["agreement"]["max_difference"] <= meta["agreement"]["tolerance"] == 1e-4
     assert meta["parameters"] == sum(t.numel() for t in predictor.state_dict().values())
     assert meta["note"] == "toy"
-    assert set(meta["files"]) == {p.name for p in folder.iterdir()} - {"meta.json"}
+    assert set(meta["files"]) == {p.name for p in folder.iterdir() if p.suffix != ".whl"} - {"meta.json"}
     assert meta["versions"]["torch"] == torch.__version__.split("+")[0]
 
 
@@ -203,7 +207,7 @@ def test_files_can_be_read_as_the_users_mask_says(tmp_path):
         os.umask(before)
     assert folder.stat().st_mode & 0o777 == 0o750
     assert {p.name: oct(p.stat().st_mode & 0o777) for p in folder.iterdir()} == dict.fromkeys(
-        ["encoding.json", "encoding.safetensors", "meta.json", "model.onnx"], "0o640"
+        ["encoding.json", "encoding.safetensors", "meta.json", "model.onnx", RUNTIME], "0o640"
     )
 
 

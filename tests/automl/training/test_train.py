@@ -368,19 +368,6 @@ def test_it_stops_early_when_nothing_improves():
     assert fit.epochs == fit.best_epoch + 2 < 50
 
 
-def test_the_caller_can_stop_it():
-    seen: list[tuple[int, float]] = []
-
-    def on_epoch(epoch: int, score: float) -> bool:
-        seen.append((epoch, score))
-        return epoch < 3
-
-    fit = run(epochs=10, on_epoch=on_epoch)
-    assert (fit.status, fit.epochs) == ("ok", 3)
-    assert seen == list(zip((1, 2, 3), fit.curve, strict=True))
-    assert fit.resume is not None and fit.resume.epoch == 3
-
-
 def test_read_only_rows_of_shared_memory():
     parts = [Part(tuple(a.copy() for a in p.inputs), p.y.copy(), p.rows) for p in digits()]
     for p in parts:

@@ -1,0 +1,110 @@
+"""The small install: a wheel with just the code that answers from a bundle, made from the code that runs now.
+
+pip install outputs/.../bundle/level4_runtime-*.whl        # no torch comes along
+python -c "from level4 import Bundle; ..."
+
+Every bundle carries one: a model is read by the code that wrote it, whatever version comes later. It holds ``level4``
+and the modules that ``automl.deploy.bundle`` imports, found by reading their imports, so it is for environments without
+the whole program.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import hashlib
+import importlib.metadata
+import importlib.util
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from automl.version import package_version
+
+ROOTS = ("level4", "automl.deploy.bundle")
+FLOOR = "automl"  # of our own packages this alone is sent: what lies above is not needed for an answer
+NEEDS = ("numpy", "pandas", "pyarrow", "pillow", "onnxruntime", "safetensors")
+OPTIONAL = {"audio": "scipy"}  # reads and resamples sounds
+
+
+def write_runtime(folder: Path) -> Path:
+    """Write the wheel into a folder and return its path (PEP 427). The same code gives the same bytes."""
+    name = f"level4_runtime-{package_version()}"
+    info = f"{name}.dist-info"
+    files = {f"{module.replace('.', '/')}{ending}": text for module, ending, text in sources()}
+    files[f"{info}/METADATA"] = metadata().encode()
+    files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: level4\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    lines = [f"{path},sha256={digest(content)},{len(content)}" for path, content in files.items()]
+    files[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,", ""]).encode()
+    path = folder / f"{name}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
+        for file, content in files.items():
+            wheel.writestr(zipfile.ZipInfo(file, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+    return path
+
+
+def metadata() -> str:
+    """Each need at least as new as here: older ones were never tried."""
+    needs = [f"Requires-Dist: {name}>={importlib.metadata.version(name)}" for name in NEEDS]
+    needs += [
+        f'Requires-Dist: {name}>={importlib.metadata.version(name)}; extra == "{extra}"'
+        for extra, name in OPTIONAL.items()
+    ]
+    extras = [f"Provides-Extra: {extra}" for extra in OPTIONAL]
+    head = ["Metadata-Version: 2.1", "Name: level4-runtime", f"Version: {package_version()}"]
+    return "\n".join(
+        [*head, "Summary: Answers from a bundle of Level 4.", *extras, *needs, "Requires-Python: >=3.11", ""]
+    )
+
+
+def sources() -> Iterator[tuple[str, str, bytes]]:
+    """Module, the ending of its file, and its text, of all that the roots import of our own."""
+    todo, seen = [*ROOTS], set()
+    while todo:
+        module = todo.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        spec = importlib.util.find_spec(module)
+        if spec is None or spec.origin is None:
+            continue
+        text = Path(spec.origin).read_bytes()
+        yield module, "/__init__.py" if spec.submodule_search_locations else ".py", text
+        todo += [*parents(module), *imports(text.decode())]
+
+
+def parents(module: str) -> list[str]:
+    """``a.b.c`` -> ``a``, ``a.b``."""
+    names = module.split(".")
+    return [".".join(names[:n]) for n in range(1, len(names))]
+
+
+def imports(text: str) -> list[str]:
+    """Modules of ours that a text imports, in functions too; not those that only type checkers see."""
+    tree = ast.parse(text)
+    hidden = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if node in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [name for name in found if name.partition(".")[0] == FLOOR and is_module(name)]
+
+
+def is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # a name in a module
+        return False
+
+
+def digest(content: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()

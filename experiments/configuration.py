@@ -1,0 +1,37 @@
+"""conf/, wherever the program is installed, and what is found in it.
+
+In a checkout ``experiments/conf`` is a link to ``conf``; in a wheel the files themselves lie there.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+
+from hydra.core.config_store import ConfigStore
+
+SEARCH_PATH = "pkg://experiments.conf"
+CONF = Path(str(resources.files("experiments"))) / "conf"
+_LEFT_OUT = re.compile(r"^#.*\bnot \w+ by default\b", re.MULTILINE)
+
+
+def options_of(group: str) -> list[str]:
+    """The options of a group: its yaml files, by name."""
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
+
+def by_default(group: str) -> list[str]:
+    """Those of them that take part unless a comment in the file says "not ... by default"."""
+    return [name for name in options_of(group) if not _LEFT_OUT.search((CONF / group / f"{name}.yaml").read_text())]
+
+
+def register() -> None:
+    """``family=all`` and ``methods=all``: what lies in conf takes part, and no list of it is kept by hand."""
+    store = ConfigStore.instance()
+    store.store(group="family", name="all", node={"defaults": by_default("family")})
+    learners = [{f"/metalearner@{name}": name} for name in by_default("metalearner")]
+    store.store(group="methods", name="all", node={"defaults": learners})
+
+
+register()

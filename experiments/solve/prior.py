@@ -1,0 +1,24 @@
+"""Level 4 in one step: from past runs to where a search starts."""
+
+from __future__ import annotations
+
+from automl.store.store import Store
+from automl.types import MetaLearner, Runs, Task
+from metalearner.past.shipped import with_shipped
+
+
+def level_of(learner: MetaLearner) -> int:
+    """4 where past runs decide where a search starts; a learner that looks at none says ``level = 3``."""
+    return getattr(learner, "level", 4)
+
+
+def past_runs(store: Store, task: Task, before_search: int | None = None) -> Runs:
+    """What is known of other data: the store's own runs and the shipped ones, on inputs of the same modalities.
+
+    Not what was learned on these data, under any name: another seed's validation rows may be test rows now, and the
+    report promises that no decision has seen those. ``before_search``: as the search of that number found it, which is
+    resumed.
+    """
+    groups = {task.group, task.name}
+    own = store.runs(before_search=before_search, without_groups=groups, modalities={i.modality for i in task.inputs})
+    return with_shipped(own, like=task, without_groups=groups)

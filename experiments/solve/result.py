@@ -1,0 +1,201 @@
+"""What a run leaves: result.json, predictions.parquet, the report, and the last lines on the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from automl.data.columns import as_number
+from automl.data.prepare import Prepared
+from automl.data.quality import Finding
+from automl.files import write_atomically
+from automl.serial import dumps
+from automl.task.goal import parse_goal
+from automl.types import Prior, Profile, Trial
+from automl.version import code_version
+from experiments.events import STAGES
+from experiments.explain import printable
+from experiments.progress import one_line
+from experiments.report.report import write_report
+from experiments.report.words import as_metric, interval, met, number, without_a_model
+from experiments.solve.finish import Finished
+from experiments.solve.solution import Solution
+from nas.pareto import pareto_front
+
+
+def compose_result(
+    level: int,
+    seed: int,
+    prepared: Prepared,
+    trials: Sequence[Trial],
+    finished: Finished,
+    prior: Prior | None,
+    seconds: Mapping[str, float],
+    store: str,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """result.json, a contract that other parts and people read. Scores are in the metric's own unit and sign.
+
+    ``baseline``: the metrics of always answering the class shares, or the mean, on the test rows. ``interval``: 95 % of
+    the task's metric over redrawn test rows. ``deployed``: see ``automl.deploy.measure``.
+    """
+    task, test = prepared.task, prepared.parts.test
+    statuses = ("ok", "failed", "timeout", "oom", "diverged", "skipped")
+    goal = parse_goal(task.goal)
+    own = partial(as_metric, task.metric)
+    quality = prepared.quality
+    return {
+        "version": code_version(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "task": {
+            "name": task.name,
+            "group": task.group,
+            "kind": task.kind,
+            "metric": task.metric,
+            "classes": list(task.classes),
+            "goal": task.goal,
+            "goal_met": None if goal is None else goal.met({**finished.test, **finished.cost}),
+            "why": list(task.why),
+        },
+        "data": facts(prepared),
+        "findings": [] if quality is None else [told(finding) for finding in quality.findings],
+        "level": level,
+        "seed": seed,
+        "prior": None if prior is None else {"why": list(prior.why), "families": dict(prior.families)},
+        "trials": {status: sum(t.status == status for t in trials) for status in statuses},
+        "seconds": {name: round(seconds.get(name, 0.0), 3) for name in ("total", *STAGES)},
+        "judged_by": finished.judged_by,
+        "val": finished.val,
+        "test": finished.test,
+        "interval": interval(task.metric, task.kind, test.y, finished.test_predictions, drawn_together(prepared)),
+        "baseline": without_a_model(task.kind, test.y, task.num_outputs),
+        "chosen": {"family": finished.chosen.candidate.family, "choices": dict(finished.chosen.candidate.choices)},
+        "ensemble": [{**member, "score": own(member["score"])} for member in finished.members],
+        "pareto": [
+            {"number": t.number, "family": t.candidate.family, "score": own(t.score), "latency_ms": t.latency_ms}
+            for t in pareto_front(trials)
+        ],
+        "notes": [*notes, *finished.notes],
+        "deployed": dict(finished.cost),
+        "within_limits": finished.within_limits,
+        "tried": [
+            {
+                "number": t.number,
+                "family": t.candidate.family,
+                "choices": dict(t.candidate.choices),
+                "epochs": t.fidelity,
+                "status": t.status,
+                "score": own(t.score),
+                "seconds": t.seconds,
+                "parameters": t.parameters,
+                "latency_ms": t.latency_ms,
+                "error": one_line(t.error),
+            }
+            for t in trials
+        ],
+        "bundle": str(finished.bundle),
+        "store": store,
+    }
+
+
+def told(finding: Finding) -> dict[str, Any]:
+    """A finding of the quality checks without its rows, which inspect's quality.json lists."""
+    names = ("name", "severity", "where", "count", "text", "repair", "repaired")
+    return {name: getattr(finding, name) for name in names}
+
+
+def drawn_together(prepared: Prepared) -> np.ndarray | None:
+    """Of the test rows, which depend on each other: int (rows,), or None where each stands for itself.
+
+    Rows of one group do. Where rows have an order, neighbours do: blocks as long as the root of their number.
+    """
+    rows, dataset = prepared.parts.test.rows, prepared.dataset
+    if dataset.group is not None:
+        return np.unique(dataset.group[rows].astype(str), return_inverse=True)[1]
+    if dataset.time is not None:
+        return np.argsort(np.argsort(dataset.time[rows], kind="stable")) // math.isqrt(max(len(rows), 1))
+    return None
+
+
+def write_outputs(
+    folder: Path,
+    prepared: Prepared,
+    finished: Finished,
+    result: dict[str, Any],
+    trials: Sequence[Trial],
+    prior: Prior | None,
+    profile: Profile,
+) -> None:
+    frame = predictions_frame(prepared, finished)
+    temporary = folder / "predictions.parquet.part"
+    frame.to_parquet(temporary, index=False)
+    temporary.replace(folder / "predictions.parquet")
+    write_report(
+        folder / "report.html",
+        result,
+        task=prepared.task,
+        trials=trials,
+        dataset_facts=facts(prepared),
+        quality=prepared.quality,
+        prior=prior,
+        profile=profile,
+        predictions=frame,
+    )
+    write_atomically(folder / "result.json", dumps(result, indent=2) + "\n")
+
+
+def predictions_frame(prepared: Prepared, finished: Finished) -> pd.DataFrame:
+    """One line per test row: row, y, prediction and, for classification, one probability column per class.
+
+    ``row`` is the position in the data as the user gave them, from 0: also where repairs dropped rows before it.
+    """
+    task, test, predicted = prepared.task, prepared.parts.test, finished.test_predictions
+    rows = prepared.given[test.rows]
+    if task.kind == "regression":
+        own = as_number(prepared.dataset.target)[test.rows]
+        return pd.DataFrame({"row": rows, "y": own, "prediction": prepared.encoding.decode(predicted)})
+    names = np.asarray(task.classes, dtype=object)
+    columns = {f"p_{name}": predicted[:, i] for i, name in enumerate(task.classes)}
+    return pd.DataFrame({"row": rows, "y": names[test.y], "prediction": names[predicted.argmax(1)], **columns})
+
+
+def facts(prepared: Prepared) -> dict[str, Any]:
+    dataset, parts = prepared.dataset, prepared.parts
+    return {
+        "origin": dataset.origin,
+        "rows": len(dataset),
+        "train": len(prepared.learned),
+        "valid": prepared.judging,
+        "test": len(parts.test),
+        "inputs": {i.name: f"{i.modality} {' x '.join(map(str, i.shape))}" for i in prepared.task.inputs},
+        "notes": list(dataset.notes),
+    }
+
+
+def summary(solution: Solution) -> str:
+    """The last lines on the terminal."""
+    result = solution.result
+    tries, seconds = result["trials"], result["seconds"]
+    failed = sum(tries.values()) - tries["ok"]
+    metric = result["task"]["metric"]
+    lines = [
+        f"{tries['ok']} trials{f' ({failed} more failed)' if failed else ''} in {seconds['search']:.0f} s,"
+        f" {seconds['total']:.0f} s in all",
+        f"chosen    {result['chosen']['family']}, an ensemble of {len(result['ensemble'])}"
+        if len(result["ensemble"]) > 1
+        else f"chosen    {result['chosen']['family']}",
+        f"{metric:<9} {number(result['val'][metric])} validation ({result['judged_by']}),"
+        f" {number(result['test'][metric])} test",
+    ]
+    if result["task"]["goal"]:
+        lines.append(f"goal      {result['task']['goal']}: {met(result['task']['goal_met'])}")
+    lines += [f"note      {printable(note)}" for note in result["notes"]]
+    lines += [f"model     {solution.bundle}", f"report    {solution.folder / 'report.html'}"]
+    return "\n".join(lines)

@@ -1,0 +1,165 @@
+"""One search with its surroundings: what it writes down, who hears of it, and what stops it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nni.nas.strategy.base import Strategy
+
+from automl.data.prepare import Prepared
+from automl.serial import dumps
+from automl.store.hold import Hold
+from automl.store.store import Search, Store
+from automl.types import MetaLearner, Prior, Profile, Trial
+from automl.version import code_version
+from experiments.events import Events
+from experiments.explain import printable
+from experiments.settings import Settings
+from experiments.signals import stoppable
+from experiments.solve import resumed
+from experiments.solve.artifacts import Artifacts
+from experiments.solve.resumed import shaping
+from metalearner.follow import Follow
+from nas.engines.base import Engine
+from nas.evaluate import Job, Outcome
+from nas.search import search as nas_search
+
+
+@dataclass
+class SearchRecord:
+    """Where a search is written down: its row in the store, this process's hold on it, the files of its best networks.
+
+    ``trials``: from before it was stopped. ``notes``: lines for the report.
+    """
+
+    store: Store
+    search: Search
+    hold: Hold
+    artifacts: Artifacts
+    trials: list[Trial]
+    notes: tuple[str, ...]
+
+    @property
+    def prior(self) -> Prior | None:
+        """With which the search began: a resumed one keeps it."""
+        return self.search.prior
+
+    def write(self, trial: Trial, outcome: Outcome | None) -> None:
+        """Files first: what the store names exists."""
+        if outcome is not None:
+            self.artifacts.write(trial, outcome)
+        self.store.append(self.search.id, trial, self.hold)
+
+
+def earlier_search(store: Store, config: Mapping[str, Any], prepared: Prepared) -> int | None:
+    """The newest search of the same data and options, which would be resumed."""
+    found = store.searches(key=search_key(config, prepared))
+    return found[-1].id if found else None
+
+
+@contextlib.contextmanager
+def recorded(
+    store: Store,
+    prepared: Prepared,
+    profile: Profile,
+    prior: Prior,
+    config: Mapping[str, Any],
+    wanted: Settings,
+    workers: int,
+) -> Iterator[SearchRecord]:
+    """Begin a search in the store, or go on with one of the same data and options.
+
+    It is this process's own within the block. Raises UserError when another one has it. ``config``: plain data.
+    """
+    key = search_key(config, prepared)
+    earlier = store.searches(key=key) if wanted.resume else []
+    search = store.begin(
+        key, prepared.task, profile, seed=wanted.seed, config=dict(config), prior=prior, resume=wanted.resume
+    )
+    with store.hold(search.id, wanted.budget, workers) as hold:
+        trials = store.trials(search=search.id)
+        if wanted.resume:
+            line = resumed.said(search, config, len(trials), store.searches(task=prepared.task.name))
+            print(printable(line), file=sys.stderr)
+        # The token, since another store may have given the same number to another search.
+        named = "-".join(filter(None, [key[:12], str(search.id), search.token]))
+        artifacts = Artifacts(Path(config["artifacts"]) / named)
+        artifacts.remember(trials)
+        yield SearchRecord(store, search, hold, artifacts, trials, other_code([s.code_version for s in earlier[-1:]]))
+
+
+def run_search(
+    record: SearchRecord,
+    job: Job,
+    profile: Profile,
+    learner: MetaLearner,
+    strategy: Strategy,
+    engine: Engine,
+    wanted: Settings,
+    events: Events,
+) -> list[Trial]:
+    """Search; every trial, those from before it was stopped too. Each is written down the moment it ends.
+
+    Ctrl-C or SIGTERM ends the search, not the run, once there is something to make a model of.
+    """
+
+    def stop() -> bool:
+        if not len(record.artifacts):
+            return False
+        engine.stop()
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"\nStopping: a model is made of what has finished. Once more stops at once.\n")
+        return True
+
+    def finished(trial: Trial, outcome: Outcome | None) -> None:
+        record.write(trial, outcome)
+        events.trial(trial)
+
+    record.hold.clock = events.spent = lambda: engine.seconds_spent
+    with stoppable(stop):
+        for trial in record.trials:
+            events.trial(trial, resumed=True)
+        nas_search(
+            job,
+            record.prior or Prior.uniform(job.axes),
+            strategy,
+            engine,
+            wanted.budget,
+            seed=wanted.seed,
+            portfolio=wanted.portfolio,
+            record=record.trials,
+            attempts=record.hold.attempts,
+            spent=record.hold.spent,
+            finished=finished,
+            learn=Follow(learner, profile, job.axes, wanted.budget.epochs),
+        )
+    ended = engine.seconds_spent
+    record.hold.clock = lambda: ended  # what follows is not the search's time
+    trials = record.store.trials(search=record.search.id)
+    if engine.stopped:
+        line = f"Stopped early: the model is made of {len(trials)} trials. resume=true goes on with the search."
+        print(line, file=sys.stderr)
+    return trials
+
+
+def other_code(versions: Sequence[str]) -> tuple[str, ...]:
+    """A line for each version of the code that a resumed search began with and that is not today's."""
+    now = code_version()
+    return tuple(f"this search began with code {v}, it goes on with {now}" for v in versions if v != now)
+
+
+def search_key(config: Mapping[str, Any], prepared: Prepared) -> str:
+    """What names a search for resume: the options that shape it, the rows to learn from, and how they judge."""
+    digest = hashlib.blake2b(dumps(shaping(config)).encode(), digest_size=16)
+    digest.update(f"{prepared.task.data} {prepared.judging}".encode())
+    for array in (*prepared.learned.inputs, prepared.learned.y):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -73,11 +73,12 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"{missing[0]} is missing. Set {missing[0]}=..., or begin with +experiment=quickstart")
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     refuse_gaps(plain, reads)
+    if cfg.reads is None:
+        settings(cfg)
+        return
     for name, look in CHECKS.items():
         if name in reads:
             look(plain)
-    if cfg.reads is None:
-        settings(cfg)
 
 
 def refuse_gaps(plain: Mapping[str, Any], reads: Sequence[str]) -> None:

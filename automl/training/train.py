@@ -103,7 +103,7 @@ def train(
     parameters = network_size(network)
     try:
         where = find_device(device)
-        with _quiet(), torch.random.fork_rng([where.index or 0] if where.type == "cuda" else []):
+        with quiet(), torch.random.fork_rng([where.index or 0] if where.type == "cuda" else []):
             run = Training(
                 Predictor(network, task, mean, std).to(where),
                 task,
@@ -189,7 +189,7 @@ def _fit(run: Training, epochs: int, device: torch.device) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep Lightning's remarks on devices, loaders and bare bones from the user's terminal."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")]
     levels = [logger.level for logger in loggers]
@@ -197,7 +197,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\.")
+            warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning\.")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -147,13 +147,8 @@ class Networks:
         trials: Sequence[Trial],
         refit_seconds: float,
     ) -> None:
-        self.prepared, self.families, self.axes, self.artifacts, self.trials = (
-            prepared,
-            families,
-            axes,
-            artifacts,
-            trials,
-        )
+        self.prepared, self.families, self.axes = prepared, families, axes
+        self.artifacts, self.trials = artifacts, trials
         self.best = once_each(artifacts.best(trials))
         if not self.best:
             raise UserError(nothing_worked(trials))

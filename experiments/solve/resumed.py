@@ -8,13 +8,13 @@ from typing import Any
 from automl.store.store import Search, SearchSummary
 from experiments.report.words import count
 
-# What a resumed search may have otherwise: where it runs, how long, and what is made of its trials.
-FREE = ("run", "reads", "resume", "progress", "store", "tracker", "engine", "artifacts")
+# What shapes a search. Where it runs, how long, and what is made of its trials may be otherwise when it is resumed.
+SHAPING = ("data", "task", "family", "strategy", "metalearner", "portfolio", "seed")
 
 
 def shaping(config: Mapping[str, Any]) -> dict[str, Any]:
     """The options that shape a search: with the same ones it can be resumed."""
-    kept = {name: value for name, value in config.items() if name not in FREE}
+    kept = {name: config.get(name) for name in SHAPING}
     kept["budget"] = {"epochs": config["budget"]["epochs"]}
     kept["objective"] = {"latency": config["objective"]["latency"]}
     return kept

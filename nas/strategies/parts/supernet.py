@@ -8,10 +8,7 @@ used here and nowhere else: modules of the two namespaces do not mix (nni#5412).
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,7 +28,7 @@ from automl.data.dataset import Part
 from automl.training.losses import Loss
 from automl.training.predictor import Predictor, Prepare, predict
 from automl.training.rows import as_tensor
-from automl.training.train import find_device
+from automl.training.train import find_device, quiet
 from automl.types import Family, Option, Task
 from nas.evaluate import Job
 
@@ -176,22 +173,6 @@ class Recipe(LightningModule):
         steps = max(int(self.trainer.estimated_stepping_batches), 1)
         schedule = CosineAnnealingLR(optimizer, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Lightning's remarks on devices and loaders from the user's terminal."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 class StopWhen(pl.Callback):

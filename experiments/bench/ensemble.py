@@ -1,0 +1,110 @@
+"""How networks of finished searches are best averaged, on rows that no choice has seen.
+
+    python -m experiments.bench ensemble outputs/DATE/TIME ...
+
+Each folder is that of a run of level 3 or 4 whose store and ``artifacts`` are still there. Its best networks are made
+again, and several ways to choose an average by their predictions for the validation rows are scored on the test rows:
+
+    best     the best single network
+    level    those that the validation rows cannot tell from the best
+    greedy   greedy selection that begins with the best alone (Caruana et al. 2004)
+    begun N  greedy selection that begins with ``level``, counting as N rounds, whatever it gains
+    select   what the program does: ``automl.training.ensemble.select``
+
+Printed: a line per run and the means. A constant that was chosen on some runs is shown on others.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from automl import metrics
+from automl.data.prepare import prepare
+from automl.errors import UserError
+from automl.store.store import Store
+from automl.training import ensemble
+from automl.training.predictor import Predictor, predict, target_scale
+from automl.types import Task
+from experiments.options import made, made_families, task_options
+from experiments.solve.artifacts import Artifacts
+from experiments.solve.finish import network_of, once_each
+from nas.recipe import training_axes
+from nas.space import search_axes
+
+SIZE = 5
+BEGUN = (5, 10, 30)
+Pool = tuple[Task, list[np.ndarray], np.ndarray, list[np.ndarray], np.ndarray, list[str]]
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m experiments.bench ensemble", description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
+    table = []
+    for folder in parser.parse_args(argv).runs:
+        found = scores(pool_of(folder))
+        table.append(list(found.values()))
+        print(f"{folder}  " + "  ".join(f"{name} {score:.4f}" for name, score in found.items()), flush=True)
+    print("mean  " + "  ".join(f"{n} {s:.4f}" for n, s in zip(found, np.mean(table, axis=0), strict=True)))
+    return 0
+
+
+def pool_of(folder: Path) -> Pool:
+    """Task; predictions and targets of the validation rows, then of the test rows; families. Best network first.
+
+    Raises UserError where the run, its store or its files are gone.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"{folder} holds no config.yaml; give the folder of a finished run")
+    cfg = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(cfg, DictConfig)
+    prepared = prepare(made(cfg, "data").load(), **{**task_options(cfg), "seed": cfg.seed, "folds": 0})
+    task, families = prepared.task, made_families(cfg)
+    axes = search_axes(families, task, training_axes(task))
+    with Store(cfg.store.url) as store:
+        trials = store.trials(search=store.searches(task=task.name)[-1].id)
+    token = sorted(Path(cfg.artifacts).glob("*"), key=lambda f: f.stat().st_mtime)
+    if not trials or not token:
+        raise UserError(f"{folder}: its store or its artifacts are gone; run it again")
+    artifacts = Artifacts(token[-1])
+    valid, test, names = [], [], []
+    for trial in once_each(artifacts.best(trials)):
+        network = network_of(trial, task, families, axes)
+        network.load_state_dict(artifacts.weights(trial))
+        predictor = Predictor(network, task, *target_scale(task, prepared.parts.train)).eval()
+        valid.append(artifacts.predictions(trial))
+        test.append(predict(predictor, prepared.parts.test.inputs))
+        names.append(trial.candidate.family)
+    return task, valid, prepared.parts.valid.y, test, prepared.parts.test.y, names
+
+
+def scores(pool: Pool) -> dict[str, float]:
+    """Way to choose -> score of its average on the test rows, higher is better."""
+    task, valid, y, test, test_y, names = pool
+    order = list(range(len(valid)))
+    alone = [1.0, *[0.0] * (len(valid) - 1)]
+
+    def allowed(members: tuple[int, ...]) -> bool:
+        return True
+
+    def begun(base: Sequence[float], rounds: int) -> list[float]:
+        with mock.patch.object(ensemble, "BEGUN", rounds):
+            return ensemble.greedy(valid, y, task, order, base, size=SIZE, allowed=allowed)
+
+    base = ensemble.level(valid, y, task, order[: ensemble.ASKED * SIZE], size=SIZE, allowed=allowed)
+    ways: dict[str, Callable[[], Sequence[float]]] = {
+        "best": lambda: alone,
+        "level": lambda: base,
+        "greedy": lambda: begun(alone, 1),
+        **{f"begun {rounds}": lambda rounds=rounds: begun(base, rounds) for rounds in BEGUN},
+        "select": lambda: ensemble.select(valid, y, task, families=names, size=SIZE),
+    }
+    return {
+        name: metrics.score(task.metric, task.kind, test_y, ensemble.blend(test, choose()))
+        for name, choose in ways.items()
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,23 @@ def measured(folder: Path, dataset: Dataset) -> dict[str, float | None]:
     """``parameters`` (all numbers that the model holds), ``megabytes`` of its files, ``latency_ms`` of one raw row.
 
     ``batch_ms``: of each of ``BATCH`` rows asked at once. Both are medians of ``Bundle.predict`` on one CPU thread, so
-    reading and encoding the rows counts: for tables that is most of it. ``dataset``: as it was loaded; its first row
-    is asked. None where that row is no example.
+    reading and encoding the rows counts: for tables that is most of it. ``graph_ms``: of one row without that.
+    ``dataset``: as it was loaded; its first row is asked. None where that row is no example.
     """
     bundle = Bundle.load(folder, threads=1)
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file() and f.suffix != ".whl") / 1e6
     known: dict[str, float | None] = {"parameters": bundle.meta["parameters"], "megabytes": round(size, 4)}
     try:
-        one, many = (latency_ms(bundle, repeated(dataset, rows)) for rows in (1, BATCH))
-        return known | {"latency_ms": round(one, 4), "batch_ms": round(many / BATCH, 4)}
+        row, rows = repeated(dataset, 1), repeated(dataset, BATCH)
+        encoded = bundle.encoding.transform(bundle.encoding.dataset(row))
     except UserError:
-        return known | {"latency_ms": None, "batch_ms": None}
+        return known | {"latency_ms": None, "batch_ms": None, "graph_ms": None}
+    times = {
+        "latency_ms": median_ms(lambda: bundle.predict(row)),
+        "batch_ms": median_ms(lambda: bundle.predict(rows)) / BATCH,
+        "graph_ms": median_ms(lambda: bundle.predict_encoded(encoded)),
+    }
+    return known | {name: round(took, 4) for name, took in times.items()}
 
 
 def repeated(dataset: Dataset, rows: int) -> Any:
@@ -42,12 +49,12 @@ def repeated(dataset: Dataset, rows: int) -> Any:
     return columns | {n: np.repeat(a[:1], rows, axis=0) for n, a in dataset.arrays.items()}
 
 
-def latency_ms(bundle: Bundle, row: Any) -> float:
-    """Median milliseconds of one answer."""
+def median_ms(answer: Callable[[], Any]) -> float:
+    """Median milliseconds of one call."""
     times: list[float] = []
     began = time.perf_counter()
     while len(times) < CALLS + WARM_UP and (len(times) < 2 or time.perf_counter() - began < SECONDS):
         start = time.perf_counter()
-        bundle.predict(row)
+        answer()
         times.append(time.perf_counter() - start)
     return 1000 * statistics.median(times[WARM_UP:] or times[1:])

@@ -75,7 +75,7 @@ def finish(
     validation rows together; ``val`` stays that of the networks before, as those rows can judge no longer. With folds
     ``val`` is that of cross-validation, and the networks have learned from all rows already. A network that does not
     answer any more what was judged, or that cannot be exported, is left out, and the ensemble chosen again without it.
-    A model over a hard limit falls back to fewer members.
+    A model over a hard limit falls back to fewer members where that can help.
     Raises UserError when no training succeeded, or when none of the networks can be deployed.
     """
     networks = Networks(prepared, families, axes, artifacts, trials, refit_seconds)
@@ -92,7 +92,7 @@ def finish(
                 continue
             cost = measured(bundle, dataset)
             over = beyond(prepared.task.limits, cost)
-            if over and len(members) > 1:
+            if len(members) > 1 and fewer_would_help(prepared.task.limits, cost):
                 notes.append(f"an ensemble of {len(members)} is over a limit ({over}): fewer members are taken")
                 ensemble = len(members) - 1
                 continue
@@ -231,6 +231,13 @@ class Networks:
         total = sum(w for _, w in members)
         predictions = [self.artifacts.predictions(t) for t, _ in members]
         return scores(self.prepared.task.kind, self.rows.y, blend(predictions, [w / total for _, w in members]))
+
+
+def fewer_would_help(limits: Limits, cost: Mapping[str, float | None]) -> bool:
+    """Whether the model is over a limit on what its members cost: reading a row takes as long with fewer of them."""
+    reading = (cost["latency_ms"] or 0.0) - (cost["graph_ms"] or 0.0)
+    hopeless = limits.latency_ms is not None and reading >= limits.latency_ms
+    return bool(beyond(limits, {**cost, "latency_ms": None} if hopeless else cost))
 
 
 def beyond(limits: Limits, cost: Mapping[str, float | None]) -> str:

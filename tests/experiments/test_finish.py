@@ -118,7 +118,7 @@ class Search:
         monkeypatch.setattr(finish.Bundle, "load", lambda folder: self)
         monkeypatch.setattr(finish, "measured", lambda folder, dataset: dict(self.cost))
         self.task = TASK
-        self.cost = {"latency_ms": 1.0, "parameters": 12, "megabytes": 0.1}
+        self.cost = {"latency_ms": 1.0, "graph_ms": 0.1, "parameters": 12, "megabytes": 0.1}
 
     def add(self, trial: Trial, **changed) -> None:
         network = nn.Linear(2, 2)
@@ -168,16 +168,19 @@ def test_a_model_over_a_limit_falls_back_to_fewer_members_and_says_so(tmp_path, 
     search.task = dataclasses.replace(TASK, limits=Limits(latency_ms=5.0))
     search.select = lambda predictions, y, task, *, size, **_: [0.6, 0.4, 0.0] if size > 1 else [1.0, 0.0, 0.0]
     monkeypatch.setattr(finish, "select", search.select)
-    costs = iter([{"latency_ms": 7.5}, {"latency_ms": 4.0}])
+    costs = iter([{"latency_ms": 7.5, "graph_ms": 4.5}, {"latency_ms": 4.0, "graph_ms": 1.0}])
     monkeypatch.setattr(finish, "measured", lambda *_: {"parameters": 1, "megabytes": 0.1, **next(costs)})
     found = search.finish()
     assert len(found.members) == 1 and found.within_limits and found.cost["latency_ms"] == 4.0
     assert found.notes == (
         "an ensemble of 2 is over a limit (latency_ms 7.5, the limit is 5): fewer members are taken",
     )
-    costs = iter([{"latency_ms": 7.5}, {"latency_ms": 6.0}])
+    costs = iter([{"latency_ms": 7.5, "graph_ms": 4.5}, {"latency_ms": 6.0, "graph_ms": 3.0}])
     over = search.finish()
     assert not over.within_limits and over.notes[-1] == "the model is over a limit: latency_ms 6, the limit is 5"
+    costs = iter([{"latency_ms": 7.5, "graph_ms": 0.5}])  # reading a row alone takes 7 ms
+    kept = search.finish()
+    assert len(kept.members) == 2 and not kept.within_limits and len(kept.notes) == 1
 
 
 def test_only_when_none_can_be_exported_is_there_no_model(tmp_path, monkeypatch):

@@ -255,9 +255,9 @@ def test_a_regression_from_end_to_end_has_one_sign_and_a_judged_goal(tmp_path, m
     assert all(m["score"] > 0 for m in result["ensemble"]) and all(t["score"] > 0 for t in result["tried"])
     assert "best -" not in capsys.readouterr().err
     assert result["task"]["goal_met"] is True and "parameters <= 1e9: met" in summary(solution)
-    assert {"parameters", "megabytes", "latency_ms", "batch_ms"} == set(result["deployed"]) and result["deployed"][
-        "latency_ms"
-    ] > 0
+    assert {"parameters", "megabytes", "latency_ms", "batch_ms", "graph_ms"} == set(result["deployed"]) and result[
+        "deployed"
+    ]["latency_ms"] > 0
     assert result["data"]["rows"] == 200 and result["data"]["test"] + result["data"]["train"] < 200
     low, high = result["interval"]
     assert low <= result["test"]["rmse"] <= high < result["baseline"]["rmse"] * 2

@@ -17,7 +17,7 @@ Printed: a line per run and the means. A constant that was chosen on some runs i
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -47,11 +47,14 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
     table = []
     for folder in parser.parse_args(argv).runs:
-        found = scores(pool_of(folder))
-        table.append(list(found.values()))
-        print(f"{folder}  " + "  ".join(f"{name} {score:.4f}" for name, score in found.items()), flush=True)
-    print("mean  " + "  ".join(f"{n} {s:.4f}" for n, s in zip(found, np.mean(table, axis=0), strict=True)))
+        table.append(scores(pool_of(folder)))
+        print(line(str(folder), table[-1]), flush=True)
+    print(line("mean", {name: float(np.mean([row[name] for row in table])) for name in table[0]}))
     return 0
+
+
+def line(name: str, scores: Mapping[str, float]) -> str:
+    return "  ".join([name, *(f"{way} {score:.4f}" for way, score in scores.items())])
 
 
 def pool_of(folder: Path) -> Pool:

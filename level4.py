@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from experiments.events import Listener as Listener
     from experiments.solve.python import solve as solve
     from experiments.solve.solution import Solution as Solution
-    from nas.space import FamilySpace as FamilySpace
+    from nas.family import FamilySpace as FamilySpace
     from nas.strategies.parts.stepwise import Stepwise as Stepwise
 
 _WHERE = {
@@ -47,7 +47,7 @@ _WHERE = {
     "experiments.events": ("Listener",),
     "experiments.solve.python": ("solve",),
     "experiments.solve.solution": ("Solution",),
-    "nas.space": ("FamilySpace",),
+    "nas.family": ("FamilySpace",),
     "nas.strategies.parts.stepwise": ("Stepwise",),
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}

@@ -6,7 +6,7 @@ NNI has had no release since 3.0, so it is pinned and its faults are known (numb
 - ``Strategy.wait_for_resource`` and ``ExecutionEngine.wait_models`` poll once a second: our engines block on
   events instead (``nas.engines.base``), so the poll is never reached;
 - checkpoints are written at start and stop only: the store is the truth (``nas.engines.base``, replay);
-- its evaluators keep a finished Trainer: we never use them (``nas.evaluate`` makes its own).
+- its evaluators keep a finished Trainer: we never use them (``nas.job`` makes its own).
 """
 
 import logging

@@ -9,7 +9,7 @@ from nni.nas.strategy.base import Strategy
 
 from automl.types import Attempt, Budget, Candidate, Prior, Trial
 from nas.engines.base import Engine
-from nas.evaluate import Job, Outcome
+from nas.job import Job, Outcome
 from nas.space import Proposal, SearchSpace
 
 

@@ -34,8 +34,8 @@ from automl.types import Task
 from experiments.options import made, made_families, task_options
 from experiments.solve.artifacts import Artifacts
 from experiments.solve.finish import network_of, once_each
+from nas.family import search_axes
 from nas.recipe import training_axes
-from nas.space import search_axes
 
 SIZE = 5
 BEGUN = (5, 10, 30)

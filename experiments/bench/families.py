@@ -38,8 +38,8 @@ from automl.training.train import train
 from automl.types import Candidate, Family, active_choices
 from experiments import configuration
 from experiments.bench._family_checks import Check, checks
+from nas.family import build, search_axes
 from nas.recipe import training_axes
-from nas.space import build, search_axes
 
 CONF = configuration.CONF / "family"
 SCORES = {"regression": "r2"}

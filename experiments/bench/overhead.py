@@ -21,12 +21,13 @@ from automl.types import Budget, Candidate, Prior
 from nas.engines.base import Engine
 from nas.engines.ray import RayEngine
 from nas.engines.sequential import SequentialEngine
-from nas.evaluate import Job
 from nas.families.convnet import ConvNet
 from nas.families.mlp import MLP
+from nas.family import build, search_axes
+from nas.job import Job
 from nas.recipe import training_axes
 from nas.search import search
-from nas.space import SearchSpace, build, search_axes
+from nas.space import SearchSpace
 from nas.strategies.listed import Listed
 
 

@@ -29,7 +29,7 @@ from automl.training.predictor import Predictor, predict, target_scale
 from automl.types import Candidate, Task, active_choices
 from experiments.bench.families import SCORES, together
 from nas.families.rocket import Rocket
-from nas.space import build, search_axes
+from nas.family import build, search_axes
 
 ROWS = 512  # looked at together
 

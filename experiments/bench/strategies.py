@@ -31,10 +31,10 @@ from automl.types import Budget, Prior, Trial
 from experiments.compose import composed
 from experiments.options import made, made_families
 from nas.engines.ray import RayEngine
-from nas.evaluate import Job, Outcome
+from nas.family import build, search_axes
+from nas.job import Job, Outcome
 from nas.recipe import training_axes
 from nas.search import search
-from nas.space import build, search_axes
 
 STRATEGIES = ("random", "evolution", "tpe", "prior_band")
 

@@ -23,7 +23,7 @@ from experiments.bench.overhead import candidates, small_job
 from nas.engines.base import Engine
 from nas.engines.nni_service import NniServiceEngine
 from nas.engines.ray import RayEngine
-from nas.evaluate import Job
+from nas.job import Job
 from nas.search import search
 from nas.strategies.listed import Listed
 

@@ -47,10 +47,11 @@ from experiments.report.words import as_metric
 from experiments.settings import learner_of, number, same, truth, whole, writable
 from metalearner.common_set import common_set, fitted, union
 from nas.engines.base import Engine
-from nas.evaluate import Job, Outcome
+from nas.family import search_axes
+from nas.job import Job, Outcome
 from nas.recipe import training_axes
 from nas.search import search
-from nas.space import SearchSpace, search_axes
+from nas.space import SearchSpace
 from nas.strategies.listed import Listed
 
 ELITE = 3  # mutants come from this many of a task's best

@@ -25,7 +25,7 @@ from automl.task.kind import infer_kind, numeric_target
 from automl.types import Profile, Task
 from metalearner.profile import NAMES, profile
 from nas.engines.nni.jobfile import load_job, save_job
-from nas.evaluate import Job
+from nas.job import Job
 
 SUFFIXES = (".npz", ".csv", ".csv.gz", ".tsv", ".parquet")
 

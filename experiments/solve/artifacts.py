@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from automl.files import write_atomically
 from automl.types import Trial
-from nas.evaluate import Outcome
+from nas.job import Outcome
 
 ENDINGS = {False: "npy", True: "folds.npy"}  # of predictions; True: of the folds
 

@@ -28,7 +28,7 @@ from automl.training.refit import refit
 from automl.types import Axes, Family, Limits, Task, Trial
 from experiments.events import Events
 from experiments.solve.artifacts import Artifacts
-from nas.space import build
+from nas.family import build
 
 SAME = 1e-3  # mean difference up to which two answers are of the same network
 LINE = 300  # characters of an error

@@ -21,9 +21,9 @@ from experiments.solve.search import earlier_search, recorded, run_search
 from experiments.solve.solution import Solution
 from metalearner.profile import profile as measure
 from nas.engines.base import Engine
-from nas.evaluate import Job
+from nas.family import search_axes
+from nas.job import Job
 from nas.recipe import training_axes
-from nas.space import search_axes
 
 FOLD_SECONDS = 300.0  # in a shorter search, more candidates are worth more than cross-validated ones
 

@@ -29,7 +29,7 @@ from experiments.solve.artifacts import Artifacts
 from experiments.solve.resumed import shaping
 from metalearner.follow import Follow
 from nas.engines.base import Engine
-from nas.evaluate import Job, Outcome
+from nas.job import Job, Outcome
 from nas.search import search as nas_search
 
 

@@ -40,10 +40,10 @@ from experiments.transfer.page import page_of
 from metalearner.follow import Follow
 from metalearner.past.shipped import FILE, with_shipped
 from nas.engines.base import Engine
-from nas.evaluate import Job, Outcome
+from nas.family import search_axes
+from nas.job import Job, Outcome
 from nas.recipe import training_axes
 from nas.search import search
-from nas.space import search_axes
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from nni.nas.space import ExecutableModelSpace, ModelStatus
 
 from automl.types import Attempt, Budget, Candidate, Trial
 from nas.engines.states import States
-from nas.evaluate import Job, Order, Outcome
+from nas.job import Job, Order, Outcome
 from nas.space import Proposal
 
 FULL = 0.5  # of the budget's seconds: what one training of full length may take

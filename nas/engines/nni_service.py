@@ -27,7 +27,7 @@ from automl.errors import UserError, within
 from nas.engines.base import Engine
 from nas.engines.nni.jobfile import order_to_json, outcome_from_json, save_job
 from nas.engines.nni.manager import NniManager
-from nas.evaluate import Job, Order, Outcome
+from nas.job import Job, Order, Outcome
 
 PAYLOAD = 4000  # bytes; NNI cuts at 4096
 START_SECONDS = 60.0  # within which NNI starts a process that imports torch

@@ -29,7 +29,7 @@ import automl
 import nas
 from automl.errors import UserError, within
 from nas.engines.base import Engine
-from nas.evaluate import Job, Order, Outcome, evaluate, one_line
+from nas.job import Job, Order, Outcome, evaluate, one_line
 
 START_SECONDS = 120.0  # more than any start has taken
 LOST_STARTS = 5  # workers in a row that may die before their first training

@@ -13,7 +13,7 @@ import torch
 
 from automl.errors import within
 from nas.engines.base import Engine
-from nas.evaluate import Order, Outcome, evaluate
+from nas.job import Order, Outcome, evaluate
 
 AGAIN = 5.0  # seconds between two alarms for one training
 SOON = 0.05  # the same for one that is given up

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from automl.models.layers.common import TokenPool
 from automl.models.layers.text import Words, trim
 from automl.types import Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 
 @dataclass(frozen=True)

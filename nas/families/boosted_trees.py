@@ -18,7 +18,7 @@ from automl.models.closed_form.trees import Trees, boosted
 from automl.models.layers.tabular import columns
 from automl.models.remember import Remember
 from automl.types import Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 STEP = 0.03  # of a tree's weight per unit of its parameter: trees are right as they come, so weights move little
 PRIOR_ROWS = 10.0  # that a category begins with

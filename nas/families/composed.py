@@ -21,7 +21,7 @@ from automl.models.layers.series import ROW_OPTIONS
 from automl.models.layers.tabular import columns
 from automl.models.layers.tokens import MOST_COLUMNS, Tokens, grain_options
 from automl.types import Option, Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 NAMED: Mapping[str, Mapping[str, Option]] = {
     "mlp_mixer": {"mixer": "token_mlp", "channel": "mlp", "norm": "layer", "residual": "pre"},

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from automl.models.layers.image import conv_unit, is_image_task, stage_options, stem
 from automl.types import Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 OPERATIONS = ("conv1", "conv3", "conv5", "separable3", "separable5")
 

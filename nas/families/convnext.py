@@ -18,7 +18,7 @@ from automl.models.layers.image import (
     stem_strides,
 )
 from automl.types import Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 
 @dataclass(frozen=True)

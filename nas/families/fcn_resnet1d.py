@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from automl.models.layers.series import ROW_OPTIONS, SeriesInput, TimeConv, TimePool
 from automl.types import Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 _KERNELS = {"short": (5, 3, 3), "medium": (7, 5, 3), "long": (15, 9, 5)}
 

@@ -11,7 +11,7 @@ from automl.models.layers.attention import TransformerBlock
 from automl.models.layers.common import choose
 from automl.models.layers.tabular import ColumnTokens, columns
 from automl.types import Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from automl.models.layers.mixers import make_mixer
 from automl.models.layers.tabular import ColumnVector, numeric_options
 from automl.models.layers.tokens import Tokens, grain_options
 from automl.types import Input, Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from automl.models.layers.common import choose
 from automl.models.layers.series import ROW_OPTIONS, SeriesInput
 from automl.models.layers.tabular import columns
 from automl.types import Input, Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 KNOTS = [NormalDist().inv_cdf((i + 0.5) / 8) for i in range(8)]  # numbers arrive nearly standard normal
 WORK = 1e7  # rows x features x outputs of the start: some 5 s of one core

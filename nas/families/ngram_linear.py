@@ -20,7 +20,7 @@ from automl.models.closed_form.sparse_head import Weighting, sparse_head
 from automl.models.layers.common import choose
 from automl.models.layers.text import trim
 from automl.types import Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 HASH = 2**31 - 1
 MOST = 4_000_000  # a step of training costs all weights the same

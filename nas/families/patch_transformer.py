@@ -10,7 +10,7 @@ from automl.models.layers.attention import Positions, TransformerBlock
 from automl.models.layers.common import TokenPool, choose
 from automl.models.layers.series import ROW_OPTIONS, SeriesInput, SeriesTokens, step_sizes
 from automl.types import Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from automl.errors import UserError
 from automl.models.layers.image import is_image_task
 from automl.types import Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 LEAST_SIDE = 32  # most of these networks halve the map five times
 

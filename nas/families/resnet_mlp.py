@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from automl.models.layers.common import Residual, activation, choose, vector_norm
 from automl.models.layers.tabular import ColumnVector, numeric_options
 from automl.types import Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from automl.models.layers.common import choose
 from automl.models.layers.recurrent import Recurrent
 from automl.models.layers.series import ROW_OPTIONS, SeriesInput, SeriesTokens, step_sizes
 from automl.types import Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 MOST_STEPS = 256  # a recurrent network trains no better over more, and its time grows with them
 

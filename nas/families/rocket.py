@@ -19,7 +19,7 @@ from automl.models.closed_form.ridge import classes_head, ridge
 from automl.models.layers.series import ROW_OPTIONS, SeriesInput
 from automl.models.remember import Remember
 from automl.types import Input, Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 TAPS = 9  # of every kernel: three weigh 2, six weigh -1, in every order
 PATTERNS = tuple(itertools.combinations(range(TAPS), 3))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from automl.models.layers.common import choose
 from automl.models.layers.tabular import ColumnVector, numeric_options
 from automl.types import Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 
 @dataclass(frozen=True)

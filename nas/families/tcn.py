@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from automl.models.layers.common import choose
 from automl.models.layers.series import ROW_OPTIONS, SeriesInput, TimeConv, TimePool
 from automl.types import Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 
 @dataclass(frozen=True)

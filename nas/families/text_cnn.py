@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from automl.models.layers.text import Words
 from automl.types import Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 
 @dataclass(frozen=True)

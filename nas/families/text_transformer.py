@@ -10,7 +10,7 @@ from automl.models.layers.attention import Positions, TransformerBlock
 from automl.models.layers.common import TokenPool
 from automl.models.layers.text import Words
 from automl.types import Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 
 @dataclass(frozen=True)

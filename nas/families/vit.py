@@ -10,7 +10,7 @@ from automl.models.layers.attention import Positions, TransformerBlock
 from automl.models.layers.common import TokenPool, choose
 from automl.models.layers.image import PatchTokens, is_image_task, patch_sides
 from automl.types import Task
-from nas.space import FamilySpace
+from nas.family import FamilySpace
 
 
 @dataclass(frozen=True)

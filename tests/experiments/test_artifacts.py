@@ -12,7 +12,7 @@ from safetensors.torch import save
 
 from automl.types import Candidate, Trial
 from experiments.solve.artifacts import Artifacts
-from nas.evaluate import Outcome
+from nas.job import Outcome
 
 
 def trial(number: int, score: float) -> Trial:

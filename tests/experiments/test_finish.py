@@ -25,7 +25,7 @@ from experiments.solve.artifacts import Artifacts
 from experiments.solve.finish import once_each, refits, refitted, whole
 from experiments.solve.python import solve
 from experiments.solve.search import other_code
-from nas.evaluate import Outcome
+from nas.job import Outcome
 
 CHOICES = {"learning_rate": 0.03, "batch_size": 32}
 TASK = Task("line", "binary", (Input("x", "tabular", (2,), cardinalities=(0, 0)),), 2, "accuracy")

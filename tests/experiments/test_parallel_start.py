@@ -10,8 +10,8 @@ import pytest
 from automl.types import Axis, Budget, Candidate, Profile, Runs
 from metalearner.follow import Follow
 from metalearner.transfer.transfer import VARIED, Transfer
+from nas.family import search_axes
 from nas.search import search
-from nas.space import search_axes
 from nas.strategies.prior_band import PriorBand
 from nas.strategies.transfer_search import TransferSearch
 from tests.nas.toys import SHARED, TASK, LookUp, Plain, Toy, job

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from automl.types import Axis, Candidate, Family, Input, Option, Prior, Task
 from experiments import configuration
+from nas.family import search_axes
 from nas.recipe import training_axes
-from nas.space import SearchSpace, search_axes
+from nas.space import SearchSpace
 
 FOLDER = configuration.CONF / "family"
 

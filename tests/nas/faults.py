@@ -12,8 +12,8 @@ from nni.nas.space import current_model
 from torch import Tensor, nn
 
 from automl.types import Axis, Task
-from nas.evaluate import Job
-from nas.space import FamilySpace, search_axes
+from nas.family import FamilySpace, search_axes
+from nas.job import Job
 from tests.nas.toys import TASK, part
 
 FAULTS = ("none", "raise", "nan", "memory", "kill", "hang")

@@ -8,8 +8,8 @@ from nni.nas.nn.pytorch import LayerChoice
 from torch import Tensor, nn
 
 from automl.types import Axis, Task
-from nas.evaluate import Job
-from nas.space import FamilySpace, search_axes
+from nas.family import FamilySpace, search_axes
+from nas.job import Job
 from tests.nas.toys import TASK, part
 
 

@@ -6,7 +6,7 @@ import pytest
 from nni.nas.strategy import Random
 
 from automl.types import Budget, Trial
-from nas.evaluate import Order, Outcome
+from nas.job import Order, Outcome
 from nas.search import search
 from nas.strategies.evolution import Evolution
 from tests.nas.toys import LookUp, job, known_score, uniform

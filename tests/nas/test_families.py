@@ -10,8 +10,8 @@ from torch import nn
 
 from automl.training.options import Options
 from automl.types import Axis, Family, Task
+from nas.family import build
 from nas.recipe import training_axes
-from nas.space import build
 from tests.nas.family_tasks import FAMILIES, TASKS, axes_of, candidate_at, export_agrees, random_candidates, rows
 
 SUPPORTED = {name: [t for t in TASKS.values() if family.supports(t)] for name, family in FAMILIES.items()}

@@ -8,7 +8,7 @@ from automl.models.layers.attention import Attention
 from automl.models.layers.mixers import MIXERS, Convolution, Gru, Merge, Pooling, TokenMLP, make_mixer
 from automl.types import Candidate, Prior, active_choices
 from nas.families.composed import NAMED, ComposedSpace
-from nas.space import build
+from nas.family import build
 from tests.nas.family_tasks import FAMILIES, TASKS, axes_of, rows
 
 KINDS = (Attention, Convolution, Gru, Pooling, TokenMLP)

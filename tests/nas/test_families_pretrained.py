@@ -8,7 +8,7 @@ import torch
 
 from automl.errors import UserError
 from nas.families.pretrained import Pretrained, create
-from nas.space import build
+from nas.family import build
 from tests.nas.family_tasks import TASKS, axes_of, candidate_at, rows
 
 OF = TASKS["colour"]

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from automl.models.closed_form.linear_head import linear_head
 from automl.types import Candidate, Input, Task
 from nas.families.linear import KNOTS, ColumnFeatures, Linear, feature_count
-from nas.space import build, search_axes
+from nas.family import build, search_axes
 from tests.nas.family_tasks import TASKS, options_of
 
 FAMILY = Linear()

@@ -16,7 +16,7 @@ from ray.cluster_utils import Cluster
 
 from automl.types import Budget, Prior, Trial
 from nas.engines.ray import RayEngine
-from nas.evaluate import Job
+from nas.job import Job
 from nas.search import search
 from nas.strategies.listed import Listed
 from tests.nas.planted import candidates, planted_job

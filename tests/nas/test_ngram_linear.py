@@ -16,7 +16,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from automl.models.closed_form.sparse_head import BIAS, log_count_ratio, sparse_head, weights, with_constant
 from automl.types import Candidate, Input, Task
 from nas.families.ngram_linear import NgramLinear, Ngrams
-from nas.space import build, search_axes
+from nas.family import build, search_axes
 from tests.nas.family_tasks import options_of
 
 TASK = Task("texts", "multiclass", (Input("text", "text", (12,), vocabulary=40),), 3, "accuracy")

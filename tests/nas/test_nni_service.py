@@ -29,9 +29,9 @@ from nas.engines.nni import trial as nni_trial
 from nas.engines.nni.jobfile import load_job, order_from_json, outcome_from_json, outcome_to_json, save_job
 from nas.engines.nni.manager import free_port
 from nas.engines.nni_service import PAYLOAD, NniServiceEngine, copy_code
-from nas.evaluate import Job, Order, Outcome, evaluate
+from nas.family import search_axes
+from nas.job import Job, Order, Outcome, evaluate
 from nas.search import search
-from nas.space import search_axes
 from nas.strategies.listed import Listed
 from tests.nas.faults import faulty_job
 from tests.nas.toys import TASK, Toy, job, part

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from automl.types import Budget, Candidate, Prior, Trial
 from nas.engines.sequential import SequentialEngine
-from nas.evaluate import Order, Outcome, evaluate
+from nas.job import Order, Outcome, evaluate
 from nas.search import search
 from nas.strategies import prior_band
 from nas.strategies.parts.neighbours import Neighbours, mean_likelihood

@@ -21,7 +21,7 @@ from nas.engines import sequential
 from nas.engines.base import Engine
 from nas.engines.ray import LOST_STARTS, RayEngine, Seat, environment, places
 from nas.engines.sequential import SequentialEngine
-from nas.evaluate import Outcome
+from nas.job import Outcome
 from nas.search import search
 from nas.space import SearchSpace
 from tests.nas.faults import faulty_job

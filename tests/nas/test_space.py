@@ -10,7 +10,8 @@ from torch import nn
 
 from automl.errors import UserError
 from automl.types import Axis, Candidate, Input, Prior, Task
-from nas.space import SearchSpace, build, parents_first, search_axes
+from nas.family import build, parents_first, search_axes
+from nas.space import SearchSpace
 from tests.nas.toys import FAMILIES, SHARED, TASK, uniform
 
 seeds = st.integers(0, 2**31 - 1)

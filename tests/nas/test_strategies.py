@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from automl.types import Attempt, Budget, Candidate, Prior, Trial
 from experiments import configuration
-from nas.evaluate import Job, Order, Outcome
+from nas.job import Job, Order, Outcome
 from nas.search import search
 from nas.strategies.parts.stepwise import Stepwise
 from tests.nas.sharing import shared_job

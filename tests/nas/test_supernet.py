@@ -10,7 +10,7 @@ from nni.nas.oneshot.pytorch.strategy import DARTS, GumbelDARTS
 
 from automl.errors import UserError
 from automl.types import Budget, Prior
-from nas.evaluate import Job, Outcome
+from nas.job import Job, Outcome
 from nas.search import search
 from nas.strategies.oneshot import OneShot
 from nas.strategies.parts.supernet import SeededRandomOneShot, Supernet, shared_axes

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from automl.data.dataset import Part
 from automl.types import Axis, Candidate, Input, Prior, Task
 from nas.engines.base import Engine
-from nas.evaluate import Job, Order, Outcome
-from nas.space import FamilySpace, search_axes
+from nas.family import FamilySpace, search_axes
+from nas.job import Job, Order, Outcome
 
 TASK = Task("toy", "binary", (Input("x", "tabular", (4,), cardinalities=(0,) * 4),), 2, "accuracy")
 SHARED = (Axis("learning_rate", (0.001, 0.01, 0.1)),)

@@ -17,7 +17,7 @@ from automl.data.folds import Folds
 from automl.errors import UserError
 from automl.serial import from_plain, to_plain
 from automl.types import Axis, Candidate, Family, Task
-from nas.evaluate import Job, Order, Outcome
+from nas.job import Job, Order, Outcome
 
 SIDES = ("train", "valid")  # of a fold
 

@@ -17,7 +17,7 @@ import nni
 import torch
 
 from nas.engines.nni.jobfile import load_job, order_from_json, outcome_to_json
-from nas.evaluate import Outcome, evaluate
+from nas.job import Outcome, evaluate
 
 PIECE = 256 * 1024
 LARGEST = 64 * 1024 * 1024

@@ -30,7 +30,7 @@ from automl.training.predictor import Predictor, Prepare, predict
 from automl.training.rows import as_tensor
 from automl.training.train import find_device, quiet
 from automl.types import Family, Option, Task
-from nas.evaluate import Job
+from nas.job import Job
 
 CALIBRATION = 8  # batches from which the norms' statistics of one path are taken
 

@@ -19,8 +19,8 @@ from automl.training.module import Begins
 from automl.training.predictor import Prepare
 from automl.training.rows import as_tensor
 from automl.types import Candidate, Task
-from nas.evaluate import Job
-from nas.space import build
+from nas.family import build
+from nas.job import Job
 
 ZeroCost = Literal["synflow", "jacob_cov", "params"]
 ROWS = 32

@@ -13,9 +13,9 @@ from automl.training.predictor import Predictor, predict
 from automl.types import Budget, Candidate
 from nas.engines.nni.jobfile import load_job, outcome_from_json, outcome_to_json, save_job
 from nas.engines.sequential import SequentialEngine
-from nas.evaluate import Job, Order, Outcome, evaluate
+from nas.family import build
+from nas.job import Job, Order, Outcome, evaluate
 from nas.search import search
-from nas.space import build
 from nas.strategies.prior_band import PriorBand
 from tests.nas.faults import faulty_job
 from tests.nas.toys import job, part, uniform

@@ -20,8 +20,8 @@ from automl.training.predictor import network_size
 from automl.training.state import TrainingState
 from automl.training.train import find_device, train
 from automl.types import Axes, Candidate, Family, Status, Task
+from nas.family import build
 from nas.preflight import SHARE, free_gb, latency_ms, memory_gb, over_limit, too_slow
-from nas.space import build
 
 
 @dataclass(frozen=True)

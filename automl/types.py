@@ -12,6 +12,18 @@ The whole program in ten lines::
     bundle = export(ensemble(best trials))
 
 Everything here is frozen and plain: it can be hashed, written as JSON and sent to another process.
+
+>>> axes = {"mlp": (Axis("layers", (1, 2)), Axis("width", (8, 16), parent="layers", when=(2,))), "tree": ()}
+>>> prior = Prior.uniform(axes)
+>>> prior.families
+{'mlp': 0.5, 'tree': 0.5}
+>>> candidate = prior.sample(np.random.default_rng(0))  # holds its active axes only
+>>> candidate.family, dict(candidate.choices)
+('tree', {})
+>>> round(math.exp(prior.log_prob(Candidate("mlp", {"layers": 2, "width": 8}))), 3)
+0.125
+>>> prior.log_prob(Candidate("mlp", {"layers": 1, "width": 8}))  # with one layer there is no width to choose
+-inf
 """
 
 from __future__ import annotations

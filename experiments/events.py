@@ -10,7 +10,7 @@ from typing import Any
 
 from automl.types import Trial
 
-STAGES = ("read", "prepare", "search", "refit", "export")
+STAGES = ("read", "import", "prepare", "search", "refit", "export")
 
 
 class Listener:
@@ -32,17 +32,17 @@ class Listener:
 
 
 class Events(Listener):
-    """Tells every listener. ``seconds``: of each stage, by the wall clock; ``total``: since this was made."""
+    """Tells every listener. ``seconds``: of each stage. ``total``: since this was made (``began``)."""
 
     def __init__(self, *listeners: Listener) -> None:
         self.listeners = [*listeners]
         self.seconds: dict[str, float] = {}
-        self.spent: Callable[[], float] = lambda: 0.0  # seconds of the search's budget
-        self._began = time.monotonic()
+        self.spent: Callable[[], float] = lambda: 0.0  # seconds of the budget
+        self.began = time.monotonic()
 
     @property
     def total(self) -> float:
-        return time.monotonic() - self._began
+        return time.monotonic() - self.began
 
     @contextlib.contextmanager
     def during(self, stage: str) -> Iterator[None]:

@@ -28,6 +28,7 @@ from experiments.report.words import as_metric, number
 
 WORDS = {
     "read": "reading the data",
+    "import": "starting up",
     "prepare": "checking and preparing them",
     "search": "searching",
     "refit": "training the chosen networks on all rows",

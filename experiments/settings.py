@@ -19,7 +19,6 @@ from automl.store.rows import without_passwords
 from automl.types import Budget, MetaLearner
 from experiments.options import made
 
-REFIT_SHARE = 0.25  # of the search's seconds
 NEEDED = (  # ~NAME takes these away
     *("data", "task", "budget", "strategy", "metalearner", "engine", "store", "tracker", "objective"),
     *("seed", "resume", "progress", "portfolio", "artifacts", "budget.trials", "budget.seconds"),
@@ -31,7 +30,7 @@ NEEDED = (  # ~NAME takes these away
 class Settings:
     """``ensemble``: members at most. ``portfolio``: candidates of the meta-learner that go first.
 
-    ``refit``: seconds for training the chosen networks once more; infinity is as long as it takes.
+    ``refit``: whether the chosen networks are trained once more; None: as far as the time goes.
     """
 
     seed: int
@@ -39,7 +38,7 @@ class Settings:
     progress: bool
     portfolio: int
     ensemble: int
-    refit: float
+    refit: bool | None
     latency: bool
     budget: Budget
 
@@ -56,7 +55,7 @@ def settings(cfg: DictConfig) -> Settings:
         progress=truth(plain, "progress"),
         portfolio=portfolio_of(plain),
         ensemble=whole(plain["objective"], "ensemble", 1, prefix="objective."),
-        refit=refit_seconds(plain["objective"]["refit"], budget),
+        refit=refit_of(plain["objective"]["refit"]),
         latency=truth(plain["objective"], "latency", prefix="objective."),
         budget=budget,
     )
@@ -142,12 +141,13 @@ CHECKS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
 }
 
 
-def refit_seconds(asked: Any, budget: Budget) -> float:
+def refit_of(asked: Any) -> bool | None:
+    """None: as far as the time goes."""
     if isinstance(asked, bool):
-        return math.inf if asked else 0.0
+        return asked
     if asked != "auto":
         raise UserError(f"objective.refit={asked} must be auto, true or false")
-    return math.inf if budget.seconds is None else REFIT_SHARE * budget.seconds
+    return None
 
 
 def whole(

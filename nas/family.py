@@ -8,6 +8,8 @@ A family writes an NNI ``ModelSpace``; this module reads its axes and makes a ne
 
 from __future__ import annotations
 
+import nas.nni_fixes  # isort: skip  # noqa: F401
+
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 

@@ -1,27 +1,19 @@
-"""One candidate -> one outcome: build the network, train it, never raise.
-
-This is all that a worker does, in whatever process or on whatever machine it runs.
-"""
+"""What a worker is given, and what it gives back. Light to import: engines start before torch is there."""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from safetensors.torch import save
 
-from automl.data.dataset import Part
-from automl.data.folds import Folds
-from automl.training.folds import cross_validate
-from automl.training.predictor import network_size
-from automl.training.state import TrainingState
-from automl.training.train import find_device, train
 from automl.types import Axes, Candidate, Family, Status, Task
-from nas.family import build
-from nas.preflight import SHARE, free_gb, latency_ms, memory_gb, over_limit, too_slow
+
+if TYPE_CHECKING:
+    from automl.data.dataset import Part
+    from automl.data.folds import Folds
 
 
 @dataclass(frozen=True)
@@ -30,6 +22,7 @@ class Job:
 
     ``latency``: measure every candidate's latency before it is trained; a limit on it does so too.
     ``folds``: trainings of full length are judged by these instead of by ``valid``, and learn from all their rows.
+    ``barred``: rows of ``valid`` that judge, but that no last training learns from.
     """
 
     task: Task
@@ -40,6 +33,14 @@ class Job:
     device: str = "auto"
     latency: bool = False
     folds: Folds | None = None
+    barred: tuple[int, ...] = ()
+
+    @property
+    def teaching(self) -> Part:
+        """The rows of a last training."""
+        from automl.data.dataset import teaching
+
+        return teaching(self.train, self.valid, np.array(self.barred, np.int64))
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Order:
 
     ``start``: the ``Outcome.resume`` of a shorter training of the same candidate, to go on from; None starts afresh.
     ``keep``: whether the training may be continued later, so that the outcome must hold its state.
+    ``horizon``: a last training, on validation rows too, by the schedule of one of so many epochs (see ``refit``).
     """
 
     candidate: Candidate
@@ -56,6 +58,7 @@ class Order:
     seconds: float | None = None
     start: bytes | None = None
     keep: bool = False
+    horizon: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,87 +85,6 @@ class Outcome:
     resume: bytes | None = None
     cut: bool = False
     folded: bool = False
-
-
-def evaluate(job: Job, order: Order) -> Outcome:
-    """Train one candidate. Whatever goes wrong becomes an Outcome with that status."""
-    parameters = latency = None
-    try:
-        candidate = order.candidate
-        network = build(
-            job.families[candidate.family], job.task, candidate, job.axes[candidate.family], seed=order.seed
-        )
-        parameters = network_size(network)
-        too_big = over_limit(job.task, parameters)
-        if not too_big and (job.latency or job.task.limits.latency_ms is not None):
-            latency = latency_ms(network, job.task, job.train)
-            too_big = over_limit(job.task, parameters, latency)
-        if too_big:
-            return Outcome("skipped", parameters=parameters, latency_ms=latency, error=too_big)
-        needed, free = memory_gb(network, job.task, job.train, candidate), free_gb(job.device)
-        if needed > SHARE * free:
-            error = f"training needs about {needed:.1f} GB, {free:.1f} GB are free"
-            return Outcome("oom", parameters=parameters, latency_ms=latency, error=error)
-        if order.seconds is not None and order.start is None and find_device(job.device).type == "cpu":
-            slow = too_slow(network, job.task, job.train, job.valid, candidate, order.epochs, order.seconds)
-            if slow:
-                return Outcome("timeout", parameters=parameters, latency_ms=latency, error=slow)
-        # What may go on later is compared with its like only: one validation split tells enough, and no training per
-        # fold is spent on what will be given up.
-        folds = None if order.keep else job.folds
-        if folds is not None:
-            # Afresh: the training on all rows can only repeat what the folds did in one go.
-            crossed = cross_validate(
-                network,
-                job.task,
-                folds,
-                candidate.choices,
-                epochs=order.epochs,
-                seed=order.seed,
-                seconds=order.seconds,
-                device=job.device,
-            )
-            fit, cut = crossed.fit, crossed.cut
-        else:
-            fit = train(
-                network,
-                job.task,
-                job.train,
-                job.valid,
-                candidate.choices,
-                epochs=order.epochs,
-                seed=order.seed,
-                seconds=order.seconds,
-                device=job.device,
-                start=None if order.start is None else TrainingState.from_bytes(order.start),
-            )
-            cut = fit.resume is None  # a training that was cut in mid-epoch leaves no place to go on from
-        outcome = Outcome(
-            fit.status,
-            curve=fit.curve,
-            seconds=fit.seconds,
-            epochs=fit.epochs,
-            parameters=parameters,
-            error=fit.error,
-            latency_ms=latency,
-        )
-        if fit.status != "ok" or fit.state is None:
-            return outcome
-        return replace(
-            outcome,
-            score=fit.score,
-            cut=cut,
-            folded=folds is not None,
-            predictions=fit.predictions,
-            weights=save(
-                {name: tensor.contiguous().cpu() for name, tensor in fit.state.items()}, {"candidate": candidate.id}
-            ),
-            resume=fit.resume.to_bytes() if order.keep and fit.resume is not None else None,
-        )
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        return Outcome("oom", parameters=parameters, latency_ms=latency, error=one_line(error))
-    except Exception as error:  # the promise of this function: a bad candidate never ends a search
-        return Outcome("failed", parameters=parameters, latency_ms=latency, error=one_line(error))
 
 
 def one_line(error: BaseException) -> str:

@@ -2,6 +2,8 @@
 
 NNI has had no release since 3.0, so it is pinned and its faults are known (numbers: NNI issue tracker or source):
 
+- it imports ``pytorch_lightning``, a second copy of ``lightning.pytorch`` under another name, so that modules of the
+  two do not mix (nni#5412) and both take time to import: here it gets the one that we use;
 - importing it beside torch 2.15 warns twice about classes it does not know: those two messages are silenced;
 - ``Strategy.wait_for_resource`` and ``ExecutionEngine.wait_models`` poll once a second: our engines block on
   events instead (``nas.engines.base``), so the poll is never reached;
@@ -10,10 +12,17 @@ NNI has had no release since 3.0, so it is pinned and its faults are known (numb
 """
 
 import logging
+import sys
 import warnings
+
+from automl.training import lightning as lightning  # what is loaded by now goes under NNI's name too
 
 for _name in ("Buffer", "LinearCrossEntropyOptions"):
     warnings.filterwarnings("ignore", message=f".*{_name}.*is found to be not a nn.Module", category=RuntimeWarning)
+
+for _name, _module in [*sys.modules.items()]:
+    if f"{_name}.".startswith("lightning.pytorch."):
+        sys.modules.setdefault(_name.replace("lightning.pytorch", "pytorch_lightning", 1), _module)
 
 import nni.nas.nn.pytorch  # noqa: E402
 

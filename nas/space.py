@@ -1,12 +1,21 @@
 """All families as one conditional space that NNI's strategies explore; candidate <-> NNI sample.
 
-The families' axes are joined under one ``family`` choice, and NNI's strategies see plain categoricals::
+The families' axes are joined under one ``family`` choice, and NNI's strategies see plain categoricals.
 
-    space = SearchSpace(prior, first=10)             # what a strategy explores, over the prior's own axes
-    model = space.random(random_state=rng)           # a frozen Proposal, holds .candidate
+>>> axes = {"mlp": (Axis("layers", (1, 2)), Axis("width", (8, 16), parent="layers", when=(2,))), "tree": ()}
+>>> space = SearchSpace(Prior.uniform(axes), first=10)  # what a strategy explores
+>>> list(space.simplify())
+['family', 'mlp.layers', 'mlp.width']
+>>> model = space.random(random_state=RandomState(1))  # a frozen Proposal
+>>> model.candidate.family, model.sample["family"]
+('mlp', 'mlp')
+>>> dict(space.freeze({"family": "mlp", "mlp.layers": 1, "mlp.width": 8}).candidate.choices)
+{'layers': 1}
 """
 
 from __future__ import annotations
+
+import nas.nni_fixes  # isort: skip  # noqa: F401
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence

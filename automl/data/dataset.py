@@ -78,8 +78,13 @@ class Parts:
 
     @property
     def teaching(self) -> Part:
-        """The rows of training and validation, in this order, that a last training may learn from."""
-        return joined(self.train, taken(self.valid, np.flatnonzero(~np.isin(self.valid.rows, self.barred))))
+        """See ``teaching``."""
+        return teaching(self.train, self.valid, self.barred)
+
+
+def teaching(train: Part, valid: Part, barred: np.ndarray) -> Part:
+    """The rows of training and validation, in this order, that a last training may learn from."""
+    return joined(train, taken(valid, np.flatnonzero(~np.isin(valid.rows, barred))))
 
 
 def taken(part: Part, positions: np.ndarray) -> Part:

@@ -11,6 +11,17 @@ How a search uses it::
     runs = store.runs(without_groups=[task.group])  # what a meta-learner learns from: columns
 
 Several processes may use one store at once. Whatever ``append`` returned from survives a SIGKILL.
+
+>>> import tempfile
+>>> task = Task("flowers", "binary", (), 2, "accuracy")
+>>> with tempfile.TemporaryDirectory() as folder, Store(f"sqlite:///{folder}/store.db") as store:
+...     search = store.begin("key", task, None, seed=0, config={}, prior=None, resume=True)
+...     with store.hold(search.id, Budget(trials=5), workers=1) as hold:
+...         store.append(search.id, Trial("flowers", Candidate("mlp", {}), 10, 0, "ok", score=0.9), hold)
+...     store.begin("key", task, None, seed=0, config={}, prior=None, resume=True).id == search.id
+...     [trial.score for trial in store.trials(search=search.id)]
+True
+[0.9]
 """
 
 from __future__ import annotations

@@ -12,12 +12,12 @@ from torch import nn
 from automl import metrics
 from automl.data.dataset import Part
 from automl.data.folds import Folds
+from automl.training.deadline import SPARE
 from automl.training.state import copied
 from automl.training.train import Fit, train
 from automl.types import Choices, Task
 
 TRIED = 2  # folds after which a network that learned nothing is given up
-SPARE = 1.25  # the training on all rows keeps this many times its share of the time: the folds' epochs must fit in
 
 
 @dataclass(frozen=True)

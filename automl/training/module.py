@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, runtime_checkable
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,7 +16,9 @@ from torch.optim import Optimizer
 from automl import metrics
 from automl.data.augment import augment, can_mix, mixup
 from automl.data.dataset import Part
+from automl.training.deadline import DOWN, FITTED, LATE, LEAST, PACE_STEPS, READ, grace
 from automl.training.ema import Ema
+from automl.training.lightning import pl
 from automl.training.losses import Loss
 from automl.training.optim import Schedule, make_optimizer
 from automl.training.options import Options
@@ -28,12 +29,7 @@ from automl.types import Task
 
 VALID_BATCH = 512
 SHORTEST_PATIENCE = 5
-PACE_STEPS = 16  # steps from which the pace of a training is judged
-LATE = 1.25  # it hurries when the steps left would take this many times the time left
-DOWN = 0.9  # of the schedule: from there the rates count as brought down
 BEGIN_BATCH = 128  # rows that a network which begins is shown at once: it looks at the clock between them
-# shares of the time given after which no more rows are read, and the fit should end: sooner where judging takes long
-READ, LEAST, FITTED = 0.4, 0.6, 0.75
 
 
 class Diverged(Exception):
@@ -299,7 +295,7 @@ class Training(pl.LightningModule):
                 raise OutOfTime("the time limit came before the end of the first epoch")
             return
         self.predictor.to(self.where)  # Lightning has moved it to the CPU
-        self.deadline = time.monotonic() + max(1.0, 0.5 * (time.monotonic() - self.began))
+        self.deadline = time.monotonic() + grace(time.monotonic() - self.began)
         try:
             with self.averaged():
                 self.validate(self.epoch + 1)

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -23,6 +22,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
 from automl.data.dataset import Part
+from automl.training.lightning import pl  # before anything else imports Lightning
 from automl.training.memory import give_back
 from automl.training.module import Diverged, OutOfTime, Training
 from automl.training.options import Options
@@ -191,7 +191,7 @@ def _fit(run: Training, epochs: int, device: torch.device) -> None:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep Lightning's remarks on devices, loaders and bare bones from the user's terminal."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")]
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

@@ -22,20 +22,12 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
 
 from automl import metrics
-from automl.data.prepare import prepare
-from automl.errors import UserError
-from automl.store.store import Store
 from automl.training import ensemble
 from automl.training.predictor import Predictor, predict, target_scale
 from automl.types import Task
-from experiments.options import made, made_families, task_options
-from experiments.solve.artifacts import Artifacts
-from experiments.solve.finish import network_of, once_each
-from nas.family import search_axes
-from nas.recipe import training_axes
+from experiments.bench._finished import Finished
 
 SIZE = 5
 BEGUN = (5, 10, 30)
@@ -58,32 +50,16 @@ def line(name: str, scores: Mapping[str, float]) -> str:
 
 
 def pool_of(folder: Path) -> Pool:
-    """Task; predictions and targets of the validation rows, then of the test rows; families. Best network first.
-
-    Raises UserError where the run, its store or its files are gone.
-    """
-    if not (folder / "config.yaml").is_file():
-        raise UserError(f"{folder} holds no config.yaml; give the folder of a finished run")
-    cfg = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(cfg, DictConfig)
-    prepared = prepare(made(cfg, "data").load(), **{**task_options(cfg), "seed": cfg.seed, "folds": 0})
-    task, families = prepared.task, made_families(cfg)
-    axes = search_axes(families, task, training_axes(task))
-    with Store(cfg.store.url) as store:
-        trials = store.trials(search=store.searches(task=task.name)[-1].id)
-    token = sorted(Path(cfg.artifacts).glob("*"), key=lambda f: f.stat().st_mtime)
-    if not trials or not token:
-        raise UserError(f"{folder}: its store or its artifacts are gone; run it again")
-    artifacts = Artifacts(token[-1])
+    """Task; predictions and targets of the validation rows, then of the test rows; families. Best network first."""
+    run = Finished.of(folder)
+    task, parts = run.prepared.task, run.prepared.parts
     valid, test, names = [], [], []
-    for trial in once_each(artifacts.best(trials)):
-        network = network_of(trial, task, families, axes)
-        network.load_state_dict(artifacts.weights(trial))
-        predictor = Predictor(network, task, *target_scale(task, prepared.parts.train)).eval()
-        valid.append(artifacts.predictions(trial))
-        test.append(predict(predictor, prepared.parts.test.inputs))
+    for trial in run.best:
+        predictor = Predictor(run.network(trial), task, *target_scale(task, parts.train)).eval()
+        valid.append(run.artifacts.predictions(trial))
+        test.append(predict(predictor, parts.test.inputs))
         names.append(trial.candidate.family)
-    return task, valid, prepared.parts.valid.y, test, prepared.parts.test.y, names
+    return task, valid, parts.valid.y, test, parts.test.y, names
 
 
 def scores(pool: Pool) -> dict[str, float]:

@@ -18,9 +18,10 @@ from scipy.stats import spearmanr
 from automl.data.prepare import prepare
 from automl.data.sources.sklearn import SklearnSource
 from automl.types import Candidate, Prior
+from nas.evaluate import evaluate
 from nas.families.convnet_shared import ConvNetShared
 from nas.family import search_axes
-from nas.job import Job, Order, evaluate
+from nas.job import Job, Order
 from nas.recipe import training_axes
 from nas.space import SearchSpace
 from nas.strategies.parts.supernet import SeededRandomOneShot, Supernet, shared_axes

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.torch import load
 from torch import nn
 
-from automl.data.dataset import Dataset, Part, Parts
+from automl.data.dataset import Dataset, Part
 from automl.data.prepare import Prepared
 from automl.deploy.bundle import Bundle
 from automl.deploy.export import export
 from automl.deploy.measure import measured
 from automl.deploy.onnx import write_onnx
 from automl.errors import UserError
-from automl.metrics import score, scores
+from automl.metrics import scores
 from automl.training.ensemble import blend, select
 from automl.training.predictor import EnsemblePredictor, Predictor, predict, target_scale
-from automl.training.refit import refit
-from automl.types import Axes, Family, Limits, Task, Trial
+from automl.types import Limits, Task, Trial
 from experiments.events import Events
+from experiments.solve.again import Members, trained_again, whole
 from experiments.solve.artifacts import Artifacts
+from nas.engines.base import Engine
 from nas.family import build
+from nas.time import Clock, refit_seconds
 
 SAME = 1e-3  # mean difference up to which two answers are of the same network
 LINE = 300  # characters of an error
@@ -58,34 +59,35 @@ class Finished:
 
 def finish(
     prepared: Prepared,
-    families: Mapping[str, Family],
-    axes: Axes,
+    engine: Engine,
     artifacts: Artifacts,
     trials: Sequence[Trial],
     dataset: Dataset,
     folder: Path,
     *,
     ensemble: int,
-    refit_seconds: float,
+    refit: bool | None,
+    clock: Clock,
     events: Events,
 ) -> Finished:
     """Choose -> refit -> export -> measure, until a model stands; then judge it once on the test split.
 
-    ``dataset``: as it was loaded. ``refit_seconds``: for training the chosen networks once more, on training and
-    validation rows together; ``val`` stays that of the networks before, as those rows can judge no longer. With folds
-    ``val`` is that of cross-validation, and the networks have learned from all rows already. A network that does not
-    answer any more what was judged, or that cannot be exported, is left out, and the ensemble chosen again without it.
+    ``engine``: that of the search. ``dataset``: as it was loaded. ``refit``: whether the chosen networks are trained
+    once more, on training and validation rows together; None: those for which the clock has time. ``val`` stays that of
+    the networks before, as those rows can judge no longer. With folds ``val`` is that of cross-validation, and the
+    networks have learned from all rows already. A network that does not answer any more what was judged, or that cannot
+    be exported, is left out, and the ensemble chosen again without it.
     A model over a hard limit falls back to fewer members where that can help.
     Raises UserError when no training succeeded, or when none of the networks can be deployed.
     """
-    networks = Networks(prepared, families, axes, artifacts, trials, refit_seconds)
+    networks = Networks(prepared, engine, artifacts, trials)
     notes: list[str] = []
     while True:
         with events.during("refit"):
             members = networks.chosen(ensemble)
             if not networks.rebuilt(members):
                 continue
-            networks.refit(members)
+            networks.refit(members, refit, clock)
         with events.during("export"):
             bundle = networks.exported(members, folder / "bundle")
             if bundle is None:
@@ -128,9 +130,6 @@ def finish(
     )
 
 
-Members = list[tuple[Trial, float]]  # with their weights, heaviest first
-
-
 class Networks:
     """The networks that may be deployed, by the numbers of their trials.
 
@@ -141,14 +140,11 @@ class Networks:
     def __init__(
         self,
         prepared: Prepared,
-        families: Mapping[str, Family],
-        axes: Axes,
+        engine: Engine,
         artifacts: Artifacts,
         trials: Sequence[Trial],
-        refit_seconds: float,
     ) -> None:
-        self.prepared, self.families, self.axes = prepared, families, axes
-        self.artifacts, self.trials = artifacts, trials
+        self.prepared, self.engine, self.artifacts, self.trials = prepared, engine, artifacts, trials
         self.best = once_each(artifacts.best(trials))
         if not self.best:
             raise UserError(nothing_worked(trials))
@@ -158,7 +154,6 @@ class Networks:
         self.learned, self.rows = (
             (parts.train, parts.valid) if self.folds is None else (self.folds.rows, self.folds.valid)
         )
-        self.seconds = refit_seconds if self.folds is None else 0.0
         self.judged: dict[int, Predictor] = {}
         self.again: dict[int, Predictor | None] = {}
         self.left_out: dict[int, str] = {}
@@ -187,7 +182,7 @@ class Networks:
             if trial.number in self.judged:
                 continue
             try:
-                network = network_of(trial, task, self.families, self.axes)
+                network = self.network(trial)
                 network.load_state_dict(self.artifacts.weights(trial))
                 predictor = Predictor(network, task, *scale).eval()
                 if self.folds is None:  # the folds' predictions are those of other networks
@@ -198,13 +193,25 @@ class Networks:
                 fine = False
         return fine
 
-    def refit(self, members: Members) -> None:
-        """Train those once more that were not yet, in the seconds that are left for it."""
-        began = time.monotonic()
+    def network(self, trial: Trial) -> nn.Module:
+        """As it was before its training."""
+        job, family = self.engine.job, trial.candidate.family
+        return build(job.families[family], job.task, trial.candidate, job.axes[family], seed=trial.seed)
+
+    def refit(self, members: Members, asked: bool | None, clock: Clock) -> None:
+        """Train those once more that were not yet."""
         todo = [(whole(t, self.trials), w) for t, w in members if t.number not in self.again]
-        found = refits(self.prepared.task, self.prepared.parts, self.families, self.axes, todo, self.seconds)
-        self.again |= {t.number: found.get(t.number) for t, _ in todo}
-        self.seconds -= time.monotonic() - began
+        seconds = refit_seconds(asked, clock, len(members))
+        if self.folds is not None or self.engine.stopped:  # learned from all rows already, or is in a hurry
+            seconds = 0.0
+        found = trained_again(self.engine, todo, seconds)
+        scale = target_scale(self.prepared.task, self.engine.job.teaching) if found else ()
+        for trial, _ in todo:
+            self.again[trial.number] = None
+            if (outcome := found.get(trial.number)) is not None and outcome.weights is not None:
+                network = self.network(trial)
+                network.load_state_dict(load(outcome.weights))
+                self.again[trial.number] = Predictor(network, self.prepared.task, *scale).eval()
 
     def exported(self, members: Members, folder: Path) -> Path | None:
         """The bundle of these members; None when one of them cannot be exported, which is left out then."""
@@ -264,14 +271,6 @@ def once_each(best: Sequence[Trial]) -> list[Trial]:
     return list(found.values())
 
 
-def whole(trial: Trial, trials: Sequence[Trial]) -> Trial:
-    """With the seconds of all trainings that led to it: it went on from the shorter ones of its candidate."""
-    led = [
-        t for t in trials if t.candidate.id == trial.candidate.id and t.status == "ok" and t.fidelity < trial.fidelity
-    ]
-    return replace(trial, seconds=trial.seconds + sum(t.seconds for t in led))
-
-
 def check_same(predictor: Predictor, inputs: Sequence[np.ndarray], expected: np.ndarray) -> None:
     """Raises ValueError when a network does not answer what it answered when it was judged.
 
@@ -307,55 +306,6 @@ def named(trial: Trial) -> str:
 def flat(error: Exception) -> str:
     """An error in one line that fits a terminal."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:LINE]
-
-
-def network_of(trial: Trial, task: Task, families: Mapping[str, Family], axes: Axes) -> nn.Module:
-    family = trial.candidate.family
-    return build(families[family], task, trial.candidate, axes[family], seed=trial.seed)
-
-
-def refits(
-    task: Task,
-    parts: Parts,
-    families: Mapping[str, Family],
-    axes: Axes,
-    members: Sequence[tuple[Trial, float]],
-    seconds: float,
-) -> dict[int, Predictor]:
-    """Members trained once more, by the numbers of their trials; those with most weight per second go first."""
-    until = time.monotonic() + seconds
-    found = {}
-    for trial, _ in sorted(members, key=lambda pair: -pair[1] / max(pair[0].seconds, 1e-9)):
-        network = network_of(trial, task, families, axes)
-        predictor = refitted(network, task, parts, trial, seconds=until - time.monotonic())
-        if predictor is not None:
-            found[trial.number] = predictor
-    return found
-
-
-def refitted(network: nn.Module, task: Task, parts: Parts, trial: Trial, *, seconds: float) -> Predictor | None:
-    """The network trained anew on training and validation rows; None when it takes too long or comes out worse.
-
-    Worse: on the validation rows, which it has learned from now, than the network that had not.
-    """
-    more = len(parts.valid) / len(parts.train)
-    if seconds <= 0 or (1 + more) * trial.seconds > seconds:
-        return None
-    fit = refit(
-        network,
-        task,
-        parts.teaching,
-        trial.candidate.choices,
-        epochs=len(trial.curve),
-        horizon=trial.fidelity,
-        seed=trial.seed,
-        seconds=None if math.isinf(seconds) else seconds,
-    )
-    if fit.status != "ok":
-        return None
-    predictor = Predictor(network, task, fit.mean, fit.std).eval()
-    known = score(task.metric, task.kind, parts.valid.y, predict(predictor, parts.valid.inputs))
-    return predictor if trial.score is None or known >= trial.score else None
 
 
 def within_limits(task: Task, trials: Sequence[Trial]) -> Callable[[tuple[int, ...]], bool]:

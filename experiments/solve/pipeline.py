@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from automl.data.dataset import Dataset
 from automl.data.prepare import Prepared, prepare
+from automl.deploy.onnx import load_exporter
 from automl.store.store import Store
 from automl.types import Budget, Runs
 from experiments.events import Events
@@ -24,51 +26,59 @@ from nas.engines.base import Engine
 from nas.family import search_axes
 from nas.job import Job
 from nas.recipe import training_axes
+from nas.time import FOLD_SECONDS, Clock
 
-FOLD_SECONDS = 300.0  # in a shorter search, more candidates are worth more than cross-validated ones
 
-
-def pipeline(cfg: DictConfig, folder: Path, dataset: Dataset, events: Events) -> Solution:
+def pipeline(cfg: DictConfig, folder: Path, dataset: Dataset, engine: Engine, events: Events) -> Solution:
     """The six stages, from data as they were read to the outputs in ``folder``."""
     wanted, config = settings(cfg), plain_config(cfg)
+    # Imports are not the run's time.
+    clock = Clock(wanted.budget.seconds, events.began + events.seconds.get("import", 0.0))
     folder.mkdir(parents=True, exist_ok=True)
     writable(Path(cfg.artifacts), "artifacts")
     with contextlib.ExitStack() as stack:
         # What one of these refuses is told before anything takes time.
         strategy, learner = made(cfg, "strategy"), learner_of(cfg, wanted.budget)
         families = made_families(cfg)
-        engine: Engine = made(cfg, "engine")
-        stack.callback(engine.shutdown)
         store: Store = stack.enter_context(made(cfg, "store"))
         events.listeners.append(made(cfg, "tracker"))
-        engine.warm_up()
 
-        with events.during("prepare"):  # stages 1 and 2: the task and its rows
+        with events.during("prepare"):  # stages 1 to 3: the task, its rows, and where past runs say to look for a model
             prepared = prepared_as_before(cfg, wanted, dataset, store)
             task, parts = prepared.task, prepared.parts
             profile = measure(task, parts.train, prepared.dataset, seed=wanted.seed)
-
-        with events.during("search"):  # stages 3 and 4: models, from where past runs say, and their trainings
             axes = search_axes(families, task, training_axes(task))
             before = earlier_search(store, config, prepared) if wanted.resume else None
             past = past_runs(store, task, before) if level_of(learner) >= 4 else Runs.none()
             prior = learner.fit(past).predict(profile, axes)
-            job = Job(task, parts.train, parts.valid, families, axes, latency=wanted.latency, folds=prepared.folds)
-            record = stack.enter_context(recorded(store, prepared, profile, prior, config, wanted, engine.workers))
+            job = Job(
+                *(task, parts.train, parts.valid, families, axes),
+                latency=wanted.latency,
+                folds=prepared.folds,
+                barred=tuple(parts.barred.tolist()),
+            )
+            engine.take(job)
+
+        with events.during("search"):  # stage 4: trainings
+            threading.Thread(target=load_exporter, name="exporter", daemon=True).start()  # this process only waits now
+            budget = clock.search_begins(wanted.budget, wanted.ensemble)
+            record = stack.enter_context(
+                recorded(store, prepared, profile, prior, config, wanted, budget, engine.workers)
+            )
             events.start(config, task.name, task.metric)
-            trials = run_search(record, job, profile, learner, strategy, engine, wanted, events)
+            trials = run_search(record, job, profile, learner, strategy, engine, wanted, clock, events)
 
         # Stage 5: the model that is deployed, judged once on the test rows.
         finished = finish(
             prepared,
-            families,
-            axes,
+            engine,
             record.artifacts,
             trials,
             dataset,
             folder,
             ensemble=wanted.ensemble,
-            refit_seconds=wanted.refit,
+            refit=wanted.refit,
+            clock=clock,
             events=events,
         )
         result = compose_result(

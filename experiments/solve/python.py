@@ -36,7 +36,7 @@ def solve(
     """Solve a task from Python.
 
     data: a DataFrame, an array (rows, ...), or a path that ``data=file`` reads. target: the column's name, or an
-    array (rows,) of values. seconds, trials: the budget of the search. folder: for the outputs; None makes
+    array (rows,) of values. seconds: of the whole run. trials: of the search. folder: for the outputs; None makes
     ``outputs/DATE/TIME``. overrides: further options as on the command line, ``["engine=sequential", "seed=1"]``.
     Raises UserError for data or options that cannot be used.
     """

@@ -18,32 +18,36 @@ from automl.data.prepare import Prepared
 from automl.serial import dumps
 from automl.store.hold import Hold
 from automl.store.store import Search, Store
-from automl.types import MetaLearner, Prior, Profile, Trial
+from automl.types import Budget, MetaLearner, Prior, Profile, Trial
 from automl.version import code_version
 from experiments.events import Events
 from experiments.explain import printable
 from experiments.settings import Settings
 from experiments.signals import stoppable
 from experiments.solve import resumed
+from experiments.solve.again import price, whole
 from experiments.solve.artifacts import Artifacts
 from experiments.solve.resumed import shaping
 from metalearner.follow import Follow
 from nas.engines.base import Engine
 from nas.job import Job, Outcome
 from nas.search import search as nas_search
+from nas.session import Session
+from nas.time import Clock
 
 
 @dataclass
 class SearchRecord:
     """Where a search is written down: its row in the store, this process's hold on it, the files of its best networks.
 
-    ``trials``: from before it was stopped. ``notes``: lines for the report.
+    ``budget``: what the search has of the run's. ``trials``: from before it was stopped. ``notes``: for the report.
     """
 
     store: Store
     search: Search
     hold: Hold
     artifacts: Artifacts
+    budget: Budget
     trials: list[Trial]
     notes: tuple[str, ...]
 
@@ -73,18 +77,20 @@ def recorded(
     prior: Prior,
     config: Mapping[str, Any],
     wanted: Settings,
+    budget: Budget,
     workers: int,
 ) -> Iterator[SearchRecord]:
     """Begin a search in the store, or go on with one of the same data and options.
 
     It is this process's own within the block. Raises UserError when another one has it. ``config``: plain data.
+    ``budget``: see ``SearchRecord``.
     """
     key = search_key(config, prepared)
     earlier = store.searches(key=key) if wanted.resume else []
     search = store.begin(
         key, prepared.task, profile, seed=wanted.seed, config=dict(config), prior=prior, resume=wanted.resume
     )
-    with store.hold(search.id, wanted.budget, workers) as hold:
+    with store.hold(search.id, budget, workers) as hold:
         trials = store.trials(search=search.id)
         if wanted.resume:
             line = resumed.said(search, config, len(trials), store.searches(task=prepared.task.name))
@@ -93,7 +99,8 @@ def recorded(
         named = "-".join(filter(None, [key[:12], str(search.id), search.token]))
         artifacts = Artifacts(Path(config["artifacts"]) / named)
         artifacts.remember(trials)
-        yield SearchRecord(store, search, hold, artifacts, trials, other_code([s.code_version for s in earlier[-1:]]))
+        notes = other_code([s.code_version for s in earlier[-1:]])
+        yield SearchRecord(store, search, hold, artifacts, budget, trials, notes)
 
 
 def run_search(
@@ -104,11 +111,13 @@ def run_search(
     strategy: Strategy,
     engine: Engine,
     wanted: Settings,
+    clock: Clock,
     events: Events,
 ) -> list[Trial]:
     """Search; every trial, those from before it was stopped too. Each is written down the moment it ends.
 
-    Ctrl-C or SIGTERM ends the search, not the run, once there is something to make a model of.
+    The search ends sooner than its budget says where its networks take long to be trained once more. Ctrl-C or SIGTERM
+    ends the search, not the run, once there is something to make a model of.
     """
 
     def stop() -> bool:
@@ -121,9 +130,19 @@ def run_search(
 
     def finished(trial: Trial, outcome: Outcome | None) -> None:
         record.write(trial, outcome)
+        known.append(trial)
+        clock.refit = last_trainings(known, job, engine.hands, wanted)
         events.trial(trial)
 
-    record.hold.clock = events.spent = lambda: engine.seconds_spent
+    known = list(record.trials)
+    before = record.hold.spent or 0.0
+    if clock.seconds is not None:
+        clock.seconds -= before  # of the run's seconds these are gone
+
+    def begun(session: Session) -> None:
+        record.hold.clock = lambda: session.seconds_spent
+
+    events.spent = lambda: before + clock.elapsed
     with stoppable(stop):
         for trial in record.trials:
             events.trial(trial, resumed=True)
@@ -132,22 +151,33 @@ def run_search(
             record.prior or Prior.uniform(job.axes),
             strategy,
             engine,
-            wanted.budget,
+            record.budget,
             seed=wanted.seed,
             portfolio=wanted.portfolio,
             record=record.trials,
             attempts=record.hold.attempts,
             spent=record.hold.spent,
+            room=lambda: clock.for_search,
+            begun=begun,
             finished=finished,
             learn=Follow(learner, profile, job.axes, wanted.budget.epochs),
         )
-    ended = engine.seconds_spent
+    ended = record.hold.clock()
     record.hold.clock = lambda: ended  # what follows is not the search's time
     trials = record.store.trials(search=record.search.id)
     if engine.stopped:
         line = f"Stopped early: the model is made of {len(trials)} trials. resume=true goes on with the search."
         print(line, file=sys.stderr)
     return trials
+
+
+def last_trainings(trials: Sequence[Trial], job: Job, hands: int, wanted: Settings) -> float:
+    """About how many seconds the ensemble takes to be trained once more, were the search to end now."""
+    if wanted.refit is False or job.folds is not None:
+        return 0.0
+    best = sorted((t for t in trials if t.score is not None), key=lambda t: -(t.score or 0.0))
+    chosen = list({t.candidate.id: t for t in reversed(best)}.values())[-wanted.ensemble :]
+    return sum(price(whole(t, trials), job) for t in chosen) / min(hands, max(len(chosen), 1))
 
 
 def other_code(versions: Sequence[str]) -> tuple[str, ...]:

@@ -1,9 +1,15 @@
 """What is believed of one new task's scores, as a Gaussian process whose prior mean is one of many
 surfaces.
 
-    belief = Belief(means, weights, column, diagonal, noise)
-    belief.observe(j)                       # candidate j was run
-    evidence, mean, sd = belief.given(y)    # y: the raw scores of those observed so far
+>>> means = np.array([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]])  # two past surfaces over three candidates
+>>> alone = np.array([0.1, 0.1, 0.1])
+>>> belief = Belief(means, np.log([0.5, 0.5]), lambda j: 0.1 * np.eye(3)[j], alone, np.array([0.01, 0.01, 0.01]))
+>>> belief.observe(0); belief.observe(1)  # these candidates were run,
+>>> evidence, posterior = belief.given(np.array([10.0, 30.0]))  # and scored so, in whatever unit
+>>> bool(evidence[0] > evidence[1])  # the first surface explains it,
+True
+>>> int(posterior(np.array([0]))[0].argmax())  # so the third candidate should be best
+2
 
 The score's unit on the new task is unknown: y = (f - a) / x with shift a integrated out under a flat prior
 and scale x > 0 at its most likely value, whose uncertainty enters the evidence by Laplace's approximation.

@@ -1,6 +1,6 @@
 """One search with ``transfer``: which candidate next, given what was seen so far on this task.
 
-session = Session(candidates, beliefs, log_seconds)
+session = Session(beliefs, log_seconds)
 while there is time:
 j = session.next()
 session.observe(j, score, seconds)     # score None: it failed

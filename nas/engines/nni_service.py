@@ -6,6 +6,8 @@ import torch once (``python -m experiments.bench throughput``).
 
 from __future__ import annotations
 
+import nas.nni_fixes  # isort: skip  # noqa: F401
+
 import base64
 import logging
 import math
@@ -28,9 +30,9 @@ from nas.engines.base import Engine
 from nas.engines.nni.jobfile import order_to_json, outcome_from_json, save_job
 from nas.engines.nni.manager import NniManager
 from nas.job import Job, Order, Outcome
+from nas.time import TRIAL_START, patience
 
 PAYLOAD = 4000  # bytes; NNI cuts at 4096
-START_SECONDS = 60.0  # within which NNI starts a process that imports torch
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -81,7 +83,7 @@ class NniServiceEngine(Engine):
 
     # --- life
 
-    def open(self, job: Job, *args: Any, **kwargs: Any) -> None:
+    def take(self, job: Job) -> None:
         self.shutdown()
         self._folder = Path(self._wanted or tempfile.mkdtemp(prefix="level4-nni-")).resolve()
         code = self._folder / "code"
@@ -96,7 +98,7 @@ class NniServiceEngine(Engine):
             )
         self._manager.start()
         self._connect(self._manager.channel)
-        super().open(job, *args, **kwargs)
+        super().take(job)
 
     def _config(self, code: Path) -> ExperimentConfig:
         """NNI's view of an experiment; it wants a search space and a tuner, and uses neither."""
@@ -152,7 +154,7 @@ class NniServiceEngine(Engine):
 
     # --- work
 
-    def _start(self, number: int, order: Order) -> None:
+    def start(self, number: int, order: Order) -> None:
         assert self._channel is not None
         # NNI takes // for a comment, even inside text (nni#5457): written so that none appears.
         text = order_to_json(order).replace("//", "/\\u002f")
@@ -163,7 +165,7 @@ class NniServiceEngine(Engine):
         self._limits[number] = order.seconds
         self._channel.send_trial(parameter_id=number, parameters={"order": text})
 
-    def _collect(self) -> Sequence[tuple[int, Outcome | None]]:
+    def collect(self) -> Sequence[tuple[int, Outcome | None]]:
         while True:
             if self._refused:
                 return [self._refused.pop(0)]
@@ -181,11 +183,11 @@ class NniServiceEngine(Engine):
                     raise UserError("NNI's manager ended in the middle of the search. Use engine=ray.") from None
 
     def _late(self) -> list[tuple[int, Outcome]]:
-        """Trials that gave no word in time, not even that they hang: ``nni_trial`` says so after 2 * limit + 10 s."""
+        """Trials that gave no word in time, not even that they hang: ``nas.engines.nni.trial`` says so."""
         now, late = time.monotonic(), []
         for number in tuple(self._began)[: self.workers]:
             since, limit = self._turn.setdefault(number, now), self._limits[number]
-            if number not in self._ended and limit is not None and now - since > 2 * limit + 10 + START_SECONDS:
+            if number not in self._ended and limit is not None and now - since > patience(limit) + TRIAL_START:
                 error = f"no word from NNI's trial for {now - since:.0f} s, the limit is {limit:.1f} s"
                 late.append((number, self._cancel(number, Outcome("timeout", seconds=now - since, error=error))))
         return late

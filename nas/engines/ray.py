@@ -10,28 +10,27 @@ import logging
 import math
 import os
 import re
-import signal
 import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import psutil
 import ray
-import torch
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 
 import automl
 import nas
 from automl.errors import UserError, within
 from nas.engines.base import Engine
-from nas.job import Job, Order, Outcome, evaluate, one_line
+from nas.job import Job, Order, Outcome, one_line
+from nas.time import SHORTEST, WORKER_START, patience
 
-START_SECONDS = 120.0  # more than any start has taken
+GPU_FILES = ("nvidia[0-9]*", "dxg", "kfd")  # in /dev: NVIDIA's driver, Windows' of its Linux, AMD's
 LOST_STARTS = 5  # workers in a row that may die before their first training
 
 
@@ -39,7 +38,12 @@ class Worker:
     """Lives in its own process; holds the job and trains one order at a time."""
 
     def __init__(self, threads: int) -> None:
+        import torch._dynamo  # optimizers do: all that a training needs, before there is one
+
+        from nas.evaluate import evaluate
+
         torch.set_num_threads(threads)
+        self._evaluate = evaluate
         self.job: Job | None = None
 
     def take(self, job: Job | None) -> int:
@@ -49,7 +53,7 @@ class Worker:
 
     def evaluate(self, order: Order) -> Outcome:
         assert self.job is not None
-        return evaluate(self.job, order)
+        return self._evaluate(self.job, order)
 
 
 @dataclass
@@ -91,7 +95,7 @@ class RayEngine(Engine):
             raise UserError(
                 f"engine.memory_gb={memory_gb} is watched on this machine only. Leave it null with engine.address"
             )
-        gpus = torch.cuda.device_count() if address is None else 0
+        gpus = gpu_count() if address is None else 0
         self.gpus = (1.0 if gpus else 0.0) if gpus_per_worker is None else gpus_per_worker
         self._ask_gpus, self._ask_workers = gpus_per_worker is None, workers is None
         if workers is None:  # of a cluster it is known once it was joined
@@ -109,18 +113,47 @@ class RayEngine(Engine):
         self._own_cluster = False
         self._lost_starts = 0
         self._at_work = 0.0  # when a training was last seen at work
+        self._thread: threading.Thread | None = None
+        self._up, self._over = threading.Event(), threading.Event()
+        self._refused: BaseException | None = None  # why Ray did not begin
 
     # --- life
 
     def warm_up(self, wait: bool = False) -> None:
-        if not self._seats:
-            self._begin()
+        """In a thread: Ray takes seconds to start, and a program as long to import torch meanwhile."""
+        if self._thread is None:
+            self._up.clear()
+            self._over.clear()
+            self._refused = None
+            self._thread = threading.Thread(target=self._live, name="ray", daemon=True)
+            self._thread.start()
         if wait:
+            self._begun()
             up = [seat.actor.take.remote(self._job) for seat in self._seats]
-            ray.wait(up, num_returns=len(up), timeout=START_SECONDS)
+            ray.wait(up, num_returns=len(up), timeout=WORKER_START)
+
+    def _live(self) -> None:
+        """Ray's processes end with the thread that started them: it stays until ``shutdown``. (Started in the main
+        thread, Ray would answer SIGTERM in its own way.)
+        """
+        try:
+            self._begin()
+        except BaseException as error:  # told to whoever waits for it
+            self._refused = error
+        self._up.set()
+        self._over.wait()
+
+    def _begun(self) -> None:
+        """Wait until Ray has begun. Raises what it refused with."""
+        self._up.wait()
+        if self._refused is not None:
+            raise self._refused
 
     def _begin(self) -> None:
-        """Raises UserError when there is no Ray, or not a single worker has a place on a machine that cannot grow."""
+        """Start Ray and its workers.
+
+        Raises UserError when there is no Ray, or not a single worker has a place on a machine that cannot grow.
+        """
         if not ray.is_initialized():
             os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
             options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
@@ -159,21 +192,39 @@ class RayEngine(Engine):
         actor = make.remote(self.threads)
         return Seat(actor, actor.take.remote(self._job) if self._job is not None else None)
 
-    def open(self, job: Job, *args: Any, **kwargs: Any) -> None:
+    def take(self, job: Job) -> None:
         self.warm_up()
+        self._begun()
         self._job = ray.put(job)
         self._tries.clear()
         for seat in self._seats:
             seat.ready, seat.pid = seat.actor.take.remote(self._job), None
-        # The budget's clock starts when a worker can train: its start is not the search's time. A worker that
-        # never comes up is met in ``_assign``.
-        up, _ = ray.wait([seat.ready for seat in self._seats], num_returns=1, timeout=START_SECONDS)
+        # A worker that never comes up is met in ``_assign``.
+        up, _ = ray.wait([seat.ready for seat in self._seats], num_returns=1, timeout=WORKER_START)
         if not up:
             raise UserError(self._no_place())
         self._at_work = time.monotonic()
-        super().open(job, *args, **kwargs)
+        super().take(job)
+
+    @property
+    def hands(self) -> int:
+        return max(len(self._seats), 1)
+
+    def run(self, orders: Sequence[Order], seconds: float | None = None) -> list[Outcome | None]:
+        until = None if seconds is None else time.monotonic() + seconds
+        self.left = lambda: None if until is None else until - time.monotonic()
+        self._at_work = time.monotonic()
+        self._tries.clear()
+        found: dict[int, Outcome | None] = {}
+        for number, order in enumerate(orders):
+            self.start(number, order)
+        while len(found) < len(orders):
+            found.update(self.collect())
+        return [found[number] for number in range(len(orders))]
 
     def shutdown(self) -> None:
+        if self._thread is not None:
+            self._up.wait()
         for seat in self._seats:
             ray.kill(seat.actor)
         self._seats = []
@@ -181,10 +232,12 @@ class RayEngine(Engine):
         if self._own_cluster:
             ray.shutdown()
             self._own_cluster = False
+        self._over.set()
+        self._thread = None
 
     # --- work
 
-    def _start(self, number: int, order: Order) -> None:
+    def start(self, number: int, order: Order) -> None:
         self._queue.append((number, order))
         self._assign()
 
@@ -212,24 +265,25 @@ class RayEngine(Engine):
                     self._seats[index] = self._seat()
                     continue
             number, order = self._queue.popleft()
-            if order.seconds is not None and self.seconds_left is not None:  # it may have waited long for a worker
-                order = replace(order, seconds=max(min(order.seconds, self.seconds_left), 0.1))
+            if (left := self.left()) is not None:  # it may have waited long for a worker
+                sides = (left, math.inf if order.seconds is None else order.seconds)
+                order = replace(order, seconds=max(min(sides), SHORTEST))
             seat.number, seat.order = number, order
             seat.since = time.monotonic()
             seat.result = seat.actor.evaluate.remote(seat.order)
 
-    def _collect(self) -> Sequence[tuple[int, Outcome | None]]:
+    def collect(self) -> Sequence[tuple[int, Outcome | None]]:
         while True:
             if self.stopped:
                 return self._give_up()
-            left = self.seconds_left
+            left = self.left()
             if self._queue and left is not None and left <= 0:
                 return self._withdraw()
             self._assign()
             busy = {s.result: i for i, s in enumerate(self._seats) if s.number is not None}
             if busy:
                 self._at_work = time.monotonic()
-            elif time.monotonic() - self._at_work > START_SECONDS:
+            elif time.monotonic() - self._at_work > WORKER_START:
                 raise UserError(self._no_place())
             starting = [s.ready for s in self._seats if s.pid is None and self._queue]
             done, _ = ray.wait([*busy, *starting], timeout=0.5, num_returns=1)
@@ -290,8 +344,7 @@ class RayEngine(Engine):
         seconds = time.monotonic() - seat.since
         outcome = None
         limit = seat.order.seconds
-        # The training keeps its limit itself, batch by batch; twice that and two seconds means it hangs.
-        if limit is not None and seconds > 2 * limit + 2:
+        if limit is not None and seconds > patience(limit):
             outcome = Outcome(
                 "timeout", seconds=seconds, error=f"killed after {seconds:.1f} s, the limit is {limit:.1f} s"
             )
@@ -315,25 +368,21 @@ def environment(address: str | None) -> dict[str, Any]:
     return {} if address is None else {"py_modules": [automl, nas], "excludes": ["__pycache__"]}
 
 
+def gpu_count() -> int:
+    """GPUs that torch can use here. It takes seconds to import, so a machine without a driver is not asked."""
+    if not any(file for name in GPU_FILES for file in Path("/dev").glob(name)):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def places(nodes: Sequence[Mapping[str, float]], threads: int, gpus: float) -> int:
     """How many workers of so many cores and GPUs fit on nodes of these resources; each lives on one node."""
     return sum(
         min(math.floor(node.get("CPU", 0) / threads), math.floor(node.get("GPU", 0) / gpus) if gpus else 2**31)
         for node in nodes
     )
-
-
-@contextmanager
-def sigterm_kept() -> Iterator[None]:
-    """Ray answers SIGTERM in its own way once it was started; here whoever answered it before does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def begin(address: str | None, runtime_env: dict[str, Any], options: dict[str, Any]) -> None:
@@ -348,8 +397,7 @@ def begin(address: str | None, runtime_env: dict[str, Any], options: dict[str, A
             raise UserError(f"no Ray cluster answers at engine.address={address}: {one_line(error)}") from error
     for last in (False, True):
         try:
-            with sigterm_kept():
-                ray.init(address or "local", runtime_env=runtime_env, **options)
+            ray.init(address or "local", runtime_env=runtime_env, **options)
             return
         except Exception as error:  # Ray raises plain Exceptions, ConnectionErrors and RuntimeErrors here
             ray.shutdown()

@@ -10,10 +10,13 @@ from contextlib import contextmanager
 from types import FrameType
 
 import torch
+import torch._dynamo  # optimizers import it, and would in the first training
 
 from automl.errors import within
 from nas.engines.base import Engine
-from nas.job import Order, Outcome, evaluate
+from nas.evaluate import evaluate
+from nas.job import Order, Outcome
+from nas.time import patience
 
 AGAIN = 5.0  # seconds between two alarms for one training
 SOON = 0.05  # the same for one that is given up
@@ -29,10 +32,10 @@ class SequentialEngine(Engine):
         self._queue: deque[tuple[int, Order]] = deque()
         self._training = False
 
-    def _start(self, number: int, order: Order) -> None:
+    def start(self, number: int, order: Order) -> None:
         self._queue.append((number, order))
 
-    def _collect(self) -> Sequence[tuple[int, Outcome | None]]:
+    def collect(self) -> Sequence[tuple[int, Outcome | None]]:
         number, order = self._queue.popleft()
         if self.stopped:
             return [(number, None)]
@@ -82,22 +85,21 @@ class TrialHangs(BaseException):
 
 @contextmanager
 def alarm(seconds: float | None) -> Iterator[None]:
-    """Interrupt Python code that ignores its time limit, at twice the limit plus two seconds.
+    """Interrupt Python code that ignores its time limit (``nas.time.patience``). Needs the main thread.
 
-    The training keeps the limit itself, batch by batch; this is for one that hangs. Needs the main thread. Without a
-    limit it only waits for whoever sets the timer.
+    Without a limit it only waits for whoever sets the timer.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    patience = 0.0 if seconds is None else 2 * seconds + 2
+    hangs = 0.0 if seconds is None else patience(seconds)
 
     def ring(signum: int, frame: FrameType | None) -> None:
-        raise TrialHangs(patience)
+        raise TrialHangs(hangs)
 
     before = signal.signal(signal.SIGALRM, ring)
     # Again and again: Python swallows what is raised while it collects garbage.
-    signal.setitimer(signal.ITIMER_REAL, patience, AGAIN)  # 0: none
+    signal.setitimer(signal.ITIMER_REAL, hangs, AGAIN)  # 0: none
     try:
         yield
     finally:

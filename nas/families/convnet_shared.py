@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import nas.nni_fixes  # isort: skip  # noqa: F401
+
 from dataclasses import dataclass
 
 import torch

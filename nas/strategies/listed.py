@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import nas.nni_fixes  # isort: skip  # noqa: F401
+
 from collections.abc import Sequence
 
 from nni.nas.strategy.base import Strategy

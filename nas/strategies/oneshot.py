@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import nas.nni_fixes  # isort: skip  # noqa: F401
+
 import dataclasses
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -55,7 +57,7 @@ class OneShot(Stepwise):
         self._rng = np.random.default_rng(seed)
 
     def prepare(self) -> None:
-        job = self.search_engine.job
+        job = self.session.job
         self.shared = {name: axes for name in self.space.axes if (axes := shared_axes(job.families[name], job.task))}
         if not self.shared:
             raise UserError(
@@ -98,19 +100,19 @@ class OneShot(Stepwise):
         return [candidate for _, _, candidate in sorted(found, key=lambda item: (-item[0], item[1]))]
 
     def _trained(self, family: str) -> Supernet:
-        engine = self.search_engine
-        left = engine.seconds_left
+        session = self.session
+        left = session.seconds_left
         until = None if left is None else left * (1 - self.share / len(self.shared))
 
         def expired() -> bool:
-            now = engine.seconds_left
-            return engine.stopped or (until is not None and now is not None and now < until)
+            now = session.seconds_left
+            return session.stopped or (until is not None and now is not None and now < until)
 
         net = Supernet(
-            engine.job,
+            session.job,
             family,
             self.algorithm(),
-            epochs=self.epochs or 4 * engine.budget.epochs,
+            epochs=self.epochs or 4 * session.budget.epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             seed=self.seed,

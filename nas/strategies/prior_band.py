@@ -16,10 +16,9 @@ from nas.strategies.parts.neighbours import Neighbours, mean_likelihood, pick
 from nas.strategies.parts.rungs import Rungs, bracket_starts, rung_epochs
 from nas.strategies.parts.stepwise import Stepwise
 from nas.strategies.parts.zero_cost import ZeroCost, zero_cost
+from nas.time import FIRST, LAST
 
 Sampler = Literal["prior", "uniform", "incumbent"]
-LAST = 0.25  # share of the budget's seconds, at its end, in which nothing new is begun while something can be finished
-FIRST = 0.25  # share at its beginning in which the prior's own candidates are trained to full length at once
 ATTEMPTS = 10  # draws of something that fits into what is left of the budget
 EVIDENCE = 30  # results at most that weigh the prior against the best so far
 
@@ -75,7 +74,7 @@ class PriorBand(Stepwise):
         self._rng = np.random.default_rng(seed)
 
     def prepare(self) -> None:
-        epochs = rung_epochs(self.search_engine.budget.epochs, self.min_epochs, self.eta)
+        epochs = rung_epochs(self.session.budget.epochs, self.min_epochs, self.eta)
         self.rungs = Rungs(epochs, self.eta, tie_break=self._hint, kind=lambda id: self._known[id].family)
         self._starts = bracket_starts(len(epochs), self.eta) if self.brackets else (0,)
         self._uniform = Prior.uniform(self.space.axes)
@@ -116,17 +115,17 @@ class PriorBand(Stepwise):
             self._best[id] = max(score, self._best.get(id, -math.inf))
 
     def _late(self) -> bool:
-        trials = self.search_engine.budget.trials
+        trials = self.session.budget.trials
         late = trials is not None and trials - self._submitted < len(self.rungs.epochs)
-        return late or self.search_engine.share_spent > 1 - LAST
+        return late or self.session.share_spent > 1 - LAST
 
     def _near_the_best(self) -> tuple[str, int] | None:
         """A neighbour of the best at full length, where one fits into what is left of the budget.
 
         What is left otherwise is worth more to the last training of the chosen ones than to a search.
         """
-        engine, top = self.search_engine, len(self.rungs.epochs) - 1
-        left = math.inf if engine.budget.seconds is None else (1 - engine.share_spent) * engine.budget.seconds
+        seconds, top = self.session.budget.seconds, len(self.rungs.epochs) - 1
+        left = math.inf if seconds is None else (1 - self.session.share_spent) * seconds
         for _ in range(ATTEMPTS):
             candidate = self._drawn(top, "incumbent")
             if candidate is not None and self._price(candidate.family, top) <= left:
@@ -148,7 +147,7 @@ class PriorBand(Stepwise):
     def _new(self) -> tuple[str, int] | None:
         start = self._starts[self._turn % len(self._starts)]
         candidate = self.listed(self._known)
-        if candidate is not None and self._sure > 0 and self.search_engine.share_spent <= FIRST:
+        if candidate is not None and self._sure > 0 and self.session.share_spent <= FIRST:
             self._sure -= 1
             start = len(self.rungs.epochs) - 1
         else:
@@ -166,7 +165,7 @@ class PriorBand(Stepwise):
         and knows as much.
         """
         if family not in self._fitted:
-            job = self.search_engine.job
+            job = self.session.job
             self._fitted[family] = isinstance(job.families[family].space(job.task), Begins)
         return self._fitted[family]
 
@@ -189,7 +188,7 @@ class PriorBand(Stepwise):
             return self._cheaper(list(found.values()), rung) if found else None
         for id, candidate in found.items():
             if id not in self._untrained:
-                self._untrained[id] = zero_cost(self.search_engine.job, candidate, self.zero_cost)
+                self._untrained[id] = zero_cost(self.session.job, candidate, self.zero_cost)
         return max(found.values(), key=lambda c: self._hint(c.id))
 
     def _cheaper(self, of: list[Candidate], rung: int) -> Candidate:
@@ -198,7 +197,7 @@ class PriorBand(Stepwise):
 
         Where no seconds are counted, none decide: such a search can be repeated exactly.
         """
-        if self.search_engine.budget.seconds is None:
+        if self.session.budget.seconds is None:
             return of[0]
         prices = np.array([self._price(c.family, rung) for c in of])
         usual = float(np.median([self._price(family, rung) for family in self.space.prior.axes]))

@@ -1,15 +1,14 @@
 """Training the chosen networks once more, on all rows that may be learned from."""
 
 import dataclasses
-import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import nn
 
 from automl import metrics
@@ -17,15 +16,18 @@ from automl.data.dataset import Part, Parts
 from automl.deploy.onnx import ExportMismatch
 from automl.errors import UserError
 from automl.training.predictor import Predictor, predict
-from automl.types import Budget, Candidate, Input, Limits, Task, Trial
+from automl.types import Candidate, Input, Limits, Task, Trial
 from experiments.events import Events
-from experiments.settings import REFIT_SHARE, refit_seconds
+from experiments.settings import refit_of
 from experiments.solve import finish
+from experiments.solve.again import in_time, price, trained_again, whole
 from experiments.solve.artifacts import Artifacts
-from experiments.solve.finish import once_each, refits, refitted, whole
+from experiments.solve.finish import once_each
 from experiments.solve.python import solve
 from experiments.solve.search import other_code
-from nas.job import Outcome
+from nas.engines.sequential import SequentialEngine
+from nas.job import Job, Outcome
+from nas.time import Clock
 
 CHOICES = {"learning_rate": 0.03, "batch_size": 32}
 TASK = Task("line", "binary", (Input("x", "tabular", (2,), cardinalities=(0, 0)),), 2, "accuracy")
@@ -40,33 +42,59 @@ def part(seed: int, rows: int) -> Part:
 PARTS = Parts(part(0, 120), part(1, 40), part(2, 400))
 
 
-def again(trial: Trial = TRIAL, seconds: float = math.inf, network: nn.Module | None = None):
-    return refitted(network or nn.Linear(2, 2), TASK, PARTS, trial, seconds=seconds)
+class Lines:
+    """A family of linear networks; ``make`` makes one."""
+
+    def __init__(self, make: Callable[[], nn.Module] = lambda: nn.Linear(2, 2)) -> None:
+        self.name, self.make = "mlp", make
+
+    def supports(self, task: Task) -> bool:
+        return True
+
+    def space(self, task: Task) -> nn.Module:
+        return self.make()
+
+
+def engine_of(parts: Parts = PARTS, family: Lines | None = None) -> SequentialEngine:
+    engine = SequentialEngine()
+    families = {"mlp": family or Lines()}
+    engine.take(
+        Job(TASK, parts.train, parts.valid, families, {"mlp": ()}, device="cpu", barred=tuple(parts.barred.tolist()))
+    )
+    return engine
+
+
+def again(trial: Trial = TRIAL, seconds: float | None = None, parts: Parts = PARTS, family: Lines | None = None):
+    return trained_again(engine_of(parts, family), [(trial, 1.0)], seconds).get(trial.number)
+
+
+def accuracy(outcome: Outcome | None) -> float:
+    assert outcome is not None and outcome.weights is not None
+    network = nn.Linear(2, 2)
+    network.load_state_dict(load(outcome.weights))
+    return metrics.score("accuracy", "binary", PARTS.test.y, predict(Predictor(network, TASK), PARTS.test.inputs))
 
 
 def test_the_network_learns_from_all_rows():
-    predictor = again()
-    assert predictor is not None and not predictor.training
-    assert metrics.score("accuracy", "binary", PARTS.test.y, predict(predictor, PARTS.test.inputs)) > 0.9
+    outcome = again()
+    assert accuracy(outcome) > 0.9
+    assert outcome is not None and outcome.predictions is not None and len(outcome.predictions) == len(PARTS.valid)
 
 
 def test_barred_rows_are_not_learned_at_last():
     wrong = dataclasses.replace(PARTS.valid, y=1 - PARTS.valid.y, rows=np.arange(200, 240))
     parts = dataclasses.replace(PARTS, valid=wrong, barred=np.arange(200, 239))
     assert parts.teaching.rows.tolist() == [*range(120), 239]
-    trained = refitted(nn.Linear(2, 2), TASK, parts, dataclasses.replace(TRIAL, score=None), seconds=math.inf)
-    assert trained is not None
-    assert metrics.score("accuracy", "binary", PARTS.test.y, predict(trained, PARTS.test.inputs)) > 0.9
+    assert accuracy(again(dataclasses.replace(TRIAL, score=None), parts=parts)) > 0.9
 
 
 def test_what_would_take_too_long_is_not_begun():
-    class Untouched(nn.Linear):
-        def forward(self, input):
-            raise AssertionError("was trained")
+    def untouched() -> nn.Module:
+        raise AssertionError("was trained")
 
     # 2 s for 120 rows are 2.67 s for 160.
-    assert again(seconds=2.6, network=Untouched(2, 2)) is None
-    assert again(seconds=0.0, network=Untouched(2, 2), trial=dataclasses.replace(TRIAL, seconds=0.0)) is None
+    assert again(seconds=2.6, family=Lines(untouched)) is None
+    assert again(dataclasses.replace(TRIAL, seconds=0.0), seconds=0.0, family=Lines(untouched)) is None
     assert again(seconds=2.7) is not None
 
 
@@ -79,23 +107,22 @@ def test_a_network_that_fails_is_not_taken():
         def forward(self, input):
             raise RuntimeError("no")
 
-    assert again(network=Broken(2, 2)) is None
+    assert again(family=Lines(lambda: Broken(2, 2))) is None
 
 
-def test_most_weight_per_second_goes_first_and_each_is_told_what_is_left(monkeypatch):
-    asked = []
-
-    def record(network, task, parts, trial, *, seconds):
-        asked.append((trial.number, seconds))
-        return None if trial.number == 1 else "again"
-
-    monkeypatch.setattr(finish, "refitted", record)
-    monkeypatch.setattr(finish, "network_of", lambda *_: None)
-    costs = ((0, 0.5, 50.0), (1, 0.3, 1.0), (2, 0.2, 2.0))
+def test_most_weight_per_second_goes_first_on_as_many_workers_as_there_are():
+    """Each takes a third longer than its first training: 160 rows for 120."""
+    job = engine_of().job
+    costs = ((0, 0.5, 15.0), (1, 0.3, 1.5), (2, 0.2, 3.0))
     members = [(dataclasses.replace(TRIAL, number=n, seconds=s), w) for n, w, s in costs]
-    assert refits(TASK, PARTS, {}, {}, members, 30.0) == {2: "again", 0: "again"}
-    assert [number for number, _ in asked] == [1, 2, 0]
-    assert all(29 < seconds <= 30 for _, seconds in asked)
+    assert [price(t, job) for t, _ in members] == pytest.approx([20.0, 2.0, 4.0])
+
+    def taken(workers: int, seconds: float | None) -> list[int]:
+        return [t.number for t, _ in in_time(members, job, workers, seconds)]
+
+    assert taken(1, 26.0) == [1, 2, 0] and taken(1, 25.9) == [1, 2] and taken(1, 5.9) == [1]
+    assert taken(2, 22.0) == [1, 2, 0] and taken(2, 21.9) == [1, 2] and taken(2, 3.9) == [1]
+    assert taken(1, None) == [1, 2, 0] and taken(3, 0.0) == []
 
 
 class Search:
@@ -111,7 +138,6 @@ class Search:
         for number in range(count):
             trial = Trial("line", Candidate("mlp", {"n": number}), 6, 0, "ok", 0.9 - 0.1 * number, number=number)
             self.add(trial)
-        monkeypatch.setattr(finish, "network_of", lambda *_: nn.Linear(2, 2))
         monkeypatch.setattr(finish, "export", self.export)
         monkeypatch.setattr(finish, "write_onnx", lambda path, predictor, *_: self.refuse([predictor]))
         monkeypatch.setattr(finish, "select", self.select)
@@ -146,10 +172,10 @@ class Search:
     def predict_encoded(self, inputs):
         return np.full((len(inputs[0]), 2), 0.5)
 
-    def finish(self, refit_seconds: float = 0.0):
+    def finish(self, refit: bool = False):
         prepared = SimpleNamespace(task=self.task, parts=PARTS, folds=None, encoding=None)
-        return finish.finish(prepared, {}, {}, self.artifacts, self.trials, None, self.folder,  # type: ignore[arg-type]
-                             ensemble=5, refit_seconds=refit_seconds, events=Events())  # fmt: skip
+        return finish.finish(prepared, engine_of(), self.artifacts, self.trials, None, self.folder,  # type: ignore[arg-type]
+                             ensemble=5, refit=refit, clock=Clock(), events=Events())  # fmt: skip
 
 
 def test_a_member_that_cannot_be_exported_is_left_out_and_the_rest_goes_on(tmp_path, monkeypatch):
@@ -202,13 +228,14 @@ def test_a_full_disk_is_no_network_s_fault(tmp_path, monkeypatch):
 def test_the_network_that_was_judged_stands_in_for_its_refit(tmp_path, monkeypatch):
     search = Search(tmp_path, monkeypatch, broken=[9])
 
-    def refits(task, parts, families, axes, members, seconds):
+    def trained(engine, members, seconds):
         network = nn.Linear(2, 2)
         nn.init.constant_(network.bias, 9.0)
-        return {t.number: Predictor(network, TASK) for t, _ in members if t.number == 1}
+        weights = save(network.state_dict())
+        return {t.number: Outcome("ok", 1.0, weights=weights) for t, _ in members if t.number == 1}
 
-    monkeypatch.setattr(finish, "refits", refits)
-    found = search.finish(refit_seconds=30.0)
+    monkeypatch.setattr(finish, "trained_again", trained)
+    found = search.finish(refit=True)
     assert [(m["number"], m["refit"]) for m in found.members] == [(0, False), (1, False)] and not found.notes
 
 
@@ -252,12 +279,10 @@ def test_code_that_changed_since_a_search_began_is_said():
     assert other_code([now]) == other_code([]) == ()
 
 
-def test_auto_takes_a_share_of_the_search():
-    assert refit_seconds("auto", Budget(seconds=120)) == 120 * REFIT_SHARE
-    assert refit_seconds("auto", Budget(trials=9)) == refit_seconds(True, Budget(seconds=1)) == math.inf
-    assert refit_seconds(False, Budget(trials=9)) == 0
+def test_whether_to_train_again_is_asked_in_three_words():
+    assert refit_of("auto") is None and refit_of(True) is True and refit_of(False) is False
     with pytest.raises(UserError, match=r"^objective\.refit=yes must be auto, true or false$"):
-        refit_seconds("yes", Budget())
+        refit_of("yes")
 
 
 def test_a_finished_search_can_be_made_into_another_model(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from nas.family import search_axes
 from nas.search import search
 from nas.strategies.prior_band import PriorBand
 from nas.strategies.transfer_search import TransferSearch
-from tests.nas.toys import SHARED, TASK, LookUp, Plain, Toy, job
+from nas.testing.strategies import SHARED, TASK, LookUp, Plain, Toy, job
 
 NAMES = "abcdef"
 

@@ -168,7 +168,7 @@ def test_each_stage_is_named_once_as_it_begins(terminal):
     progress, _, out = shown(Budget(trials=1), terminal=terminal)
     events = Events(progress)
     with progress:
-        for stage in ("read", "prepare", "search", "refit", "export", "refit", "export"):
+        for stage in ("read", "import", "prepare", "search", "refit", "export", "refit", "export"):
             with events.during(stage):
                 pass
     for words in ("reading the data ...", "checking and preparing", "training the chosen", "exporting and checking"):

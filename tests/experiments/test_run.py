@@ -21,10 +21,11 @@ from automl.store.store import Store
 from automl.types import Budget
 from experiments.compose import composed
 from experiments.solve import pipeline
-from experiments.solve.pipeline import FOLD_SECONDS, folds_in
+from experiments.solve.pipeline import folds_in
 from experiments.solve.python import solve
 from experiments.solve.result import summary
 from experiments.solve.run import start
+from nas.time import FOLD_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST = ["+experiment=quickstart", "engine=sequential", "tracker=none", "progress=false", "budget.seconds=null",
@@ -66,7 +67,7 @@ def test_result_json_keeps_the_contract(result):
     assert result["task"]["name"] == "digits"
     assert (result["task"]["kind"], result["task"]["metric"]) == ("multiclass", "accuracy")
     assert (result["level"], result["seed"], result["trials"]["ok"]) == (3, 0, 4)
-    assert set(result["seconds"]) == {"total", "read", "prepare", "search", "refit", "export"}
+    assert set(result["seconds"]) == {"total", "read", "import", "prepare", "search", "refit", "export"}
     assert set(result["test"]) >= {"accuracy", "balanced_accuracy", "log_loss", "roc_auc", "ece"}
     assert result["chosen"]["family"] in ("mlp", "convnet") and result["chosen"]["choices"]
     assert result["store"].startswith("sqlite:///")

@@ -46,7 +46,7 @@ def test_a_factor_that_is_no_positive_number_is_named(factor: object) -> None:
 def test_every_name_of_the_shipped_file_exists() -> None:
     from nas.family import search_axes
     from nas.recipe import training_axes
-    from tests.nas.family_tasks import TASKS
+    from nas.testing.families import TASKS
 
     cfg = composed(["metalearner=practice"])
     families = {name: instantiate(node) for name, node in cfg.family.items()}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from automl.types import Axis, Task
 from nas.family import FamilySpace, search_axes
 from nas.job import Job
-from tests.nas.toys import TASK, part
+from nas.testing.strategies import TASK, part
 
 FAULTS = ("none", "raise", "nan", "memory", "kill", "hang")
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from automl.types import Axis, Candidate, Task
 from nas.family import FamilySpace, search_axes
 from nas.job import Job
-from tests.nas.toys import TASK, part
+from nas.testing.strategies import TASK, part
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,11 @@ from automl.models.closed_form.sparse_head import FEWEST, STRENGTHS, sparse_head
 from automl.models.closed_form.trees import boosted
 from automl.training.module import Begins, OutOfTime
 from automl.types import Input, Task
+from nas.evaluate import evaluate
 from nas.family import build
-from nas.job import Job, Order, evaluate
-from tests.nas.family_tasks import FAMILIES, TASKS, axes_of, candidate_at, rows
+from nas.job import Job, Order
+from nas.testing.families import TASKS, axes_of, candidate_at, rows
+from tests.nas.family_tasks import FAMILIES
 
 GROWN = {"rounds": 40, "leaves": 8, "threads": 1, "max_features": 0.5, "random_state": 3}
 FAR = 1e9

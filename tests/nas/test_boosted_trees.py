@@ -16,7 +16,7 @@ from automl.models.closed_form.trees import Trees, boosted, deepest, not_above
 from automl.types import Candidate, Input, Task
 from nas.families.boosted_trees import BoostedTrees, category_order
 from nas.family import build, search_axes
-from tests.nas.family_tasks import TASKS, export_agrees, options_of, rows
+from nas.testing.families import TASKS, export_agrees, options_of, rows
 
 INPUT = Input("table", "tabular", (4,), cardinalities=(0, 7, 0, 30))
 TASK = Task("table", "multiclass", (INPUT,), 3, "accuracy")

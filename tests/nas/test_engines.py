@@ -9,7 +9,7 @@ from automl.types import Budget, Trial
 from nas.job import Order, Outcome
 from nas.search import search
 from nas.strategies.evolution import Evolution
-from tests.nas.toys import LookUp, job, known_score, uniform
+from nas.testing.strategies import LookUp, job, known_score, uniform
 
 
 def strategies(seed: int = 0):

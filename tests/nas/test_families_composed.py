@@ -9,7 +9,8 @@ from automl.models.layers.mixers import MIXERS, Convolution, Gru, Merge, Pooling
 from automl.types import Candidate, Prior, active_choices
 from nas.families.composed import NAMED, ComposedSpace
 from nas.family import build
-from tests.nas.family_tasks import FAMILIES, TASKS, axes_of, rows
+from nas.testing.families import TASKS, axes_of, rows
+from tests.nas.family_tasks import FAMILIES
 
 KINDS = (Attention, Convolution, Gru, Pooling, TokenMLP)
 

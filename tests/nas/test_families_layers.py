@@ -172,7 +172,7 @@ class TestRocket:
         layer.fit(x, mask)
         features = layer(x, mask)
         assert features.isfinite().all() and features.min() >= 0 and features.max() <= 1 + 1e-5
-        torch.testing.assert_close(layer.exported(x, mask), features, rtol=1e-4, atol=2e-5)
+        torch.testing.assert_close(layer.exported(x, mask), features, rtol=1e-4, atol=1e-4)
 
     def test_whole_numbers_and_flat_stretches_do_not_turn_on_a_last_digit(self):
         """Many steps stand exactly at a threshold there; a sum in another order must not move them across."""

@@ -9,7 +9,7 @@ import torch
 from automl.errors import UserError
 from nas.families.pretrained import Pretrained, create
 from nas.family import build
-from tests.nas.family_tasks import TASKS, axes_of, candidate_at, rows
+from nas.testing.families import TASKS, axes_of, candidate_at, rows
 
 OF = TASKS["colour"]
 

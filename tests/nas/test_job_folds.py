@@ -13,12 +13,13 @@ from automl.training.predictor import Predictor, predict
 from automl.types import Budget, Candidate
 from nas.engines.nni.jobfile import load_job, outcome_from_json, outcome_to_json, save_job
 from nas.engines.sequential import SequentialEngine
+from nas.evaluate import evaluate
 from nas.family import build
-from nas.job import Job, Order, Outcome, evaluate
+from nas.job import Job, Order, Outcome
 from nas.search import search
 from nas.strategies.prior_band import PriorBand
+from nas.testing.strategies import job, part, uniform
 from tests.nas.faults import faulty_job
-from tests.nas.toys import job, part, uniform
 
 CANDIDATE = Candidate("toy", {"deep": "yes", "hidden": 8, "learning_rate": 0.1})
 

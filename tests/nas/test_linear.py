@@ -15,7 +15,7 @@ from automl.models.closed_form.linear_head import linear_head
 from automl.types import Candidate, Input, Task
 from nas.families.linear import KNOTS, ColumnFeatures, Linear, feature_count
 from nas.family import build, search_axes
-from tests.nas.family_tasks import TASKS, options_of
+from nas.testing.families import TASKS, options_of
 
 FAMILY = Linear()
 NUMBERS = Task("numbers", "regression", (Input("table", "tabular", (3,)),), 1, "r2")

@@ -106,7 +106,7 @@ def test_a_cluster_is_asked_for_its_cores_and_gets_the_code():
         for threads, expected in ((1, 3), (2, 1)):
             engine = RayEngine(threads=threads, address=cluster.address)
             with contextlib.closing(Shutdown(engine)):
-                engine.warm_up()
+                engine.warm_up(wait=True)
                 assert (engine.workers, engine.gpus) == (expected, 0.0)
                 # This machine's own folder stands before it in the path; another machine has none.
                 sent = ray.get(ray.remote(num_cpus=0)(packages_sent).remote())

@@ -17,7 +17,7 @@ from automl.models.closed_form.sparse_head import BIAS, log_count_ratio, sparse_
 from automl.types import Candidate, Input, Task
 from nas.families.ngram_linear import NgramLinear, Ngrams
 from nas.family import build, search_axes
-from tests.nas.family_tasks import options_of
+from nas.testing.families import options_of
 
 TASK = Task("texts", "multiclass", (Input("text", "text", (12,), vocabulary=40),), 3, "accuracy")
 FAMILY = NgramLinear((64, 4096))

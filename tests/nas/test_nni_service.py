@@ -29,19 +29,20 @@ from nas.engines.nni import trial as nni_trial
 from nas.engines.nni.jobfile import load_job, order_from_json, outcome_from_json, outcome_to_json, save_job
 from nas.engines.nni.manager import free_port
 from nas.engines.nni_service import PAYLOAD, NniServiceEngine, copy_code
+from nas.evaluate import evaluate
 from nas.family import search_axes
-from nas.job import Job, Order, Outcome, evaluate
+from nas.job import Job, Order, Outcome
 from nas.search import search
 from nas.strategies.listed import Listed
+from nas.testing.strategies import TASK, Toy, job, part
 from tests.nas.faults import faulty_job
-from tests.nas.toys import TASK, Toy, job, part
 
 CANDIDATE = Candidate("toy", {"deep": "yes", "hidden": 4, "learning_rate": 0.01})
 options = st.one_of(st.text(max_size=20), st.integers(-(10**9), 10**9), st.booleans(), st.floats(-1e9, 1e9))
 
 
 def test_a_job_comes_back_from_its_files(tmp_path):
-    sent = dataclasses.replace(job(), latency=True)
+    sent = dataclasses.replace(job(), latency=True, barred=(3, 5))
     save_job(sent, tmp_path)
     back = load_job(tmp_path)
     plain = [f.name for f in dataclasses.fields(Job) if f.name not in ("train", "valid")]
@@ -68,12 +69,14 @@ def test_a_family_that_cannot_travel_is_one_clear_line(tmp_path):
     st.booleans(),
 )
 def test_orders_travel_unchanged_and_without_what_nni_takes_for_a_comment(choices, epochs, seconds, start, keep):
-    order = Order(Candidate("a//b", choices), epochs, 7, seconds, start, keep)
-    assert [f.name for f in dataclasses.fields(Order)] == ["candidate", "epochs", "seed", "seconds", "start", "keep"]
+    order = Order(Candidate("a//b", choices), epochs, 7, seconds, start, keep, horizon=9)
+    assert [f.name for f in dataclasses.fields(Order)] == [
+        *("candidate", "epochs", "seed", "seconds", "start", "keep", "horizon")
+    ]
     sent: dict[str, Any] = {}
     engine = unplugged()
     engine._channel = Channel(sent)
-    engine._start(3, order)
+    engine.start(3, order)
     assert "//" not in json.dumps(sent["parameters"])
     back = order_from_json(sent["parameters"]["order"])
     assert dataclasses.asdict(back) == dataclasses.asdict(order)
@@ -81,8 +84,8 @@ def test_orders_travel_unchanged_and_without_what_nni_takes_for_a_comment(choice
 
 def test_an_order_beyond_nnis_limit_is_a_failed_trial():
     engine = unplugged()
-    engine._start(0, Order(Candidate("toy", {f"axis{i}": "x" * 50 for i in range(100)}), 1, 0))
-    [(number, outcome)] = engine._collect()
+    engine.start(0, Order(Candidate("toy", {f"axis{i}": "x" * 50 for i in range(100)}), 1, 0))
+    [(number, outcome)] = engine.collect()
     assert (number, outcome.status) == (0, "failed") and str(PAYLOAD + 96) in outcome.error
 
 
@@ -133,18 +136,18 @@ def test_an_outcome_in_pieces_is_put_together_even_when_the_end_comes_first(monk
     pieces = pieces_of(outcome, monkeypatch, size=100)
     assert len(pieces) > 10 and not any("//" in piece for piece in pieces)
     engine = unplugged()
-    engine._start(5, Order(CANDIDATE, 1, 0))
+    engine.start(5, Order(CANDIDATE, 1, 0))
     engine._events.put(("end", command_type.TrialEnd("trial", [5], "SUCCEEDED")))
     for piece in reversed(pieces):
         engine._events.put(("metric", metric(5, piece)))
-    assert engine._collect() == [(5, outcome)]
+    assert engine.collect() == [(5, outcome)]
 
 
 def test_a_trial_that_ends_without_a_word_failed():
     engine = unplugged()
-    engine._start(5, Order(CANDIDATE, 1, 0))
+    engine.start(5, Order(CANDIDATE, 1, 0))
     engine._events.put(("end", command_type.TrialEnd("trial", [5], "FAILED")))
-    [(number, outcome)] = engine._collect()
+    [(number, outcome)] = engine.collect()
     assert (number, outcome.status) == (5, "failed") and "FAILED" in outcome.error
 
 
@@ -160,13 +163,13 @@ class Manager:
 
 
 def test_a_trial_that_never_says_a_word_is_cancelled_and_a_timeout(monkeypatch):
-    monkeypatch.setattr("nas.engines.nni_service.START_SECONDS", -10.0)
+    monkeypatch.setattr("nas.engines.nni_service.TRIAL_START", -2.0)
     engine = unplugged()
     engine.workers = 1
     engine._manager = Manager()  # type: ignore[assignment]
     for number in (5, 6):
-        engine._start(number, Order(CANDIDATE, 1, 0, seconds=0.2))
-    [(number, outcome)] = engine._collect()
+        engine.start(number, Order(CANDIDATE, 1, 0, seconds=0.2))
+    [(number, outcome)] = engine.collect()
     assert (number, outcome.status, engine._manager.cancelled) == (5, "timeout", [5])
     assert "the limit is 0.2 s" in outcome.error and 6 in engine._began, "its turn only came now"
 
@@ -175,22 +178,22 @@ def test_a_search_that_is_stopped_gives_up_what_is_at_work():
     engine = unplugged()
     engine._manager = Manager()  # type: ignore[assignment]
     for number in (5, 6):
-        engine._start(number, Order(CANDIDATE, 1, 0))
+        engine.start(number, Order(CANDIDATE, 1, 0))
     engine.stop()
-    assert engine._collect() == [(5, None), (6, None)] and engine._manager.cancelled == [5, 6]
+    assert engine.collect() == [(5, None), (6, None)] and engine._manager.cancelled == [5, 6]
 
 
 def test_a_manager_that_is_gone_ends_the_search_with_one_line():
     engine = unplugged()
     engine._events = queue.Queue()
-    engine._start(5, Order(CANDIDATE, 1, 0))
+    engine.start(5, Order(CANDIDATE, 1, 0))
     with pytest.raises(UserError, match="manager ended"):
-        engine._collect()
+        engine.collect()
 
 
 def test_the_code_that_travels_holds_the_familys_package_and_no_data(tmp_path):
     copy_code(job(), tmp_path)
-    assert (tmp_path / "nas" / "evaluate.py").exists() and (tmp_path / "tests" / "nas" / "toys.py").exists()
+    assert all((tmp_path / "nas" / name).exists() for name in ("evaluate.py", "testing/strategies.py"))
     found = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
     assert found <= {".py", ".json", ".yaml"}
 

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from automl.models.remember import Remember
 from automl.types import Candidate, Limits, Task
-from nas import job as module
-from nas.job import Job, Order, evaluate
+from nas import evaluate as module
+from nas.evaluate import evaluate
+from nas.job import Job, Order
 from nas.preflight import latency_ms, left_of_group, memory_gb, over_limit, too_slow
 from nas.strategies.parts.zero_cost import jacob_cov, parameters, synflow, zero_cost
-from tests.nas.family_tasks import FAMILIES, TASKS, axes_of, candidate_at
-from tests.nas.toys import job
+from nas.testing.families import TASKS, axes_of, candidate_at
+from nas.testing.strategies import job
+from tests.nas.family_tasks import FAMILIES
 
 CANDIDATE = Candidate("toy", {"deep": "yes", "hidden": 4, "learning_rate": 0.01})
 

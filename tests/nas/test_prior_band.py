@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from automl.types import Budget, Candidate, Prior, Trial
 from nas.engines.sequential import SequentialEngine
-from nas.job import Order, Outcome, evaluate
+from nas.evaluate import evaluate
+from nas.job import Order, Outcome
 from nas.search import search
 from nas.strategies import prior_band
 from nas.strategies.parts.neighbours import Neighbours, mean_likelihood
 from nas.strategies.parts.rungs import Rungs, bracket_starts, rung_epochs
 from nas.strategies.prior_band import PriorBand
-from tests.nas.toys import LookUp, PlainSpace, job, known_score, uniform
+from nas.testing.strategies import LookUp, PlainSpace, job, known_score, uniform
 
 BEST = {"deep": "yes", "hidden": 8, "learning_rate": 0.01}
 

@@ -15,14 +15,15 @@ from ray.exceptions import RayError
 import automl
 import nas
 from automl.errors import UserError
-from automl.types import Budget, Prior, Trial
+from automl.types import Budget, Candidate, Prior, Trial
 from nas.engines import ray as module
 from nas.engines import sequential
-from nas.engines.base import Engine
 from nas.engines.ray import LOST_STARTS, RayEngine, Seat, environment, places
 from nas.engines.sequential import SequentialEngine
-from nas.job import Outcome
+from nas.execution import Execution
+from nas.job import Order, Outcome
 from nas.search import search
+from nas.session import Session
 from nas.space import SearchSpace
 from tests.nas.faults import faulty_job
 
@@ -59,7 +60,7 @@ def test_every_fault_of_a_worker_is_a_trial_with_its_status_and_the_search_ends(
 
 def test_a_cluster_that_does_not_answer_is_one_line():
     with pytest.raises(UserError, match=r"no Ray cluster answers at engine.address=127.0.0.1:1"):
-        RayEngine(workers=1, address="127.0.0.1:1").warm_up()
+        RayEngine(workers=1, address="127.0.0.1:1").warm_up(wait=True)
 
 
 def test_a_hanging_training_is_stopped_in_this_process_too():
@@ -114,30 +115,33 @@ def pending(monkeypatch) -> RayEngine:
     return engine
 
 
-def opened(engine: RayEngine, budget: Budget) -> RayEngine:
+def opened(engine: RayEngine, budget: Budget) -> Execution:
     job = faulty_job()
     space = SearchSpace(Prior.uniform(job.axes))
-    Engine.open(engine, job, budget, seed=0, propose=space.propose)
-    engine.submit_models(space.random())
-    return engine
+    session = Session(job, budget, 1, seed=0, stopped=lambda: engine.stopped)
+    execution = Execution(engine, session, space.propose)
+    execution.submit_models(space.random())
+    return execution
 
 
 def test_what_never_found_a_place_ends_with_the_budget_and_is_no_trial(pending):
     began = time.monotonic()
-    opened(pending, Budget(seconds=0.3)).wait_models()
-    assert time.monotonic() - began < 5 and pending._count == 0 and not pending._running
+    execution = opened(pending, Budget(seconds=0.3))
+    execution.wait_models()
+    assert time.monotonic() - began < 5 and execution.session._count == 0 and not execution.list_models()
 
 
 def test_without_a_budget_it_is_one_line(pending, monkeypatch):
-    monkeypatch.setattr(module, "START_SECONDS", 0.2)
+    monkeypatch.setattr(module, "WORKER_START", 0.2)
     with pytest.raises(UserError, match="one needs 1 cores and 1 GPUs, this machine has 4 and 0") as caught:
         opened(pending, Budget()).wait_models()
     assert "\n" not in str(caught.value)
 
 
 def test_a_search_that_is_stopped_gives_up_what_waits(pending):
-    opened(pending, Budget()).stop()
-    assert pending._collect() == [(0, None)]
+    opened(pending, Budget())
+    pending.stop()
+    assert pending.collect() == [(0, None)]
 
 
 def test_a_training_that_waited_for_a_worker_keeps_the_budget(pending):
@@ -145,12 +149,23 @@ def test_a_training_that_waited_for_a_worker_keeps_the_budget(pending):
         evaluate = SimpleNamespace(remote=lambda order: orders.append(order))
 
     orders = []
-    opened(pending, Budget(seconds=10.0))
+    execution = opened(pending, Budget(seconds=10.0))
     assert pending._queue[0][1].seconds == pytest.approx(5.0, abs=0.1), "half of the budget"
-    pending._started -= 9.0
+    execution.session._began -= 9.0
     pending._seats = [Seat(Actor(), None, pid=1)]
     pending._assign()
     assert orders[0].seconds == pytest.approx(1.0, abs=0.1)
+
+
+def test_last_trainings_have_their_own_time(pending):
+    """When the search's is up."""
+    opened(pending, Budget(seconds=0.0))
+    assert pending.collect() == [(0, None)]
+    order = Order(Candidate("faulty", {}), 1, 0, horizon=1)
+    began = time.monotonic()
+    assert pending.run([order, order], seconds=0.3) == [None, None] and 0.3 <= time.monotonic() - began < 5
+    pending.stop()
+    assert pending.run([order]) == [None]
 
 
 def test_starts_that_are_lost_count_in_a_row_only(pending, monkeypatch):
@@ -161,7 +176,8 @@ def test_starts_that_are_lost_count_in_a_row_only(pending, monkeypatch):
             raise answer
         return answer
 
-    (waiting,) = opened(pending, Budget())._queue
+    opened(pending, Budget())
+    (waiting,) = pending._queue
     actor = SimpleNamespace(evaluate=SimpleNamespace(remote=lambda order: order))
     monkeypatch.setattr(module.ray, "wait", lambda references, timeout: (references, []))
     monkeypatch.setattr(module.ray, "get", get, raising=False)
@@ -185,7 +201,7 @@ def test_a_gpu_that_is_not_there_is_told_at_once():
     engine = RayEngine(workers=1, gpus_per_worker=1)
     try:
         with pytest.raises(UserError, match=r"one needs 1 cores and 1 GPUs, this machine has 1 and 0"):
-            engine.warm_up()
+            engine.warm_up(wait=True)
     finally:
         engine.shutdown()
 

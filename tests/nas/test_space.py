@@ -12,7 +12,7 @@ from automl.errors import UserError
 from automl.types import Axis, Candidate, Input, Prior, Task
 from nas.family import build, parents_first, search_axes
 from nas.space import SearchSpace
-from tests.nas.toys import FAMILIES, SHARED, TASK, uniform
+from nas.testing.strategies import FAMILIES, SHARED, TASK, uniform
 
 seeds = st.integers(0, 2**31 - 1)
 

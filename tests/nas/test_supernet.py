@@ -14,8 +14,8 @@ from nas.job import Job, Outcome
 from nas.search import search
 from nas.strategies.oneshot import OneShot
 from nas.strategies.parts.supernet import SeededRandomOneShot, Supernet, shared_axes
+from nas.testing.strategies import LookUp, job
 from tests.nas.sharing import shared_job
-from tests.nas.toys import LookUp, job
 
 ALGORITHMS = {
     "random": lambda: SeededRandomOneShot(seed=0),

@@ -41,6 +41,7 @@ def save_job(job: Job, folder: Path) -> None:
         "axes": {name: [to_plain(axis) for axis in axes] for name, axes in job.axes.items()},
         "device": job.device,
         "latency": job.latency,
+        "barred": job.barred,
     }
     (folder / "job.json").write_text(json.dumps(plain))
 
@@ -56,6 +57,7 @@ def load_job(folder: Path) -> Job:
         axes={name: tuple(from_plain(Axis, axis) for axis in axes) for name, axes in plain["axes"].items()},
         device=plain["device"],
         latency=plain["latency"],
+        barred=tuple(plain["barred"]),
         folds=_folds(_read(folder / "folds.npz")) if (folder / "folds.npz").exists() else None,
     )
 

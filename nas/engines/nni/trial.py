@@ -6,6 +6,8 @@ folder in common with the search. Exits with status 0 whenever it could report, 
 
 from __future__ import annotations
 
+import nas.nni_fixes  # isort: skip  # noqa: F401
+
 import base64
 import os
 import sys
@@ -17,7 +19,9 @@ import nni
 import torch
 
 from nas.engines.nni.jobfile import load_job, order_from_json, outcome_to_json
-from nas.job import Outcome, evaluate
+from nas.evaluate import evaluate
+from nas.job import Outcome
+from nas.time import patience
 
 PIECE = 256 * 1024
 LARGEST = 64 * 1024 * 1024
@@ -30,10 +34,9 @@ def main(folder: str, threads: int = 1) -> None:
     order = order_from_json(parameters["order"])
     job = load_job(Path(folder))
     if order.seconds is not None:
-        # The training keeps its limit itself; this is for one that hangs.
-        patience = 2 * order.seconds + 10
-        outcome = Outcome("timeout", seconds=patience, error=f"stopped after {patience:.1f} s: the training hung")
-        threading.Timer(patience, _give_up, [outcome]).start()
+        seconds = patience(order.seconds)
+        outcome = Outcome("timeout", seconds=seconds, error=f"stopped after {seconds:.1f} s: the training hung")
+        threading.Timer(seconds, _give_up, [outcome]).start()
     report(evaluate(job, order))
     sys.stdout.flush()
     os._exit(0)  # the timer and torch's threads have nothing left to say

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import nas.nni_fixes  # isort: skip  # noqa: F401
+
 from abc import abstractmethod
 from collections.abc import Container
 
@@ -12,7 +14,7 @@ from nni.nas.space import ExecutableModelSpace, ModelStatus
 from nni.nas.strategy.base import Strategy
 
 from automl.types import Candidate
-from nas.engines.base import Engine
+from nas.execution import Execution
 from nas.space import Proposal, SearchSpace
 
 
@@ -20,13 +22,14 @@ class Stepwise(Strategy):
     """The loop; subclasses say what to try (``propose``) and take in what came of it (``observe``).
 
     Both must depend on the seed and on the order of results alone, never on the clock: a killed search is replayed.
+    ``space``: what to choose from. ``session``: budget, share of it that is spent, and the job. ``running``: proposals.
     """
 
     def _initialize(self, model_space: ExecutableModelSpace, engine: ExecutionEngine) -> ExecutableModelSpace:
-        if not isinstance(model_space, SearchSpace) or not isinstance(engine, Engine):
+        if not isinstance(model_space, SearchSpace) or not isinstance(engine, Execution):
             raise TypeError(f"{type(self).__name__} explores our SearchSpace on our engines")
         self.space = model_space
-        self.search_engine = engine
+        self.execution, self.session = engine, engine.session
         self.running: list[Proposal] = []
         self.portfolio = Portfolio(model_space)
         engine.register_model_event_callback(ModelEventType.TrainingEnd, self._ended)
@@ -42,7 +45,7 @@ class Stepwise(Strategy):
             if proposal is not None:
                 self.running.append(proposal)
                 self.engine.submit_models(proposal)
-            elif not self.search_engine.next_result():  # what comes back may open the way again
+            elif not self.execution.next_result():  # what comes back may open the way again
                 return
 
     def _ended(self, event: TrainingEndEvent) -> None:
@@ -68,7 +71,7 @@ class Stepwise(Strategy):
         return next((candidate for candidate in draws if candidate.id not in tried), None)
 
     def prepare(self) -> None:
-        """Set up what needs ``self.space`` and ``self.search_engine``."""
+        """Set up what needs ``self.space`` and ``self.session``."""
 
     @abstractmethod
     def propose(self) -> Proposal | None:

@@ -2,17 +2,17 @@
 
 NNI 3.0 supplies the supernet (its strategies replace each ``LayerChoice`` by a mixed or a sampled layer) and the search
 steps (a LightningModule around ours). Two things are ours: the trainer, since NNI's evaluators keep a finished one, and
-the random numbers of path sampling, which NNI draws without a seed. NNI imports ``pytorch_lightning``, so that name is
-used here and nowhere else: modules of the two namespaces do not mix (nni#5412).
+the random numbers of path sampling, which NNI draws without a seed.
 """
 
 from __future__ import annotations
+
+import nas.nni_fixes  # isort: skip  # noqa: F401
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from nni.mutable import Sample
 from nni.nas.evaluator.pytorch import LightningModule
@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from automl import metrics
 from automl.data.dataset import Part
+from automl.training.lightning import pl
 from automl.training.losses import Loss
 from automl.training.predictor import Predictor, Prepare, predict
 from automl.training.rows import as_tensor
@@ -89,7 +90,7 @@ class Supernet:
                 enable_model_summary=False,
                 callbacks=[StopWhen(expired)],
             )
-            trainer.fit(self.search, loaders)
+            trainer.fit(self.search, loaders)  # pyright: ignore[reportArgumentType]  (NNI's name for Lightning's)
         return trainer.current_epoch
 
     def _loader(self, part: Part, generator: torch.Generator) -> DataLoader[Any]:

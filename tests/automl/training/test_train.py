@@ -354,6 +354,7 @@ def test_an_unknown_option_fails_and_names_the_known(wrong):
 
 
 def test_ctrl_c_is_not_swallowed():
+
     handler = signal.getsignal(signal.SIGINT)
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):

@@ -1,0 +1,32 @@
+"""Lightning, without what it brings along and nothing here uses: two seconds of every start.
+
+It imports torchmetrics, some of whose metrics import torchvision, scipy's signals and matplotlib, and torch's compiler,
+to know a compiled module when it meets one. Those metrics are left out, and something stands in for the compiler
+meanwhile: nothing here is compiled, and whatever needs either can import it as ever.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+
+from lightning_utilities.core.imports import RequirementCache
+
+LEFT_OUT = frozenset({"torchvision", "matplotlib", "scipy"})
+COMPILER = "torch._dynamo"
+
+_bool = RequirementCache.__bool__
+_stands_in = COMPILER not in sys.modules
+RequirementCache.__bool__ = lambda self: self.requirement not in LEFT_OUT and _bool(self)
+if _stands_in:
+    _compiler = ModuleType(COMPILER)
+    _compiler.__dict__.update(OptimizedModule=type("OptimizedModule", (), {}), disable=lambda fn, *_, **__: fn)
+    sys.modules[COMPILER] = _compiler
+try:
+    import lightning.pytorch as pl
+finally:
+    RequirementCache.__bool__ = _bool
+    if _stands_in:
+        del sys.modules[COMPILER]
+
+__all__ = ["pl"]

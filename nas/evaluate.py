@@ -1,0 +1,127 @@
+"""One candidate -> one outcome: build the network, train it, never raise.
+
+This is all that a worker does, in whatever process or on whatever machine it runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from automl.metrics import score
+from automl.training.folds import cross_validate
+from automl.training.predictor import Predictor, network_size, predict
+from automl.training.refit import refit
+from automl.training.state import TrainingState
+from automl.training.train import find_device, train
+from nas.family import build
+from nas.job import Job, Order, Outcome, one_line
+from nas.preflight import SHARE, free_gb, latency_ms, memory_gb, over_limit, too_slow
+
+
+def evaluate(job: Job, order: Order) -> Outcome:
+    """Train one candidate. Whatever goes wrong becomes an Outcome with that status."""
+    parameters = latency = None
+    try:
+        candidate = order.candidate
+        network = build(
+            job.families[candidate.family], job.task, candidate, job.axes[candidate.family], seed=order.seed
+        )
+        parameters = network_size(network)
+        if order.horizon is not None:
+            return trained_again(job, order, network)
+        too_big = over_limit(job.task, parameters)
+        if not too_big and (job.latency or job.task.limits.latency_ms is not None):
+            latency = latency_ms(network, job.task, job.train)
+            too_big = over_limit(job.task, parameters, latency)
+        if too_big:
+            return Outcome("skipped", parameters=parameters, latency_ms=latency, error=too_big)
+        needed, free = memory_gb(network, job.task, job.train, candidate), free_gb(job.device)
+        if needed > SHARE * free:
+            error = f"training needs about {needed:.1f} GB, {free:.1f} GB are free"
+            return Outcome("oom", parameters=parameters, latency_ms=latency, error=error)
+        if order.seconds is not None and order.start is None and find_device(job.device).type == "cpu":
+            slow = too_slow(network, job.task, job.train, job.valid, candidate, order.epochs, order.seconds)
+            if slow:
+                return Outcome("timeout", parameters=parameters, latency_ms=latency, error=slow)
+        # What may go on later is compared with its like only: one validation split tells enough, and no training per
+        # fold is spent on what will be given up.
+        folds = None if order.keep else job.folds
+        if folds is not None:
+            # Afresh: the training on all rows can only repeat what the folds did in one go.
+            crossed = cross_validate(
+                network,
+                job.task,
+                folds,
+                candidate.choices,
+                epochs=order.epochs,
+                seed=order.seed,
+                seconds=order.seconds,
+                device=job.device,
+            )
+            fit, cut = crossed.fit, crossed.cut
+        else:
+            fit = train(
+                network,
+                job.task,
+                job.train,
+                job.valid,
+                candidate.choices,
+                epochs=order.epochs,
+                seed=order.seed,
+                seconds=order.seconds,
+                device=job.device,
+                start=None if order.start is None else TrainingState.from_bytes(order.start),
+            )
+            cut = fit.resume is None  # a training that was cut in mid-epoch leaves no place to go on from
+        outcome = Outcome(
+            fit.status,
+            curve=fit.curve,
+            seconds=fit.seconds,
+            epochs=fit.epochs,
+            parameters=parameters,
+            error=fit.error,
+            latency_ms=latency,
+        )
+        if fit.status != "ok" or fit.state is None:
+            return outcome
+        return replace(
+            outcome,
+            score=fit.score,
+            cut=cut,
+            folded=folds is not None,
+            predictions=fit.predictions,
+            weights=save(
+                {name: tensor.contiguous().cpu() for name, tensor in fit.state.items()}, {"candidate": candidate.id}
+            ),
+            resume=fit.resume.to_bytes() if order.keep and fit.resume is not None else None,
+        )
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        return Outcome("oom", parameters=parameters, latency_ms=latency, error=one_line(error))
+    except Exception as error:  # the promise of this function: a bad candidate never ends a search
+        return Outcome("failed", parameters=parameters, latency_ms=latency, error=one_line(error))
+
+
+def trained_again(job: Job, order: Order, network: nn.Module) -> Outcome:
+    """A last training. ``score`` and ``predictions`` are of the validation rows, which it has learned from."""
+    fit = refit(
+        network,
+        job.task,
+        job.teaching,
+        order.candidate.choices,
+        epochs=order.epochs,
+        horizon=order.horizon or order.epochs,
+        seed=order.seed,
+        seconds=order.seconds,
+        device=job.device,
+    )
+    if fit.status != "ok":
+        return Outcome(fit.status, seconds=fit.seconds, error=fit.error)
+    answers = predict(Predictor(network, job.task, fit.mean, fit.std).eval(), job.valid.inputs)
+    known = score(job.task.metric, job.task.kind, job.valid.y, answers)
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    weights = save(state, {"candidate": order.candidate.id})
+    return Outcome("ok", known, seconds=fit.seconds, epochs=fit.epochs, predictions=answers, weights=weights)

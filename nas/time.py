@@ -1,0 +1,128 @@
+"""Every rule of time above a training, each with its reason.
+
+``budget.seconds`` is the whole of a run, as a watch sees it: from the first look at the data to the bundle on disk.
+The search gets of it what reading the data took and what follows the search will take leave (``Clock.for_search``).
+One training gets a limit (``training_limit``), which it keeps itself, batch by batch (``automl.training.deadline``);
+one that hangs is stopped from outside (``patience``).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from automl.types import Budget
+
+# --- the run
+
+SEARCHED = 0.8
+"""Share of the budget that is searched before anything is kept for training the chosen networks once more."""
+LEAST_SEARCH = 0.5
+"""Share that is searched whatever else takes long: a budget of seconds would all go to reading otherwise."""
+EXPORT, EXPORT_MEMBER = 1.2, 0.4
+"""Seconds of an export, and more of them for each member of the ensemble."""
+FOLD_SECONDS = 300.0
+"""In a shorter run more candidates are worth more than cross-validated ones: ``task.folds=null`` means none there."""
+
+
+class Clock:
+    """A run's time. ``seconds``: of the whole run; None without a bound. ``began``: of ``time.monotonic()``, None: now.
+
+    ``refit``: seconds that the last trainings of what would be chosen take, by what is known now. ``export``: the same
+    of writing and measuring the bundle.
+    """
+
+    def __init__(self, seconds: float | None = None, began: float | None = None) -> None:
+        self.seconds = seconds
+        self.export = self.refit = 0.0
+        self._began = time.monotonic() if began is None else began
+        self._searched_from = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+    @property
+    def left(self) -> float | None:
+        """Of the run; negative where it is late."""
+        return None if self.seconds is None else self.seconds - self.elapsed
+
+    def search_begins(self, budget: Budget, members: int) -> Budget:
+        """What a search for at most so many networks that begins now has of a run's budget."""
+        self.export, self.refit = export_seconds(members), 0.0
+        self._searched_from = self.elapsed
+        return replace(budget, seconds=self.for_search)
+
+    @property
+    def for_search(self) -> float | None:
+        """Seconds that are left for the search."""
+        if self.seconds is None:
+            return None
+        end = self.seconds - self.export
+        end -= min(self.refit, max(end - self._searched_from - SEARCHED * self.seconds, 0.0))
+        return max(end, self._searched_from + LEAST_SEARCH * self.seconds) - self.elapsed
+
+
+def export_seconds(members: int) -> float:
+    """About what an ensemble's export, its check and its measuring take."""
+    return EXPORT + EXPORT_MEMBER * members
+
+
+def refit_seconds(asked: bool | None, clock: Clock, members: int) -> float | None:
+    """For training the chosen networks once more; None: as long as it takes.
+
+    ``asked``: ``objective.refit``; None: what the clock leaves.
+    """
+    if asked is False:
+        return 0.0
+    if asked or clock.left is None:
+        return None
+    return max(clock.left - export_seconds(members), 0.0)
+
+
+# --- a strategy
+
+FIRST = 0.25
+"""Share of a search's seconds, at its beginning, in which the prior's own candidates are trained to full length at
+once (``PriorBand.sure``): what they teach must come early enough to be followed."""
+LAST = 0.25
+"""Share at its end in which nothing new is begun while something can be finished: a full training may take half of the
+budget (``FULL``), and a short search must end with some."""
+
+
+# --- a training
+
+FULL = 0.5
+"""Share of a search's seconds that one training of full length may take: without this, one large network on a large
+data set was a whole search. A shorter one may take its share of that, at least ``LEAST`` and ``LEAST_SECONDS``."""
+LEAST = 0.05
+LEAST_SECONDS = 2.0
+SHORTEST = 0.1
+"""Seconds of any limit: so that what begins in the last moment ends as one whose time was up."""
+
+
+def training_limit(budget: Budget, epochs: int, left: float | None, most: float | None = None) -> float | None:
+    """Seconds that a training to so many epochs may take; None: as long as it takes.
+
+    ``left``: of the search. ``most``: for any training (``engine.trial_seconds``).
+    """
+    sides = [s for s in (left, most) if s is not None]
+    if budget.seconds is not None:
+        share = max(FULL * epochs / budget.epochs, LEAST)
+        sides.append(max(share * budget.seconds, LEAST_SECONDS))
+    return max(min(sides), SHORTEST) if sides else None
+
+
+def patience(limit: float) -> float:
+    """Seconds after which a training that has such a limit hangs: it looks at the clock after every batch, and may take
+    half of its time again to judge what it learned.
+    """
+    return 2 * limit + 2
+
+
+# --- workers
+
+WORKER_START = 120.0
+"""Seconds in which a Ray worker is up, or there is no place for it: more than any start has taken."""
+TRIAL_START = 60.0
+"""The same of a process of NNI's, which imports torch each time."""

@@ -1,0 +1,70 @@
+"""Who decides how long something takes: one file."""
+
+import pytest
+
+from automl.types import Budget
+from nas import time as module
+from nas.time import LEAST_SEARCH, SEARCHED, SHORTEST, Clock, export_seconds, refit_seconds, training_limit
+
+
+@pytest.fixture
+def now(monkeypatch):
+    class Now:
+        at = 100.0
+
+    monkeypatch.setattr(module.time, "monotonic", lambda: Now.at)
+    return Now
+
+
+def test_a_search_ends_in_time_for_what_follows_it(now):
+    clock, export = Clock(200.0, began=95.0), export_seconds(5)
+    budget = clock.search_begins(Budget(trials=7, seconds=200.0, epochs=4), members=5)
+    assert budget == Budget(trials=7, seconds=195.0 - export, epochs=4), "5 s of reading, and the export"
+    now.at = 140.0
+    assert (clock.elapsed, clock.left, clock.for_search) == (45.0, 155.0, 155.0 - export)
+    clock.refit = 10.0  # what would be chosen takes so long to be trained once more
+    assert clock.for_search == 145.0 - export
+    clock.refit = 1e9
+    assert clock.for_search == SEARCHED * 200.0 - 40.0, "a search has its share first"
+
+
+def test_half_of_a_budget_is_searched_whatever_else_takes_long(now):
+    clock = Clock(20.0, began=70.0)  # reading took longer than all that is given
+    assert clock.search_begins(Budget(seconds=20.0), members=5).seconds == LEAST_SEARCH * 20.0
+    now.at = 104.0
+    assert clock.for_search == LEAST_SEARCH * 20.0 - 4.0 and clock.left == -14.0
+
+
+def test_without_a_bound_nothing_ends(now):
+    clock = Clock()
+    budget = Budget(trials=3)
+    assert clock.search_begins(budget, members=5) == budget and clock.left is None and clock.for_search is None
+    assert refit_seconds(None, clock, 5) is None
+
+
+def test_a_refit_has_what_the_clock_leaves_beside_the_export(now):
+    clock = Clock(60.0, began=50.0)
+    assert refit_seconds(None, clock, 5) == 10.0 - export_seconds(5)
+    assert refit_seconds(True, clock, 5) is None and refit_seconds(False, clock, 5) == 0.0
+    now.at = 200.0
+    assert refit_seconds(None, clock, 5) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("epochs", "left", "most", "expected"),
+    [
+        (15, 100.0, None, 50.0),  # of full length: half of the budget
+        (5, 100.0, None, 100 / 6),  # its share of that
+        (1, 100.0, None, 5.0),  # but no less than the least
+        (15, 30.0, None, 30.0),  # what is left
+        (15, 100.0, 20.0, 20.0),  # what any training may take
+        (15, -3.0, None, SHORTEST),
+    ],
+)
+def test_a_training_has_its_share_of_a_search(epochs, left, most, expected):
+    assert training_limit(Budget(seconds=100.0, epochs=15), epochs, left, most) == pytest.approx(expected)
+
+
+def test_a_budget_without_seconds_limits_no_training():
+    assert training_limit(Budget(trials=5), 15, None) is None
+    assert training_limit(Budget(trials=5), 15, None, most=3.0) == 3.0

@@ -45,8 +45,11 @@ def end() -> None:
     """End the process as Python does, but for freeing what torch brought, object by object: that takes two seconds."""
     threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue]
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # nobody reads any more, or the disk is full: Python's own status for that
+        os._exit(120)
     os._exit(0)
 
 

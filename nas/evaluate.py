@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import nn
 
 from automl.metrics import score
 from automl.training.folds import cross_validate
+from automl.training.module import Begins
 from automl.training.predictor import Predictor, network_size, predict
 from automl.training.refit import refit
 from automl.training.state import TrainingState
@@ -31,7 +32,7 @@ def evaluate(job: Job, order: Order) -> Outcome:
             job.families[candidate.family], job.task, candidate, job.axes[candidate.family], seed=order.seed
         )
         parameters = network_size(network)
-        if order.horizon is not None:
+        if order.weights is not None:
             return trained_again(job, order, network)
         too_big = over_limit(job.task, parameters)
         if not too_big and (job.latency or job.task.limits.latency_ms is not None):
@@ -107,13 +108,14 @@ def evaluate(job: Job, order: Order) -> Outcome:
 
 def trained_again(job: Job, order: Order, network: nn.Module) -> Outcome:
     """A last training. ``score`` and ``predictions`` are of the validation rows, which it has learned from."""
+    if not isinstance(network, Begins):  # those fit anew to the rows
+        network.load_state_dict(load(order.weights or b""))
     fit = refit(
         network,
         job.task,
         job.teaching,
         order.candidate.choices,
         epochs=order.epochs,
-        horizon=order.horizon or order.epochs,
         seed=order.seed,
         seconds=order.seconds,
         device=job.device,

@@ -20,6 +20,7 @@ from nni.nas.space import current_model, model_context
 from torch import nn
 
 from automl.errors import UserError
+from automl.training.module import Begins
 from automl.types import Axis, Candidate, Family, Option, Task
 
 T = TypeVar("T", bound=Option)
@@ -92,6 +93,13 @@ def search_axes(families: Mapping[str, Family], task: Task, shared: Sequence[Axi
             "Set family=[...] to one that can."
         )
     return axes
+
+
+def begins(family: Family, task: Task) -> bool:
+    """Whether the family's networks are fitted before their first step: then a short training costs about as much as a
+    long one, and knows as much.
+    """
+    return isinstance(family.space(task), Begins)
 
 
 def build(family: Family, task: Task, candidate: Candidate, axes: Sequence[Axis], *, seed: int) -> nn.Module:

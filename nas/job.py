@@ -49,7 +49,7 @@ class Order:
 
     ``start``: the ``Outcome.resume`` of a shorter training of the same candidate, to go on from; None starts afresh.
     ``keep``: whether the training may be continued later, so that the outcome must hold its state.
-    ``horizon``: a last training, on validation rows too, by the schedule of one of so many epochs (see ``refit``).
+    ``weights``: ``Outcome.weights`` of a training to so many epochs: a last one goes on, on validation rows too.
     """
 
     candidate: Candidate
@@ -58,7 +58,7 @@ class Order:
     seconds: float | None = None
     start: bytes | None = None
     keep: bool = False
-    horizon: int | None = None
+    weights: bytes | None = None
 
 
 @dataclass(frozen=True)

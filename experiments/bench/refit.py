@@ -8,9 +8,10 @@ test rows:
 
     judged     the networks as they were judged: no training
     afresh     as long as the first training, from the same first weights
+    half       the same in half of its seconds: the rates come down sooner
     go on      from the judged weights, for a share of the first training at a share of its rate (Goodfellow et al.
                2016, Deep Learning, section 7.8: the second way to use the validation rows). What a network fits before
-               its first step is fitted afresh.
+               its first step is fitted afresh, and trained from there.
 
 Printed: score and seconds of each way, per run and on average. A constant that was chosen on some runs is shown on
 others.
@@ -20,8 +21,7 @@ from __future__ import annotations
 
 import argparse
 import math
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +31,12 @@ from automl import metrics
 from automl.training.ensemble import blend
 from automl.training.module import Begins
 from automl.training.predictor import Predictor, predict, target_scale
-from automl.training.refit import refit
+from automl.training.train import train
 from automl.types import Trial
 from experiments.bench._finished import Finished
 
 SHARES = ((0.25, 0.3), (0.25, 0.1), (0.1, 0.1))  # of epochs and of the rate
+WAYS = ("judged", "afresh", "half", *(f"go on {epochs:g} {rate:g}" for epochs, rate in SHARES))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -43,48 +44,59 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
     parser.add_argument("--members", type=int, default=5)
     options = parser.parse_args(argv)
-    ways = ["judged", "afresh", *(f"go on {e:g} {r:g}" for e, r in SHARES)]
     found = []
     for folder in options.runs:
         found.append(scores(Finished.of(folder), options.members))
-        print(line(str(folder), ways, found[-1]), flush=True)
-    print(line("mean", ways, np.mean(found, axis=0).tolist()))
+        print(line(str(folder), found[-1]), flush=True)
+    print(line("mean", np.mean(found, axis=0).tolist()))
     return 0
 
 
-def line(name: str, ways: Sequence[str], scores: Sequence[tuple[float, float]]) -> str:
-    told = (f"{way} {score:.4f} {seconds:.0f} s" for way, (score, seconds) in zip(ways, scores, strict=True))
+def line(name: str, scores: Sequence[tuple[float, float]]) -> str:
+    told = (f"{way} {score:.4f} {seconds:.0f} s" for way, (score, seconds) in zip(WAYS, scores, strict=True))
     return "  ".join([name, *told])
 
 
 def scores(run: Finished, members: int) -> list[tuple[float, float]]:
     """Score on the test rows, higher is better, and seconds of training, of each way."""
-    chosen = run.best[:members]
-    ways = [(None, None), (1.0, 1.0), *SHARES]
-    return [way(run, chosen, *shares) for shares in ways]
-
-
-def way(run: Finished, chosen: Sequence[Trial], epochs: float | None, rate: float | None) -> tuple[float, float]:
     task, parts = run.prepared.task, run.prepared.parts
-    began = time.monotonic()
-    predictors = [again(run, trial, epochs, rate) for trial in chosen]
-    seconds = time.monotonic() - began
-    answers = blend([predict(p, parts.test.inputs) for p in predictors], [1 / len(chosen)] * len(chosen))
-    return metrics.score(task.metric, task.kind, parts.test.y, answers), seconds
+    answers: dict[str, list[np.ndarray]] = {way: [] for way in WAYS}
+    seconds = dict.fromkeys(WAYS, 0.0)
+    for trial in run.best[:members]:
+        for way, predictor, took in each(run, trial):
+            answers[way].append(predict(predictor, parts.test.inputs))
+            seconds[way] += took
+
+    def judge(way: str) -> float:
+        together = blend(answers[way], [1 / len(answers[way])] * len(answers[way]))
+        return metrics.score(task.metric, task.kind, parts.test.y, together)
+
+    return [(judge(way), seconds[way]) for way in WAYS]
 
 
-def again(run: Finished, trial: Trial, epochs: float | None, rate: float | None) -> nn.Module:
-    task, parts = run.prepared.task, run.prepared.parts
-    fresh = run.network(trial, trained=False)
+def each(run: Finished, trial: Trial) -> Iterator[tuple[str, nn.Module, float]]:
+    """The network of a trial in each way, and the seconds of its training."""
+    task, parts, epochs = run.prepared.task, run.prepared.parts, len(trial.curve)
     judged = Predictor(run.network(trial), task, *target_scale(task, parts.train)).eval()
-    if epochs is None or rate is None:
-        return judged
-    whole = epochs == 1.0 or isinstance(fresh, Begins)
-    choices = dict(trial.candidate.choices)
-    if not whole:
-        choices["learning_rate"] = float(choices.get("learning_rate", 1e-3)) * rate
-    length = len(trial.curve) if whole else max(math.ceil(epochs * len(trial.curve)), 1)
-    network = fresh if whole else run.network(trial)
-    horizon = trial.fidelity if whole else length
-    fit = refit(network, task, parts.teaching, choices, epochs=length, horizon=horizon, seed=trial.seed)
-    return Predictor(network, task, fit.mean, fit.std).eval() if fit.status == "ok" else judged
+    begins = isinstance(run.network(trial, trained=False), Begins)
+
+    def again(trained: bool, epochs: int, horizon: int, rate: float = 1.0, limit: float | None = None):
+        network, choices = run.network(trial, trained), dict(trial.candidate.choices)
+        if rate != 1:
+            choices["learning_rate"] = float(choices.get("learning_rate", 1e-3)) * rate
+        fit = train(
+            *(network, task, parts.teaching, None, choices),
+            epochs=epochs,
+            horizon=horizon,
+            seed=trial.seed,
+            seconds=limit,
+        )
+        return (Predictor(network, task, fit.mean, fit.std).eval() if fit.status == "ok" else judged), fit.seconds
+
+    yield "judged", judged, 0.0
+    afresh, took = again(False, epochs, trial.fidelity)
+    yield "afresh", afresh, took
+    yield "half", *again(False, epochs, trial.fidelity, limit=took / 2)
+    for way, (share, rate) in zip(WAYS[3:], SHARES, strict=True):
+        shorter = max(math.ceil(share * epochs), 1)
+        yield way, *again(not begins, shorter, shorter, rate)

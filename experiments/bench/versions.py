@@ -6,7 +6,8 @@
 FOLDER is that of the benchmark ``level3``. Each set is solved by each checkout's own ``run.py +experiment=level4``
 with two workers, the same seed and the same seconds, its group left out of the past runs. A finished one is kept in
 ``--out`` and not run again by the same commit, so that the versions can be measured apart: one ``--code``, then the
-other. Nothing else may run meanwhile. Score is accuracy or r2 on the test split, ``own`` the share of the workers' time
+other. ``--seconds-of`` gives a version other seconds, where they are of the search in one and of the run in the other.
+Nothing else may run meanwhile. Score is accuracy or r2 on the test split, ``own`` the share of the workers' time
 that went to trainings of families that are in the deployed ensemble, ``wall`` the time of the whole command.
 
 Printed: each set, then by modality and in all the mean difference of scores with a 95 % bootstrap interval over sets.
@@ -45,6 +46,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--code", nargs="+", default=[], metavar="LABEL=CHECKOUT", help="run these versions, in turns")
     parser.add_argument("--compare", nargs=2, default=("before", "after"), metavar="LABEL")
     parser.add_argument("--seconds", type=float, default=60, help="of search, per set")
+    parser.add_argument("--seconds-of", nargs="+", default=[], metavar="LABEL=SECONDS", help="where they mean another")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--each", type=int, default=6, help="so many sets of each modality, evenly spread")
     parser.add_argument("--sets", nargs="*", default=[], help="these only")
@@ -59,13 +61,20 @@ def main(argv: Sequence[str]) -> int:
     commits = {label: commit(Path(folder)) for label, folder in versions.items()}
     # A label whose checkout has moved on stands for other code now.
     rows = [r for r in rows if r["commit"] == commits.get(r["label"], r["commit"])]
-    of = {(r["label"], r["set"]): r for r in rows if (r["seconds"], r["seed"]) == (options.seconds, options.seed)}
+    differ = {label: float(given) for label, given in (each.split("=", 1) for each in options.seconds_of)}
+    seconds = {label: differ.get(label, options.seconds) for label in {*versions, *options.compare}}
+    of = {
+        (r["label"], r["set"]): r
+        for r in rows
+        if (r["seconds"], r["seed"]) == (seconds.get(r["label"], options.seconds), options.seed)
+    }
     for said in wanted:
         for label, folder in versions.items():
             if (label, said["name"]) in of:
                 continue
-            row = {"label": label, "set": said["name"], "seconds": options.seconds, "seed": options.seed}
-            row |= {"modality": kind_of(said), "commit": commits[label], **one(said, Path(folder), options)}
+            asked = argparse.Namespace(root=options.root, seconds=seconds[label], seed=options.seed)
+            row = {"label": label, "set": said["name"], "seconds": asked.seconds, "seed": options.seed}
+            row |= {"modality": kind_of(said), "commit": commits[label], **one(said, Path(folder), asked)}
             of[label, said["name"]] = row
             with options.out.open("a") as out:
                 out.write(json.dumps(row) + "\n")

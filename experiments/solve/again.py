@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from automl.training.refit import shorter
 from automl.types import Trial
 from nas.engines.base import Engine
+from nas.family import begins
 from nas.job import Job, Order, Outcome
 
 Members = list[tuple[Trial, float]]
@@ -22,8 +24,13 @@ def whole(trial: Trial, trials: Sequence[Trial]) -> Trial:
 
 
 def price(trial: Trial, job: Job) -> float:
-    """Seconds that a ``whole`` trial's last training takes: as long as the first, and longer by its rows."""
-    return trial.seconds * (1 + len(job.valid) / len(job.train))
+    """Seconds that a ``whole`` trial's last training takes: its share of the first, and longer by its rows.
+
+    What is fitted before the first step takes as long again.
+    """
+    epochs = max(len(trial.curve), 1)
+    share = 1.0 if begins(job.families[trial.candidate.family], job.task) else shorter(epochs) / epochs
+    return trial.seconds * share * (1 + len(job.valid) / len(job.train))
 
 
 def in_time(members: Members, job: Job, workers: int, seconds: float | None) -> Members:
@@ -41,14 +48,16 @@ def in_time(members: Members, job: Job, workers: int, seconds: float | None) -> 
     return found
 
 
-def trained_again(engine: Engine, members: Members, seconds: float | None) -> dict[int, Outcome]:
+def trained_again(
+    engine: Engine, members: Members, weights: Callable[[Trial], bytes], seconds: float | None
+) -> dict[int, Outcome]:
     """Outcomes of last trainings, by the numbers of their trials: of those that end in time and come out no worse.
 
-    ``members``: ``whole`` ones. ``seconds``: for all; None: as long as it takes. Worse: on the validation rows, which
-    it has learned from now, than the network that had not.
+    ``members``: ``whole`` ones. ``weights``: of a trial. ``seconds``: for all; None: as long as it takes. Worse: on the
+    validation rows, which it has learned from now, than the network that had not.
     """
     chosen = in_time(members, engine.job, engine.hands, seconds)
-    orders = [Order(t.candidate, epochs=len(t.curve), seed=t.seed, horizon=t.fidelity) for t, _ in chosen]
+    orders = [Order(t.candidate, epochs=len(t.curve), seed=t.seed, weights=weights(t)) for t, _ in chosen]
     found = engine.run(orders, seconds) if orders else []
     return {
         t.number: outcome

@@ -90,6 +90,10 @@ class Artifacts:
     def weights(self, trial: Trial) -> dict[str, torch.Tensor]:
         return load_file(self._file(trial.number, "safetensors"))
 
+    def packed(self, trial: Trial) -> bytes:
+        """The same as ``Outcome.weights``."""
+        return self._file(trial.number, "safetensors").read_bytes()
+
     def _is_there(self, trial: Trial) -> bool:
         file = self._file(trial.number, "safetensors")
         if not file.exists() or not any(self._file(trial.number, ending).exists() for ending in ENDINGS.values()):

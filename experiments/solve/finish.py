@@ -204,7 +204,7 @@ class Networks:
         seconds = refit_seconds(asked, clock, len(members))
         if self.folds is not None or self.engine.stopped:  # learned from all rows already, or is in a hurry
             seconds = 0.0
-        found = trained_again(self.engine, todo, seconds)
+        found = trained_again(self.engine, todo, self.artifacts.packed, seconds)
         scale = target_scale(self.prepared.task, self.engine.job.teaching) if found else ()
         for trial, _ in todo:
             self.again[trial.number] = None

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from automl.errors import within
-from automl.training.module import Begins
 from automl.types import Candidate, Prior
+from nas.family import begins
 from nas.space import Proposal
 from nas.strategies.parts.neighbours import Neighbours, mean_likelihood, pick
 from nas.strategies.parts.rungs import Rungs, bracket_starts, rung_epochs
@@ -161,12 +161,8 @@ class PriorBand(Stepwise):
         return candidate.id, start
 
     def _begins(self, family: str) -> bool:
-        """Whether its networks are fitted before their first step: then a short training costs as much as a long one,
-        and knows as much.
-        """
         if family not in self._fitted:
-            job = self.session.job
-            self._fitted[family] = isinstance(job.families[family].space(job.task), Begins)
+            self._fitted[family] = begins(self.session.job.families[family], self.session.job.task)
         return self._fitted[family]
 
     def _drawn(self, rung: int, sampler: Sampler | None = None) -> Candidate | None:

@@ -69,9 +69,9 @@ def test_a_family_that_cannot_travel_is_one_clear_line(tmp_path):
     st.booleans(),
 )
 def test_orders_travel_unchanged_and_without_what_nni_takes_for_a_comment(choices, epochs, seconds, start, keep):
-    order = Order(Candidate("a//b", choices), epochs, 7, seconds, start, keep, horizon=9)
+    order = Order(Candidate("a//b", choices), epochs, 7, seconds, start, keep, b"w")
     assert [f.name for f in dataclasses.fields(Order)] == [
-        *("candidate", "epochs", "seed", "seconds", "start", "keep", "horizon")
+        *("candidate", "epochs", "seed", "seconds", "start", "keep", "weights")
     ]
     sent: dict[str, Any] = {}
     engine = unplugged()

@@ -161,7 +161,7 @@ def test_last_trainings_have_their_own_time(pending):
     """When the search's is up."""
     opened(pending, Budget(seconds=0.0))
     assert pending.collect() == [(0, None)]
-    order = Order(Candidate("faulty", {}), 1, 0, horizon=1)
+    order = Order(Candidate("faulty", {}), 1, 0, weights=b"")
     began = time.monotonic()
     assert pending.run([order, order], seconds=0.3) == [None, None] and 0.3 <= time.monotonic() - began < 5
     pending.stop()

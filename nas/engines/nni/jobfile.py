@@ -66,14 +66,16 @@ def order_to_json(order: Order) -> str:
     """The order; a few hundred bytes, unless it holds a state to start from."""
     plain = {f.name: getattr(order, f.name) for f in dataclasses.fields(order)}
     plain["candidate"] = to_plain(order.candidate)
-    plain["start"] = None if order.start is None else base64.b64encode(order.start).decode()
+    for name in ("start", "weights"):
+        plain[name] = None if plain[name] is None else base64.b64encode(plain[name]).decode()
     return json.dumps(plain, separators=(",", ":"))
 
 
 def order_from_json(text: str) -> Order:
     plain = json.loads(text)
     plain["candidate"] = from_plain(Candidate, plain["candidate"])
-    plain["start"] = None if plain["start"] is None else base64.b64decode(plain["start"])
+    for name in ("start", "weights"):
+        plain[name] = None if plain[name] is None else base64.b64decode(plain[name])
     return Order(**plain)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import nni
 import torch
+import torch._dynamo  # optimizers import it: not in the training's time
 
 from nas.engines.nni.jobfile import load_job, order_from_json, outcome_to_json
 from nas.evaluate import evaluate

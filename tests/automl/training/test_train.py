@@ -17,7 +17,7 @@ from automl import metrics
 from automl.data.dataset import Part, joined
 from automl.training.optim import Schedule
 from automl.training.predictor import Predictor, network_size, predict
-from automl.training.refit import refit
+from automl.training.refit import refit, shorter
 from automl.training.rows import EPOCH_ROWS, Stretches
 from automl.training.state import TrainingState
 from automl.training.train import Fit, train
@@ -398,17 +398,21 @@ def test_batches_are_near_equal_and_cover_every_row(rows, batch):
         assert shown.sort().values.tolist() == list(range(rows))
 
 
-def test_refit_trains_on_both_parts_as_long_as_the_first_training():
+def test_refit_goes_on_with_both_parts_shorter_and_slower_than_the_first_training():
     parts = digits()
     network = mlp()
+    train(network, DIGITS, *parts, FAST, epochs=8, seed=0, device="cpu")
+    first = {name: weight.clone() for name, weight in network.state_dict().items()}
     both = joined(*parts)
-    again = refit(network, DIGITS, both, FAST, epochs=4, horizon=5, seed=0, device="cpu")
+    again = refit(network, DIGITS, both, FAST, epochs=8, seed=0, device="cpu")
     assert (again.status, again.score, again.predictions) == ("ok", None, None)
-    assert again.epochs == again.best_epoch == 4
+    assert again.epochs == again.best_epoch == shorter(8) == 2 and shorter(1) == 1
     assert len(both) == 800 and both.rows.tolist() == list(range(800))
     assert metrics.accuracy(both.y, predict(Predictor(network, DIGITS), both.inputs)) > 0.7
     assert again.state is not None
     np.testing.assert_array_equal(again.state["1.weight"], network.state_dict()["1.weight"])
+    moved = (network.state_dict()["1.weight"] - first["1.weight"]).norm()
+    assert 0 < moved < 0.5 * first["1.weight"].norm(), "it goes on from where it stood"
 
 
 def test_refit_keeps_the_averaged_weights():
@@ -424,14 +428,13 @@ def test_refit_keeps_the_averaged_weights():
 
 
 def test_refit_without_enough_time_says_so():
-    cut = refit(Slow(0.05), DIGITS, joined(*digits()), FAST, epochs=100, horizon=100, seed=0,
-                seconds=0.2, device="cpu")  # fmt: skip
+    cut = refit(Slow(0.05), DIGITS, joined(*digits()), FAST, epochs=400, seed=0, seconds=0.2, device="cpu")
     assert cut.status == "timeout"
 
 
 def test_a_refit_that_is_cut_after_its_rates_came_down_is_kept():
     network = Slow(0.005)
-    cut = refit(network, DIGITS, joined(*digits()), FAST, epochs=1000, horizon=1000, seed=0, seconds=1.5, device="cpu")
+    cut = refit(network, DIGITS, joined(*digits()), FAST, epochs=4000, seed=0, seconds=1.5, device="cpu")
     assert (cut.status, cut.resume) == ("ok", None) and 0 < cut.epochs < 1000, cut.error
     both = joined(*digits())
     assert metrics.accuracy(both.y, predict(Predictor(network, DIGITS), both.inputs)) > 0.7

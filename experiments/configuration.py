@@ -17,8 +17,9 @@ _LEFT_OUT = re.compile(r"^#.*\bnot \w+ by default\b", re.MULTILINE)
 
 
 def options_of(group: str) -> list[str]:
-    """The options of a group: its yaml files, by name."""
-    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+    """The options of a group: its yaml files, by name; those in a folder of it as ``bench/NAME``."""
+    folder = CONF / group
+    return sorted(file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.yaml"))
 
 
 def by_default(group: str) -> list[str]:

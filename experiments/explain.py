@@ -6,6 +6,7 @@ import difflib
 import errno
 import re
 import shlex
+from collections.abc import Sequence
 
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -59,12 +60,14 @@ def explain_signs(override: str) -> str:
     if not sign or not key.strip("+~ "):
         return f"Error: {flat(override)!r} is no option; write OPTION=VALUE, such as data.path=my.csv."
     plain = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
-    return f"Error: {flat(override)} is not understood: a value with such signs needs quotes. Write {shown(key, plain)}"
+    listed = value[:1] == "[" and value[-1] == "]"
+    meant = [one.strip(" '\"") for one in value[1:-1].split(",")] if listed else plain
+    return f"Error: {flat(override)} is not understood: a value with such signs needs quotes. Write {shown(key, meant)}"
 
 
 def explain_text(text: str) -> str:
     """Hydra's own texts, shortened: what could not be found, and the choices."""
-    missing = re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", text)
+    missing = re.search(r"Could not (?:find|load) '([^'/]+)/([^']+)'", text)
     if missing and (options := options_of(missing[1])):
         near = difflib.get_close_matches(missing[2], options, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -90,9 +93,10 @@ def flat(text: str) -> str:
     return " ".join(text.split())
 
 
-def shown(key: str, value: str) -> str:
-    """``'data.path="my data (1).csv"'``: an override to paste into a shell, whatever its value holds."""
-    return shlex.quote(f"{key}={quoted(value)}")
+def shown(key: str, value: str | Sequence[str]) -> str:
+    """``'data.path="my data (1).csv"'``: an override to paste into a shell, whatever its value, or a list, holds."""
+    text = quoted(value) if isinstance(value, str) else f"[{','.join(map(quoted, value))}]"
+    return shlex.quote(f"{key}={text}")
 
 
 def quoted(text: str) -> str:

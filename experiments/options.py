@@ -9,6 +9,7 @@ import dataclasses
 import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hydra.errors import InstantiationException
@@ -21,6 +22,7 @@ from experiments.explain import shown
 
 _NAMES = {
     str: "text",
+    Path: "text",
     bool: "true or false",
     int: "a whole number",
     float: "a number",
@@ -89,7 +91,9 @@ def check_types(of: Callable[..., Any], options: Mapping[str, Any], prefix: str)
         if name in hints and not fits(value, hints[name]):
             place, wrong, hint = misfit(value, hints[name], f"{prefix}{name}")
             wanted = words(hint)
-            quoted = f""". Write {shown(place, str(wrong))}""" if "text" in wanted and wrong is not None else ""
+            many = [str(one) for one in (wrong if isinstance(wrong, list) else [wrong])]
+            meant = many if wanted.startswith("a list") else str(wrong)
+            quoted = f". Write {shown(place, meant)}" if "text" in wanted and wrong is not None else ""
             raise UserError(f"{place}={said(wrong)} must be {wanted}{quoted}")
 
 
@@ -122,8 +126,8 @@ def fits(value: Any, hint: Any) -> bool:
         return value in inner
     if hint is types.NoneType or hint is None:
         return value is None
-    if hint in (bool, str):
-        return isinstance(value, hint)
+    if hint in (bool, str, Path):
+        return isinstance(value, str if hint is Path else hint)
     if hint in (int, float):
         return isinstance(value, int if hint is int else (int, float)) and not isinstance(value, bool)
     if (origin or hint) in (Sequence, list, tuple):

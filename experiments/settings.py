@@ -69,7 +69,8 @@ def check(cfg: DictConfig) -> None:
     reads = [*NEEDED, "family"] if cfg.reads is None else list(cfg.reads)
     missing = sorted(name for name in OmegaConf.missing_keys(cfg) if name.partition(".")[0] in reads)
     if missing:
-        raise UserError(f"{missing[0]} is missing. Set {missing[0]}=..., or begin with +experiment=quickstart")
+        begin = ", or begin with +experiment=quickstart" if cfg.reads is None else ""
+        raise UserError(f"{missing[0]} is missing. Set {missing[0]}=...{begin}")
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     refuse_gaps(plain, reads)
     if cfg.reads is None:
@@ -129,6 +130,18 @@ def check_path(plain: Mapping[str, Any]) -> None:
         existing(path)
 
 
+def check_bench(plain: Mapping[str, Any]) -> None:
+    """What a benchmark reads must be there."""
+    options = plain.get("bench", {})
+    if not isinstance(options, Mapping):
+        raise UserError(f"bench={options} must be options. Write bench.OPTION=VALUE")
+    for name in ("root", "data", "runs"):
+        given = options.get(name)
+        for path in given if isinstance(given, list) else [given]:
+            if isinstance(path, str):
+                existing(path, option=f"bench.{name}")
+
+
 # What a value must be, by the part of the configuration where it stands.
 CHECKS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "data": check_path,
@@ -138,6 +151,7 @@ CHECKS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "engine": check_engine,
     "seed": seed_of,
     "portfolio": portfolio_of,
+    "bench": check_bench,
 }
 
 

@@ -5,10 +5,10 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 
 from experiments.compose import composed
-from experiments.configuration import CONF
+from experiments.configuration import CONF, options_of
 
-OPTIONS = sorted((f.parent.relative_to(CONF).as_posix(), f.stem) for f in CONF.glob("*/*.yaml"))
-GROUPS = {group for group, _ in OPTIONS}
+GROUPS = {f.parent.name for f in CONF.glob("*/*.yaml")}
+OPTIONS = [(group, option) for group in sorted(GROUPS) for option in options_of(group)]
 
 
 def targets(node, found):

@@ -48,6 +48,10 @@ def call(installed: Path, cwd: Path, *command: str) -> subprocess.CompletedProce
 
 def test_the_command_solves_a_task_without_a_checkout(installed, tmp_path):
     level4_command = [sys.executable, str(installed / "bin" / "level4")]
+    conf = installed / "experiments" / "conf"
+    assert {f.relative_to(conf) for f in conf.rglob("*.yaml")} == {
+        f.relative_to(ROOT / "conf") for f in (ROOT / "conf").rglob("*.yaml")
+    }
     where = call(installed, tmp_path, sys.executable, "-c", "import level4, nas; print(level4.__file__, nas.__file__)")
     assert where.stdout.count(str(installed)) == 2, where.stdout
     version = call(installed, tmp_path, *level4_command, "--version")

@@ -21,7 +21,7 @@ ASKED = 3
 """Scores no more than so many standard errors apart are level; so many bootstrap samples tell the error; and so
 many times the ensemble's size of the best networks are asked."""
 BEGUN = 10
-"""Greedy selection begins with an average that counts as so many rounds: ``python -m experiments.bench ensemble``."""
+"""Greedy selection begins with an average that counts as so many rounds: ``+experiment=bench/ensemble``."""
 SURE = 10, 2 * ERRORS
 """After so many samples a gap of so many standard errors needs no further ones: it is more than ``ERRORS``."""
 NUMBERS = {"roc_auc": (2**17, 300)}

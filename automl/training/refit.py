@@ -12,9 +12,9 @@ from automl.training.train import Fit, train
 from automl.types import Choices, Task
 
 SHARE, RATE = 0.25, 0.3
-"""Of the first training's epochs, and of its learning rate: ``python -m experiments.bench refit``. On ten runs on data
-of all kinds (docs/benchmarks.md) it is as good as training afresh, in a third of its time; afresh in half of its time
-is worse than not at all."""
+"""Of the first training's epochs, and of its learning rate: ``+experiment=bench/refit``. On ten runs on data of all
+kinds (docs/benchmarks.md) it is as good as training afresh, in half of its time and less; afresh in half of its time is
+worse than not at all."""
 
 
 def shorter(epochs: int) -> int:

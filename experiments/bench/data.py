@@ -1,6 +1,6 @@
 """Loads every set of a folder with ``data=file data.path=...`` alone, and compares what was inferred with its json.
 
-    python -m experiments.bench data --root FOLDER
+    level4 +experiment=bench/data bench.root=FOLDER
 
 The folder holds NAME.json (modality, task, n_classes, file) beside NAME.csv.gz or NAME.npz. A line per set: kind,
 classes, modality, rows, findings, seconds; a last line of totals. Exit status 1 when a set fails to load, or its kind,
@@ -9,7 +9,6 @@ modality or number of classes differs. Sounds that come as spectrograms may be t
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 import traceback
@@ -17,9 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
 from automl.data.prepare import Prepared, prepare
 from automl.data.sources.file import FileSource
 from automl.errors import UserError
+from experiments.bench import options_from
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options; see conf/experiment/bench/data.yaml."""
+
+    root: Path
+    only: str
+    check: bool
 
 
 @dataclass(frozen=True)
@@ -36,22 +47,16 @@ class Outcome:
     problem: str = ""
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.bench data", description=__doc__)
-    parser.add_argument("--root", type=Path, required=True, help="folder of the sets")
-    parser.add_argument("--only", default="", help="names that contain this text")
-    parser.add_argument("--no-check", action="store_true", help="skip the quality report")
-    options = parser.parse_args(argv)
-    if not options.root.is_dir():
-        raise UserError(f"{options.root} does not exist; set --root to a folder of sets with NAME.json")
+def run(cfg: DictConfig) -> None:
+    options = options_from(cfg, Asked)
     files = [f for f in sorted(options.root.glob("*.json")) if options.only in f.stem]
     if not files:
-        raise UserError(f"{options.root} holds no NAME.json that matches {options.only!r}; set --root or --only")
+        raise UserError(f"bench.root={options.root} holds no NAME.json with {options.only!r} in it. Set bench.only=...")
     width = max(len(f.stem) for f in files)
     print(line(width, "set", "kind", "modality", "classes", "rows", "findings", "seconds", "as json"), flush=True)
     outcomes = []
     for file in files:
-        o = judge(json.loads(file.read_text()), options.root, check=not options.no_check)
+        o = judge(json.loads(file.read_text()), options.root, check=options.check)
         outcomes.append(o)
         numbers = (str(o.classes or "-"), f"{o.rows:,}", str(o.findings), f"{o.seconds:.1f}")
         print(line(width, o.name, o.kind, o.modality, *numbers, f"no: {o.problem}" if o.problem else "yes"), flush=True)
@@ -61,7 +66,8 @@ def main(argv: list[str]) -> int:
         f"{sum(o.rows for o in outcomes):,} rows, {sum(o.findings for o in outcomes)} findings, "
         f"{sum(o.seconds for o in outcomes):.0f} s"
     )
-    return 1 if wrong else 0
+    if wrong:
+        raise SystemExit(1)
 
 
 def judge(said: dict[str, Any], root: Path, *, check: bool) -> Outcome:

@@ -1,6 +1,6 @@
 """How networks of finished searches are best averaged, on rows that no choice has seen.
 
-    python -m experiments.bench ensemble outputs/DATE/TIME ...
+    level4 +experiment=bench/ensemble bench.runs=[outputs/DATE/TIME,...]
 
 Each folder is that of a run of level 3 or 4 whose store and ``artifacts`` are still there. Its best networks are made
 again, and several ways to choose an average by their predictions for the validation rows are scored on the test rows:
@@ -16,17 +16,19 @@ Printed: a line per run and the means. A constant that was chosen on some runs i
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
+from omegaconf import DictConfig
 
 from automl import metrics
 from automl.training import ensemble
 from automl.training.predictor import Predictor, predict, target_scale
 from automl.types import Task
+from experiments.bench import options_from
 from experiments.bench._finished import Finished
 
 SIZE = 5
@@ -34,15 +36,19 @@ BEGUN = (5, 10, 30)
 Pool = tuple[Task, list[np.ndarray], np.ndarray, list[np.ndarray], np.ndarray, list[str]]
 
 
-def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.bench ensemble", description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
+@dataclass(frozen=True)
+class Asked:
+    """The options; see conf/experiment/bench/ensemble.yaml."""
+
+    runs: list[Path]
+
+
+def run(cfg: DictConfig) -> None:
     table = []
-    for folder in parser.parse_args(argv).runs:
+    for folder in options_from(cfg, Asked).runs:
         table.append(scores(pool_of(folder)))
         print(line(str(folder), table[-1]), flush=True)
     print(line("mean", {name: float(np.mean([row[name] for row in table])) for name in table[0]}))
-    return 0
 
 
 def line(name: str, scores: Mapping[str, float]) -> str:
@@ -51,12 +57,12 @@ def line(name: str, scores: Mapping[str, float]) -> str:
 
 def pool_of(folder: Path) -> Pool:
     """Task; predictions and targets of the validation rows, then of the test rows; families. Best network first."""
-    run = Finished.of(folder)
-    task, parts = run.prepared.task, run.prepared.parts
+    finished = Finished.of(folder)
+    task, parts = finished.prepared.task, finished.prepared.parts
     valid, test, names = [], [], []
-    for trial in run.best:
-        predictor = Predictor(run.network(trial), task, *target_scale(task, parts.train)).eval()
-        valid.append(run.artifacts.predictions(trial))
+    for trial in finished.best:
+        predictor = Predictor(finished.network(trial), task, *target_scale(task, parts.train)).eval()
+        valid.append(finished.artifacts.predictions(trial))
         test.append(predict(predictor, parts.test.inputs))
         names.append(trial.candidate.family)
     return task, valid, parts.valid.y, test, parts.test.y, names

@@ -1,15 +1,15 @@
 """Each family is right, not only running: with a fixed recipe it reaches a known score.
 
-    python -m experiments.bench families --root FOLDER [--only TEXT]
+    level4 +experiment=bench/families bench.root=FOLDER [bench.only=TEXT]
 
 FOLDER holds the sets as NAME.npz or NAME.csv.gz. Trains on the training and validation rows together for a fixed
 number of epochs and scores the test rows once: accuracy, or R2. Slow: hours on one core for all of it. Every training
-is written to ``--out`` as it ends and not run again unless ``--fresh``. Exit status 1 when a check misses its bar.
+is written to ``bench.out`` as it ends and not run again unless ``bench.fresh``. Exit status 1 when a check misses its
+bar.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import logging
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -37,12 +37,24 @@ from automl.training.predictor import Predictor, predict
 from automl.training.train import train
 from automl.types import Candidate, Family, active_choices
 from experiments import configuration
+from experiments.bench import options_from
 from experiments.bench._family_checks import Check, checks
 from nas.family import build, search_axes
 from nas.recipe import training_axes
 
 CONF = configuration.CONF / "family"
 SCORES = {"regression": "r2"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options; see conf/experiment/bench/families.yaml."""
+
+    root: Path
+    only: str
+    out: Path
+    fresh: bool
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -55,23 +67,11 @@ class Score:
     error: str = ""
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.bench families",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--root", type=Path, required=True, help="folder of the sets")
-    parser.add_argument("--only", default="", help="checks whose 'NAME on SET' contains this text")
-    parser.add_argument("--out", type=Path, default=Path("outputs/bench/families.json"), help="where scores are kept")
-    parser.add_argument("--fresh", action="store_true", help="train again what has a score already")
-    parser.add_argument("--threads", type=int, default=1, help="torch threads")
-    options = parser.parse_args(argv)
-    if not options.root.is_dir():
-        raise UserError(f"{options.root} does not exist; set --root to the folder of the sets")
+def run(cfg: DictConfig) -> None:
+    options = options_from(cfg, Asked)
     asked = [c for c in checks() if options.only in f"{c.name} on {c.data}"]
     if not asked:
-        raise UserError(f"no check matches {options.only!r}; set --only to a part of 'convnet on mnist'")
+        raise UserError(f"bench.only={options.only}: no check matches. Set bench.only to a part of 'convnet on mnist'")
     torch.set_num_threads(options.threads)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # NNI imports it, and it speaks for both
     kept = {} if options.fresh else read(options.out)
@@ -84,7 +84,8 @@ def main(argv: list[str]) -> int:
     table, missed = report(asked, kept)
     console.print(table)
     console.print(f"{len(asked)} checks, {len(asked) - missed} reach their bar, {missed} do not", highlight=False)
-    return 1 if missed else 0
+    if missed:
+        raise SystemExit(1)
 
 
 def with_their_baselines(asked: Sequence[Check]) -> list[Check]:
@@ -118,7 +119,7 @@ def read(path: Path) -> dict[str, Score]:
     try:
         return {name: Score(**values) for name, values in json.loads(path.read_text()).items()}
     except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} holds no scores of this benchmark; remove it or set --out elsewhere") from error
+        raise UserError(f"bench.out={path} holds no scores of this benchmark. Set bench.out=FILE") from error
 
 
 def write(path: Path, kept: Mapping[str, Score]) -> None:
@@ -134,7 +135,7 @@ def measure(check: Check, seed: int, root: Path) -> Score:
     files = [f for f in (root / f"{check.data}.npz", root / f"{check.data}.csv.gz") if f.is_file()]
     if not files:
         raise UserError(
-            f"{root} holds no {check.data}.npz or {check.data}.csv.gz; set --root to the folder of the sets"
+            f"{root} holds no {check.data}.npz or {check.data}.csv.gz. Set bench.root=FOLDER, that of the sets"
         )
     prepared = prepare(FileSource(str(files[0])).load(), check=False)
     task, test = prepared.task, prepared.parts.test

@@ -1,9 +1,9 @@
 """Is ``budget.seconds`` the whole of a run, as a watch sees it, and how much of it is searched?
 
-    python -m experiments.bench kept --root FOLDER
+    level4 +experiment=bench/kept bench.root=FOLDER
 
 FOLDER is that of the benchmark ``level3``. Each set is solved by this checkout's ``run.py`` with two workers, in each
-of ``--seconds``; a finished one is kept in ``--out`` and not run again by the same commit. Nothing else may run
+of ``bench.seconds``; a finished one is kept in ``bench.out`` and not run again by the same commit. Nothing else may run
 meanwhile. ``wall`` is the time of the whole command less its imports, ``start`` its imports and what comes before them,
 ``searched`` the share of ``wall`` that the search had.
 
@@ -13,47 +13,54 @@ Exit status 1 unless ``wall`` is within 1.05 of what was asked and 2 s on 19 of 
 
 from __future__ import annotations
 
-import argparse
 import json
-import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from experiments.bench.level3 import chosen, kind_of
+from experiments.bench import kept_rows, options_from
+from experiments.bench.level3 import RUN, chosen, kind_of
 from experiments.bench.versions import commit, one
 
 CLOSE, MOST = (1.05, 2.0), 1.15  # factor and seconds; factor
 NEARLY_ALL, SEARCHED = 0.95, 0.8
 
 
-def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.bench kept", description=__doc__)
-    parser.add_argument("--root", type=Path, required=True, help="folder of the sets")
-    parser.add_argument("--seconds", type=float, nargs="+", default=[60.0, 120.0])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--each", type=int, default=4, help="so many sets of each modality, evenly spread")
-    parser.add_argument("--sets", nargs="*", default=[], help="these only")
-    parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "level4-kept.jsonl")
-    options = parser.parse_args(argv)
+@dataclass(frozen=True)
+class Asked:
+    """The options; see conf/experiment/bench/kept.yaml."""
+
+    root: Path
+    seconds: list[float]
+    seed: int
+    each: int | None
+    sets: list[str]
+    out: Path
+
+
+def run(cfg: DictConfig) -> None:
+    options = options_from(cfg, Asked)
     wanted = chosen(options.root, options.sets, options.each)
-    now = commit(Path())
-    rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    now = commit(RUN.parent)
+    rows = kept_rows(options.out)
     of = {(r["set"], r["asked"]): r for r in rows if (r["commit"], r["seed"]) == (now, options.seed)}
     for said in wanted:
         for seconds in options.seconds:
             if (said["name"], seconds) in of:
                 continue
-            asked = argparse.Namespace(root=options.root, seconds=seconds, seed=options.seed)
             row = {"set": said["name"], "asked": seconds, "seed": options.seed, "commit": now}
-            of[said["name"], seconds] = row = {**row, "modality": kind_of(said), **one(said, Path(), asked)}
+            made = one(said, RUN.parent, options.root, seconds, options.seed)
+            of[said["name"], seconds] = row = {**row, "modality": kind_of(said), **made}
             with options.out.open("a") as out:
                 out.write(json.dumps(row) + "\n")
             print(said["name"], seconds, row.get("error") or f"{row['wall']:.0f} s", flush=True)
-    return 0 if show([of[s["name"], t] for t in options.seconds for s in wanted]) else 1
+    if not show([of[s["name"], t] for t in options.seconds for s in wanted]):
+        raise SystemExit(1)
 
 
 def show(rows: Sequence[dict[str, Any]]) -> bool:

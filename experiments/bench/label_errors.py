@@ -1,17 +1,16 @@
 """How well wrong labels are found: 5 % of the labels of a data set are flipped, and the finder is to name them.
 
-    python -m experiments.bench label_errors [--root FOLDER]
+    level4 +experiment=bench/label_errors [bench.root=FOLDER]
 
 Precision: share of the named rows that were flipped. Recall: share of the flipped rows that were named. Beside them
 stand those of cleanlab's own filter (``find_label_issues`` with its defaults) on the same calibrated probabilities,
 and how many labels are named when none was flipped. Labels that are wrong already in a set count as false alarms, so
-that precision is a lower bound. ``--root`` adds the csv and npz sets of a folder (their training rows). Exit status 1
-when digits or one of the two tables of scikit-learn falls below the promised precision and recall.
+that precision is a lower bound. ``bench.root`` adds the csv and npz sets of a folder (their training rows). Exit
+status 1 when digits or one of the two tables of scikit-learn falls below the promised precision and recall.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 import warnings
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from omegaconf import DictConfig
 from sklearn import datasets
 
 from automl.data.dataset import TEST, Dataset
@@ -31,9 +31,21 @@ from automl.data.quality.suspects import MAX_FIT, find_label_errors, stratified
 from automl.data.sources.file import FileSource
 from automl.errors import UserError
 from automl.task.kind import infer_kind
+from experiments.bench import options_from
 
 PROMISED = {"digits": (0.85, 0.85), "breast_cancer": (0.7, 0.6), "wine": (0.8, 0.7)}
 """Least precision and recall with 5 % flipped, means over the seeds."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options; see conf/experiment/bench/label_errors.yaml."""
+
+    root: Path | None
+    only: str
+    share: float
+    seeds: int
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -49,16 +61,10 @@ class Found:
     seconds: float
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.bench label_errors", description=__doc__)
-    parser.add_argument("--root", type=Path, help="folder of further sets")
-    parser.add_argument("--only", default="", help="sets of the folder whose names contain this text")
-    parser.add_argument("--share", type=float, default=0.05, help="labels flipped")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=10_000, help="of a set at most")
-    options = parser.parse_args(argv)
-    if not 0 < options.share < 0.5:
-        raise UserError(f"--share {options.share} must be between 0 and 0.5")
+def run(cfg: DictConfig) -> None:
+    options = options_from(cfg, Asked)
+    if options.share >= 0.5:
+        raise UserError(f"bench.share={options.share} must be below 0.5")
     sets = [*bundled(), *(from_folder(options.root, options.only) if options.root else ())]
     print(f"{options.share:.0%} of the labels flipped, means over {options.seeds} seeds\n")
     print(f"{'':<26}{'':>8}{'':>8}{'found':>16}{'cleanlab':>18}{'named':>9}{'quick':>8}{'':>9}")
@@ -76,7 +82,8 @@ def main(argv: list[str]) -> int:
     print(line(f"mean of {len(sets)}", "", "", mean(all_found)))
     for name in broken:
         print(f"{name}: below the promised {PROMISED[name][0]} precision and {PROMISED[name][1]} recall")
-    return int(bool(broken))
+    if broken:
+        raise SystemExit(1)
 
 
 def line(name: str, rows: str, classes: str, f: Found) -> str:
@@ -103,8 +110,6 @@ def bundled() -> Iterator[tuple[str, Dataset]]:
 
 def from_folder(root: Path, only: str) -> Iterator[tuple[str, Dataset]]:
     """The sets of a folder that have classes: their rows that are not test."""
-    if not root.is_dir():
-        raise UserError(f"{root} does not exist; set --root to a folder of csv and npz files")
     for file in sorted([*root.glob("*.csv.gz"), *root.glob("*.csv"), *root.glob("*.npz")]):
         if only not in file.name:
             continue

@@ -1,11 +1,11 @@
 """The cold search on real data sets, beside the best simple baseline of each.
 
-    python -m experiments.bench level3 --root FOLDER
+    level4 +experiment=bench/level3 bench.root=FOLDER
 
 FOLDER holds NAME.json beside NAME.csv.gz or NAME.npz. The json's ``baseline_best`` (metric ``accuracy`` or ``r2``) is
 the opponent, on the same test split. Each set is one ``run.py +experiment=level3`` of its own, as a user starts it, for
-``--seconds`` of search; for classes it is told to aim at the baseline's metric. A finished set is kept in ``--out`` and
-not run again.
+``bench.seconds`` of search; for classes it is told to aim at the baseline's metric. A finished set is kept in
+``bench.out`` and not run again.
 
 The overhead is the share of the searches' wall time in which the workers were in no training: starts, proposals,
 checks before a training, waiting for the last. Exit status 1 when a run crashes, or when fewer sets than the targets
@@ -14,7 +14,6 @@ reach their baseline: 80 % of images, series, texts and sounds, 60 % of tables.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -23,16 +22,18 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
 from automl.errors import UserError
 from automl.store.store import Store
+from experiments.bench import kept_rows, options_from
 from experiments.explain import quoted
 
 TARGETS = {"tabular": 0.6}
@@ -41,19 +42,24 @@ OVERHEAD = 0.15
 RUN = Path(__file__).resolve().parents[2] / "run.py"
 
 
-def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.bench level3", description=__doc__)
-    parser.add_argument("--root", type=Path, required=True, help="folder of the sets")
-    parser.add_argument("--seconds", type=float, default=120, help="of search, per set")
-    parser.add_argument("--experiment", default="level3", help="level3 or level4")
-    parser.add_argument("--each", type=int, default=None, help="so many sets of each modality, evenly spread; all")
-    parser.add_argument("--sets", nargs="*", default=[], help="these only")
-    parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "level4-level3.jsonl")
-    parser.add_argument("--override", nargs="*", default=[], help="more options of run.py, such as engine=sequential")
-    options = parser.parse_args(argv)
+@dataclass(frozen=True)
+class Asked:
+    """The options; see conf/experiment/bench/level3.yaml."""
+
+    root: Path
+    seconds: float
+    experiment: Literal["level3", "level4"]
+    each: int | None
+    sets: list[str]
+    out: Path
+    override: list[str]
+
+
+def run(cfg: DictConfig) -> None:
+    options = options_from(cfg, Asked)
     wanted = chosen(options.root, options.sets, options.each)
     setting = [options.experiment, options.seconds, sorted(options.override)]
-    rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    rows = kept_rows(options.out)
     rows = {row["set"]: row for row in rows if row["setting"] == setting}
     for said in wanted:
         if said["name"] in rows:
@@ -63,17 +69,17 @@ def main(argv: Sequence[str]) -> int:
         with options.out.open("a") as out:
             out.write(json.dumps(row) + "\n")
         print(line(row), flush=True)
-    return 0 if show([rows[said["name"]] for said in wanted]) else 1
+    if not show([rows[said["name"]] for said in wanted]):
+        raise SystemExit(1)
 
 
 def chosen(root: Path, names: Sequence[str], each: int | None) -> list[dict[str, Any]]:
     """What the json files say of the sets to run; modalities take turns, so that a part of them says something."""
-    if not root.is_dir():
-        raise UserError(f"{root} does not exist; set --root to a folder of sets with NAME.json")
     said = [json.loads(f.read_text()) for f in sorted(root.glob("*.json"))]
     said = [s for s in said if "baseline_best" in s and (not names or s["name"] in names)]
     if not said:
-        raise UserError(f"{root} holds no NAME.json with a baseline_best{' of these names' * bool(names)}; set --root")
+        named = " of these names" if names else ""
+        raise UserError(f"{root} holds no NAME.json with a baseline_best{named}. Set bench.root=FOLDER")
     of = defaultdict(list)
     for s in said:
         of[kind_of(s)].append(s)
@@ -87,7 +93,7 @@ def kind_of(said: dict[str, Any]) -> str:
     return "series" if said["modality"].startswith("ts_") else said["modality"]
 
 
-def one(said: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+def one(said: dict[str, Any], options: Asked) -> dict[str, Any]:
     """One run of the program and what came of it."""
     best = said["baseline_best"]
     folder = Path(tempfile.mkdtemp(prefix="level3-"))

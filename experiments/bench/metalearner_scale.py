@@ -1,6 +1,6 @@
 """Fits ``transfer`` on a million past trials and predicts, and measures seconds and peak memory.
 
-    python -m experiments.bench metalearner_scale [--tasks 1000] [--candidates 1000] [--features 100]
+    level4 +experiment=bench/metalearner_scale
 
 The runs are made (a low-rank surface per task plus noise). The work is done in a process of its own, so that its peak
 memory is its own. Exit status 1 when it takes 60 seconds or 2 GiB, the process's imports included.
@@ -8,42 +8,37 @@ memory is its own. Exit status 1 when it takes 60 seconds or 2 GiB, the process'
 
 from __future__ import annotations
 
-import argparse
-import json
 import resource
-import subprocess
-import sys
 import time
+from dataclasses import dataclass
 
 import numpy as np
+from omegaconf import DictConfig
 
 from automl.types import Axes, Axis, Candidate, Profile, Runs, Trial
+from experiments.bench import alone, options_from
 from metalearner.transfer.transfer import Transfer
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.bench metalearner_scale", description=__doc__)
-    parser.add_argument("--tasks", type=int, default=1000)
-    parser.add_argument("--candidates", type=int, default=1000)
-    parser.add_argument("--features", type=int, default=100)
-    parser.add_argument("--limit-seconds", type=float, default=60.0)
-    parser.add_argument("--limit-gib", type=float, default=2.0)
-    parser.add_argument("--here", action="store_true", help="measure in this process (used by the benchmark itself)")
-    options = parser.parse_args(argv)
-    if options.here:
-        print(json.dumps(measure(options.tasks, options.candidates, options.features)))
-        return 0
-    command = [sys.executable, "-m", "experiments.bench", "metalearner_scale", "--here"]
-    command += [f"--tasks={options.tasks}", f"--candidates={options.candidates}", f"--features={options.features}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(done.stderr, file=sys.stderr)
-        return 1
-    found = json.loads(done.stdout.splitlines()[-1])
+@dataclass(frozen=True)
+class Asked:
+    """The options; see conf/experiment/bench/metalearner_scale.yaml."""
+
+    tasks: int
+    candidates: int
+    features: int
+    limit_seconds: float
+    limit_gib: float
+
+
+def run(cfg: DictConfig) -> None:
+    options = options_from(cfg, Asked)
+    found = alone(measure, options.tasks, options.candidates, options.features)
     print(f"{found['trials']:,} trials: fit {found['fit_s']:.1f} s, predict {found['predict_s']:.1f} s, "
           f"after 20 results {found['again_s']:.1f} s, peak {found['peak_gib']:.2f} GiB")  # fmt: skip
     spent = found["fit_s"] + found["predict_s"]
-    return int(spent >= options.limit_seconds or found["peak_gib"] >= options.limit_gib)
+    if spent >= options.limit_seconds or found["peak_gib"] >= options.limit_gib:
+        raise SystemExit(1)
 
 
 def measure(tasks: int, candidates: int, features: int) -> dict[str, float]:

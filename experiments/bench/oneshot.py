@@ -1,23 +1,24 @@
 """Do shared weights rank candidates as training them alone does? NNI's RandomOneShot on the weight-sharing convnet.
 
-``python -m experiments.bench oneshot``: trains the supernet on digits, scores ``--candidates`` random architectures
+``level4 +experiment=bench/oneshot``: trains the supernet on digits, scores ``bench.candidates`` random architectures
 with the shared weights, trains each alone, and prints both scores and Spearman's rank correlation.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
 from scipy.stats import spearmanr
 
 from automl.data.prepare import prepare
 from automl.data.sources.sklearn import SklearnSource
 from automl.types import Candidate, Prior
+from experiments.bench import options_from
 from nas.evaluate import evaluate
 from nas.families.convnet_shared import ConvNetShared
 from nas.family import search_axes
@@ -57,15 +58,20 @@ def architectures(job: Job, count: int, seed: int) -> list[Candidate]:
     return list(found.values())
 
 
-def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="oneshot", description=__doc__)
-    parser.add_argument("--candidates", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=6, help="of a stand-alone training")
-    parser.add_argument("--supernet-epochs", type=int, default=40)
-    parser.add_argument("--width", type=int, default=8)
-    parser.add_argument("--depth", type=int, default=1)
-    parser.add_argument("--seeds", type=int, default=2, help="stand-alone trainings per candidate; their mean counts")
-    options = parser.parse_args(argv)
+@dataclass(frozen=True)
+class Asked:
+    """The options; see conf/experiment/bench/oneshot.yaml."""
+
+    candidates: int
+    epochs: int
+    supernet_epochs: int
+    width: int
+    depth: int
+    seeds: int
+
+
+def run(cfg: DictConfig) -> None:
+    options = options_from(cfg, Asked)
     torch.set_num_threads(1)
     job = digits_job(options.width, options.depth)
     labels = shared_axes(job.families["convnet_shared"], job.task)
@@ -87,4 +93,3 @@ def main(argv: Sequence[str]) -> int:
         print(f"{shared:>8.3f}{alone:>8.3f}  {' '.join(names)}")
     correlation: Any = spearmanr([r[0] for r in rows], [r[1] for r in rows])
     print(f"Spearman's rank correlation over {len(rows)} candidates: {correlation.statistic:.2f}")
-    return 0

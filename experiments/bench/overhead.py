@@ -1,23 +1,25 @@
 """What the machinery costs: the same small candidates in a bare PyTorch loop, on ``sequential`` and on ``ray``.
 
-``python -m experiments.bench overhead``: ratios of wall time within one run; each row is the best of ``--repeats``.
+``level4 +experiment=bench/overhead``: ratios of wall time within one run; each row is the best of ``bench.repeats``.
 All three train the same networks on the same batches' sizes for the same number of epochs and measure the validation
 accuracy after every epoch, one torch thread each.
 """
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
 from torch import nn
 
 from automl.data.prepare import prepare
 from automl.data.sources.sklearn import SklearnSource
 from automl.types import Budget, Candidate, Prior
+from experiments.bench import options_from
 from nas.engines.base import Engine
 from nas.engines.ray import RayEngine
 from nas.engines.sequential import SequentialEngine
@@ -103,12 +105,17 @@ def best_of(repeats: int, work: Callable[[], None]) -> float:
     return min(times)
 
 
-def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="overhead", description=__doc__)
-    parser.add_argument("--candidates", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=5, help="at most 5: a flat curve may end a longer one early")
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args(argv)
+@dataclass(frozen=True)
+class Asked:
+    """The options; see conf/experiment/bench/overhead.yaml."""
+
+    candidates: int
+    epochs: int
+    repeats: int
+
+
+def run(cfg: DictConfig) -> None:
+    options = options_from(cfg, Asked)
     torch.set_num_threads(1)
     job = small_job()
     wanted = candidates(job, options.candidates)
@@ -137,4 +144,5 @@ def main(argv: Sequence[str]) -> int:
         met &= target is None or ratio <= target
         print(f"{name:<20}{seconds:>9.2f}{ratio:>8.2f}{f'<= {target}' if target else '':>9}")
     print(f"workers were up and had imported torch after {start:.1f} s, once per search; not in the rows")
-    return 0 if met else 1
+    if not met:
+        raise SystemExit(1)

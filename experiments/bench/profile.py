@@ -1,6 +1,6 @@
 """How long a profile takes, on one core.
 
-    python -m experiments.bench profile
+    level4 +experiment=bench/profile
 
 A table of 10,000 rows and 20 columns must take less than 2 seconds; one of 1,000,000 rows shows that the cost and the
 memory stay bounded. Exit status 1 when the limit is broken.
@@ -8,25 +8,32 @@ memory stay bounded. Exit status 1 when the limit is broken.
 
 from __future__ import annotations
 
-import argparse
 import time
 import tracemalloc
+from dataclasses import dataclass
 
 import numpy as np
+from omegaconf import DictConfig
 from threadpoolctl import threadpool_limits
 
 from automl.data.dataset import Part
 from automl.types import Input, Task
+from experiments.bench import options_from
 from metalearner.profile import NAMES, profile
 
 LIMIT_SECONDS = 2.0
 LIMITED = "table, 10,000 x 20"
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.bench profile", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3, help="the fastest of so many counts")
-    options = parser.parse_args(argv)
+@dataclass(frozen=True)
+class Asked:
+    """The options; see conf/experiment/bench/profile.yaml."""
+
+    repeats: int
+
+
+def run(cfg: DictConfig) -> None:
+    options = options_from(cfg, Asked)
     slow = False
     print(f"{len(NAMES)} meta-features, one core\n\n{'task':<26}{'seconds':>9}{'extra MiB':>11}")
     for name, task, part in tasks(np.random.default_rng(0)):
@@ -35,7 +42,8 @@ def main(argv: list[str]) -> int:
         print(f"{name:<26}{seconds:>9.2f}{megabytes:>11.0f}", flush=True)
         slow |= name == LIMITED and seconds > LIMIT_SECONDS
     print(f"\nlimit for the {LIMITED}: {LIMIT_SECONDS:g} s: {'broken' if slow else 'kept'}")
-    return int(slow)
+    if slow:
+        raise SystemExit(1)
 
 
 def tasks(rng: np.random.Generator) -> list[tuple[str, Task, Part]]:

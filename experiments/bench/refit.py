@@ -1,8 +1,8 @@
 """How the chosen networks of finished searches are best trained once more, on rows that no training has seen.
 
-    python -m experiments.bench refit outputs/DATE/TIME ...
+    level4 +experiment=bench/refit bench.runs=[outputs/DATE/TIME,...]
 
-Each folder is that of a run of level 3 or 4 whose store and ``artifacts`` are still there. Its best ``--members``
+Each folder is that of a run of level 3 or 4 whose store and ``artifacts`` are still there. Its best ``bench.members``
 networks are trained again on training and validation rows together, in several ways, and their average is scored on the
 test rows:
 
@@ -19,12 +19,13 @@ others.
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from omegaconf import DictConfig
 from torch import nn
 
 from automl import metrics
@@ -33,23 +34,28 @@ from automl.training.module import Begins
 from automl.training.predictor import Predictor, predict, target_scale
 from automl.training.train import train
 from automl.types import Trial
+from experiments.bench import options_from
 from experiments.bench._finished import Finished
 
 SHARES = ((0.25, 0.3), (0.25, 0.1), (0.1, 0.1))  # of epochs and of the rate
 WAYS = ("judged", "afresh", "half", *(f"go on {epochs:g} {rate:g}" for epochs, rate in SHARES))
 
 
-def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.bench refit", description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
-    parser.add_argument("--members", type=int, default=5)
-    options = parser.parse_args(argv)
+@dataclass(frozen=True)
+class Asked:
+    """The options; see conf/experiment/bench/refit.yaml."""
+
+    runs: list[Path]
+    members: int
+
+
+def run(cfg: DictConfig) -> None:
+    options = options_from(cfg, Asked)
     found = []
     for folder in options.runs:
         found.append(scores(Finished.of(folder), options.members))
         print(line(str(folder), found[-1]), flush=True)
     print(line("mean", np.mean(found, axis=0).tolist()))
-    return 0
 
 
 def line(name: str, scores: Sequence[tuple[float, float]]) -> str:
@@ -57,13 +63,13 @@ def line(name: str, scores: Sequence[tuple[float, float]]) -> str:
     return "  ".join([name, *told])
 
 
-def scores(run: Finished, members: int) -> list[tuple[float, float]]:
+def scores(finished: Finished, members: int) -> list[tuple[float, float]]:
     """Score on the test rows, higher is better, and seconds of training, of each way."""
-    task, parts = run.prepared.task, run.prepared.parts
+    task, parts = finished.prepared.task, finished.prepared.parts
     answers: dict[str, list[np.ndarray]] = {way: [] for way in WAYS}
     seconds = dict.fromkeys(WAYS, 0.0)
-    for trial in run.best[:members]:
-        for way, predictor, took in each(run, trial):
+    for trial in finished.best[:members]:
+        for way, predictor, took in each(finished, trial):
             answers[way].append(predict(predictor, parts.test.inputs))
             seconds[way] += took
 
@@ -74,14 +80,14 @@ def scores(run: Finished, members: int) -> list[tuple[float, float]]:
     return [(judge(way), seconds[way]) for way in WAYS]
 
 
-def each(run: Finished, trial: Trial) -> Iterator[tuple[str, nn.Module, float]]:
+def each(finished: Finished, trial: Trial) -> Iterator[tuple[str, nn.Module, float]]:
     """The network of a trial in each way, and the seconds of its training."""
-    task, parts, epochs = run.prepared.task, run.prepared.parts, len(trial.curve)
-    judged = Predictor(run.network(trial), task, *target_scale(task, parts.train)).eval()
-    begins = isinstance(run.network(trial, trained=False), Begins)
+    task, parts, epochs = finished.prepared.task, finished.prepared.parts, len(trial.curve)
+    judged = Predictor(finished.network(trial), task, *target_scale(task, parts.train)).eval()
+    begins = isinstance(finished.network(trial, trained=False), Begins)
 
     def again(trained: bool, epochs: int, horizon: int, rate: float = 1.0, limit: float | None = None):
-        network, choices = run.network(trial, trained), dict(trial.candidate.choices)
+        network, choices = finished.network(trial, trained), dict(trial.candidate.choices)
         if rate != 1:
             choices["learning_rate"] = float(choices.get("learning_rate", 1e-3)) * rate
         fit = train(

@@ -1,6 +1,6 @@
 """rocket's features with their closed-form head alone: how long they take, how good they are.
 
-    python -m experiments.bench rocket --root FOLDER [--only TEXT] [--kernels 10000] [--seeds 3]
+    level4 +experiment=bench/rocket bench.root=FOLDER
 
 FOLDER holds NAME.json (modality, file) beside NAME.npz; every set of series in it is taken. The head is fitted on the
 training and validation rows together and judged once on the test rows: accuracy, or R2; mean over the seeds. "raw" is
@@ -9,14 +9,15 @@ the same head on the series' own values. Seconds are those of one seed, features
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from automl import metrics
@@ -27,6 +28,7 @@ from automl.errors import UserError
 from automl.models.closed_form.ridge import classes_head, ridge
 from automl.training.predictor import Predictor, predict, target_scale
 from automl.types import Candidate, Task, active_choices
+from experiments.bench import options_from
 from experiments.bench.families import SCORES, together
 from nas.families.rocket import Rocket
 from nas.family import build, search_axes
@@ -57,25 +59,26 @@ class Raw(nn.Module):
         return self.head((x.flatten(1) - self.middle) * self.factor)
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.bench rocket",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--root", type=Path, required=True, help="folder of the sets")
-    parser.add_argument("--only", default="", help="names that contain this text")
-    parser.add_argument("--kernels", type=int, default=10000, help="option of the axis kernels")
-    parser.add_argument("--change", default="no", choices=("no", "yes"), help="option of the axis change")
-    parser.add_argument("--most", type=int, default=10**9, help="numbers that a set may hold")
-    parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args(argv)
-    if not options.root.is_dir():
-        raise UserError(f"{options.root} does not exist; set --root to a folder of sets with NAME.json")
+@dataclass(frozen=True)
+class Asked:
+    """The options; see conf/experiment/bench/rocket.yaml."""
+
+    root: Path
+    only: str
+    kernels: int
+    change: Literal["no", "yes"]
+    most: int | None
+    seeds: int
+
+
+def run(cfg: DictConfig) -> None:
+    options = options_from(cfg, Asked)
     said = [json.loads(f.read_text()) for f in sorted(options.root.glob("*.json")) if options.only in f.stem]
     said = [s for s in said if s["modality"].startswith("ts_")]
     if not said:
-        raise UserError(f"{options.root} holds no series NAME.json that matches {options.only!r}; set --root or --only")
+        raise UserError(
+            f"bench.root={options.root} holds no series with {options.only!r} in its name. Set bench.only=..."
+        )
     torch.set_num_threads(1)
     print(f"{'set':<32}  {'rows':>6}  {'shape':>8}  {'raw':>7}  {'rocket':>7}  {'seconds':>7}")
     lines = []
@@ -83,7 +86,7 @@ def main(argv: list[str]) -> int:
         prepared = prepare(FileSource(str(options.root / s["file"])).load(), check=False)
         task, test = prepared.task, prepared.parts.test
         rows = together(prepared.parts.train, prepared.parts.valid)
-        if (len(rows) + len(test)) * int(np.prod(task.inputs[0].shape)) > options.most:
+        if (len(rows) + len(test)) * int(np.prod(task.inputs[0].shape)) > (options.most or np.inf):
             continue
         raw = judged(Raw(task), task, rows, test)[0]
         runs = [
@@ -101,7 +104,6 @@ def main(argv: list[str]) -> int:
     print(
         f"{len(lines)} sets: raw {raw.mean():.4f}, rocket {score.mean():.4f}, {seconds.sum():.1f} s for a seed of all"
     )
-    return 0
 
 
 def rocket(task: Task, kernels: int, change: str, seed: int) -> nn.Module:

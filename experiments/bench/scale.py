@@ -1,6 +1,6 @@
 """Loads, checks, splits and encodes a large csv, and measures seconds and peak memory.
 
-    python -m experiments.bench scale [--rows 1000000] [--columns 50]
+    level4 +experiment=bench/scale [bench.rows=1000000] [bench.columns=50]
 
 The csv is made first (numbers, whole numbers, categories with few and many values, dates; 2 % missing), and removed.
 The work is done in a process of its own, so that its peak memory is its own. Exit status 1 when the peak reaches the
@@ -9,55 +9,49 @@ limit (4 GiB).
 
 from __future__ import annotations
 
-import argparse
-import json
 import resource
-import subprocess
-import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+from omegaconf import DictConfig
 
 from automl.data.progress import Progress
+from experiments.bench import alone, options_from
 
 GIB = 1 << 30
 _BLOCK = 50_000
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.bench scale", description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--columns", type=int, default=50, help="the target included")
-    parser.add_argument("--limit-gib", type=float, default=4.0)
-    parser.add_argument("--no-check", action="store_true", help="without the quality report")
-    parser.add_argument("--work", type=Path, help="measure this csv in this process (used by the benchmark itself)")
-    options = parser.parse_args(argv)
-    if options.work:
-        print(json.dumps(measure(options.work, check=not options.no_check)))
-        return 0
+@dataclass(frozen=True)
+class Asked:
+    """The options; see conf/experiment/bench/scale.yaml."""
+
+    rows: int
+    columns: int
+    limit_gib: float
+    check: bool
+
+
+def run(cfg: DictConfig) -> None:
+    options = options_from(cfg, Asked)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "large.csv"
         write_csv(path, options.rows, options.columns)
         size = path.stat().st_size
         print(f"{options.rows:,} rows x {options.columns} columns, {size / 1e6:,.0f} MB of csv", flush=True)
-        command = [sys.executable, "-m", "experiments.bench", "scale", "--work", str(path)]
-        done = subprocess.run(
-            [*command, *(["--no-check"] if options.no_check else [])], stdout=subprocess.PIPE, text=True, check=False
-        )
-    if done.returncode:
-        print(f"the measured process ended with {done.returncode}", file=sys.stderr)
-        return 1
-    found = json.loads(done.stdout.splitlines()[-1])
+        found = alone(measure, path, check=options.check)
     for stage, seconds in found["seconds"].items():
         print(f"{stage:<10} {seconds:8.1f} s")
     print(f"{'total':<10} {sum(found['seconds'].values()):8.1f} s")
     print(f"encoded    {found['encoded_gib']:8.2f} GiB in {found['shape'][0]} columns")
     print(f"peak       {found['peak_gib']:8.2f} GiB (limit {options.limit_gib:g})")
-    return 0 if found["peak_gib"] < options.limit_gib else 1
+    if found["peak_gib"] >= options.limit_gib:
+        raise SystemExit(1)
 
 
 def measure(path: Path, *, check: bool) -> dict:

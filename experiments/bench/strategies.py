@@ -1,24 +1,24 @@
 """Search strategies against each other at equal wall time, cold: a uniform prior, all families that fit.
 
-    python -m experiments.bench strategies --data FOLDER
+    level4 +experiment=bench/strategies bench.data=FOLDER
 
 ``FOLDER`` holds NAME.csv.gz or NAME.npz files with their test split. Each strategy searches each set with each seed
-for ``--seconds`` on ``ray``; the best trial by validation then predicts the test rows. Printed: the test score per
+for ``bench.seconds`` on ``ray``; the best trial by validation then predicts the test rows. Printed: the test score per
 set, and the mean rank over sets and seeds with its 95 % confidence interval (bootstrap over sets). Finished searches
-are kept in ``--out`` and not run again.
+are kept in ``bench.out`` and not run again.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
 from safetensors.torch import load
 from scipy.stats import rankdata
 
@@ -28,6 +28,7 @@ from automl.data.sources.file import FileSource
 from automl.errors import UserError
 from automl.training.predictor import Predictor, predict, target_scale
 from automl.types import Budget, Prior, Trial
+from experiments.bench import kept_rows, options_from
 from experiments.compose import composed
 from experiments.options import made, made_families
 from nas.engines.ray import RayEngine
@@ -36,19 +37,31 @@ from nas.job import Job, Outcome
 from nas.recipe import training_axes
 from nas.search import search
 
-STRATEGIES = ("random", "evolution", "tpe", "prior_band")
+
+@dataclass(frozen=True)
+class Asked:
+    """The options; see conf/experiment/bench/strategies.yaml."""
+
+    data: Path
+    sets: list[str]
+    count: int
+    seeds: int
+    seconds: float
+    epochs: int
+    workers: int
+    families: list[str]
+    strategies: list[str]
+    out: Path
 
 
 def data_files(folder: Path, names: Sequence[str], count: int) -> list[Path]:
     """The named sets, or ``count`` of them spread evenly over the sorted names, so that nobody picks."""
-    if not folder.is_dir():
-        raise UserError(f"no folder {folder}; set --data to one with NAME.csv.gz or NAME.npz files")
     found = {p.name.split(".")[0]: p for p in sorted([*folder.glob("*.csv.gz"), *folder.glob("*.npz")])}
-    missing = [n for n in names if n not in found]
-    if missing or not found:
-        raise UserError(
-            f"no set {', '.join(missing) or 'at all'} in {folder}; sets are {', '.join(list(found)[:8])}, ..."
-        )
+    if not found:
+        raise UserError(f"{folder} holds no NAME.csv.gz and no NAME.npz. Set bench.data=FOLDER")
+    if missing := [n for n in names if n not in found]:
+        some = ", ".join(list(found)[:8])
+        raise UserError(f"no set {', '.join(missing)} in {folder}. Set bench.sets to some of {some}, ...")
     if names:
         return [found[n] for n in names]
     every = list(found.values())
@@ -75,7 +88,7 @@ def hunt(job: Job, name: str, engine: RayEngine, budget: Budget, seed: int) -> t
 
     trials = search(job, Prior.uniform(job.axes), strategy, engine, budget, seed=seed, finished=finished)
     if not best:
-        raise UserError(f"no training of {job.task.name} ended within {budget.seconds} s; set --seconds higher")
+        raise UserError(f"no training of {job.task.name} ended within {budget.seconds} s. Set bench.seconds higher")
     return trials, *best[0]
 
 
@@ -130,24 +143,15 @@ def show(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> bool:
     return bool(sets) and names[int(np.argmin(ranks))] == "prior_band"
 
 
-def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="strategies", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--sets", nargs="*", default=[], help="names; by default --count of them, evenly spread")
-    parser.add_argument("--count", type=int, default=12)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--families", nargs="*", default=[])
-    parser.add_argument("--strategies", nargs="*", default=list(STRATEGIES))
-    parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "level4-strategies.jsonl")
-    options = parser.parse_args(argv)
+def run(cfg: DictConfig) -> None:
+    options = options_from(cfg, Asked)
+    if not options.strategies:
+        raise UserError("bench.strategies=[] is empty: nothing to compare. Name some, as [random,prior_band]")
     torch.set_num_threads(1)
     files = data_files(options.data, options.sets, options.count)
     budget = Budget(seconds=options.seconds, epochs=options.epochs)
     setting = [options.seconds, options.epochs, options.workers, sorted(options.families)]
-    rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    rows = kept_rows(options.out)
     rows = [row for row in rows if row["setting"] == setting]
     done = {(row["set"], row["seed"], row["strategy"]) for row in rows}
     wanted = {path.name.split(".")[0]: path for path in files}
@@ -180,4 +184,5 @@ def main(argv: Sequence[str]) -> int:
     finally:
         engine.shutdown()
     rows = [row for row in rows if row["set"] in wanted and row["strategy"] in options.strategies]
-    return 0 if show(rows, options.strategies) else 1
+    if not show(rows, options.strategies):
+        raise SystemExit(1)

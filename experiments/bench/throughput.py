@@ -1,23 +1,24 @@
 """Trials per minute: ``ray`` with 2 workers and with 1, and NNI's stock local training service with 2 trials at once.
 
-``python -m experiments.bench throughput``: the same small candidates of the same space for the same few epochs, the
+``level4 +experiment=bench/throughput``: the same small candidates of the same space for the same few epochs, the
 same code within a trial, one torch thread each, in one run. "up" is the time until the first training can start: for
 ray its start and the workers' import of torch, for NNI the start of its manager; both once per search. Rates are given
-without it and with it. Our rows are the median of ``--repeats``; NNI's takes minutes and is measured once. Ray is
+without it and with it. Our rows are the median of ``bench.repeats``; NNI's takes minutes and is measured once. Ray is
 compared with ray on more candidates, so that the wait for the last one does not matter.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from omegaconf import DictConfig
 
 from automl.types import Budget, Candidate, Prior
+from experiments.bench import options_from
 from experiments.bench.overhead import candidates, small_job
 from nas.engines.base import Engine
 from nas.engines.nni_service import NniServiceEngine
@@ -25,6 +26,16 @@ from nas.engines.ray import RayEngine
 from nas.job import Job
 from nas.search import search
 from nas.strategies.listed import Listed
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options; see conf/experiment/bench/throughput.yaml."""
+
+    candidates: int
+    more: int
+    epochs: int
+    repeats: int
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,7 @@ class Row:
         return 60 * self.trials / (self.up + self.work)
 
 
-def run(job: Job, wanted: Sequence[Candidate], epochs: int, engine: Engine) -> Row:
+def row_of(job: Job, wanted: Sequence[Candidate], epochs: int, engine: Engine) -> Row:
     """Train all candidates once; ``up`` is the time in ``engine.take``."""
     began = time.perf_counter()
     engine.take(job)
@@ -64,10 +75,10 @@ def on_ray(job: Job, lists: Sequence[Sequence[Candidate]], epochs: int, workers:
     rows: list[Row] = []
     try:
         began = time.perf_counter()
-        run(job, lists[0][: 2 * workers], 1, engine)
+        row_of(job, lists[0][: 2 * workers], 1, engine)
         up = time.perf_counter() - began
         for wanted in lists:
-            work = [row.up + row.work for row in (run(job, wanted, epochs, engine) for _ in range(repeats))]
+            work = [row.up + row.work for row in (row_of(job, wanted, epochs, engine) for _ in range(repeats))]
             rows.append(Row(len(wanted), up, statistics.median(work)))
     finally:
         engine.shutdown()
@@ -77,18 +88,13 @@ def on_ray(job: Job, lists: Sequence[Sequence[Candidate]], epochs: int, workers:
 def on_nni(job: Job, wanted: Sequence[Candidate], epochs: int, workers: int) -> Row:
     engine = NniServiceEngine(workers=workers)
     try:
-        return run(job, wanted, epochs, engine)
+        return row_of(job, wanted, epochs, engine)
     finally:
         engine.shutdown()
 
 
-def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="throughput", description=__doc__)
-    parser.add_argument("--candidates", type=int, default=16)
-    parser.add_argument("--more", type=int, default=60, help="candidates for the comparison of ray with ray")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args(argv)
+def run(cfg: DictConfig) -> None:
+    options = options_from(cfg, Asked)
     torch.set_num_threads(1)
     job = small_job()
     more = candidates(job, max(options.more, options.candidates))
@@ -116,4 +122,5 @@ def main(argv: Sequence[str]) -> int:
         ratio, with_start = ours.rate / other.rate, ours.rate_with_start / other.rate_with_start
         met &= ratio >= target
         print(f"{'ray with 2 workers ' + name:<42}{ratio:>12.2f}{with_start:>12.2f}{f'>= {target:g}':>9}")
-    return 0 if met else 1
+    if not met:
+        raise SystemExit(1)

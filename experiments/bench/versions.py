@@ -1,14 +1,14 @@
 """Two versions of the program on the same data sets: is the newer one better, and no slower?
 
     git worktree add ../before COMMIT
-    python -m experiments.bench versions --root FOLDER --code before=../before after=.
+    level4 +experiment=bench/versions bench.root=FOLDER 'bench.code={before:../before,after:.}'
 
 FOLDER is that of the benchmark ``level3``. Each set is solved by each checkout's own ``run.py +experiment=level4``
 with two workers, the same seed and the same seconds, its group left out of the past runs. A finished one is kept in
-``--out`` and not run again by the same commit, so that the versions can be measured apart: one ``--code``, then the
-other. ``--seconds-of`` gives a version other seconds, where they are of the search in one and of the run in the other.
-Nothing else may run meanwhile. Score is accuracy or r2 on the test split, ``own`` the share of the workers' time
-that went to trainings of families that are in the deployed ensemble, ``wall`` the time of the whole command.
+``bench.out`` and not run again by the same commit, so that the versions can be measured apart: one in ``bench.code``,
+then the other. ``bench.seconds_of`` gives a version other seconds, where they are of the search in one and of the run
+in the other. Nothing else may run meanwhile. Score is accuracy or r2 on the test split, ``own`` the share of the
+workers' time that went to trainings of families that are in the deployed ensemble, ``wall`` the time of the command.
 
 Printed: each set, then by modality and in all the mean difference of scores with a 95 % bootstrap interval over sets.
 Exit status 1 when a modality is worse on average, a command took longer by more than 5 % + 2 s, or one crashed.
@@ -16,7 +16,6 @@ Exit status 1 when a modality is worse on average, a command took longer by more
 
 from __future__ import annotations
 
-import argparse
 import json
 import sqlite3
 import subprocess
@@ -25,44 +24,54 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from automl.errors import UserError
+from experiments.bench import kept_rows, options_from
 from experiments.bench.level3 import chosen, kind_of
 from experiments.explain import quoted
 
 SLOWER = (1.05, 2.0)  # factor and seconds: what two runs of one version differ by on a machine with two noisy cores
 
 
-def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m experiments.bench versions", description=__doc__)
-    parser.add_argument("--root", type=Path, required=True, help="folder of the sets")
-    parser.add_argument("--code", nargs="+", default=[], metavar="LABEL=CHECKOUT", help="run these versions, in turns")
-    parser.add_argument("--compare", nargs=2, default=("before", "after"), metavar="LABEL")
-    parser.add_argument("--seconds", type=float, default=60, help="of search, per set")
-    parser.add_argument("--seconds-of", nargs="+", default=[], metavar="LABEL=SECONDS", help="where they mean another")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--each", type=int, default=6, help="so many sets of each modality, evenly spread")
-    parser.add_argument("--sets", nargs="*", default=[], help="these only")
-    parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "level4-versions.jsonl")
-    options = parser.parse_args(argv)
-    versions = dict(each.split("=", 1) for each in options.code)
+@dataclass(frozen=True)
+class Asked:
+    """The options; see conf/experiment/bench/versions.yaml."""
+
+    root: Path
+    code: dict[str, str] | None
+    compare: list[str]
+    seconds: float
+    seconds_of: dict[str, float] | None
+    seed: int
+    each: int | None
+    sets: list[str]
+    out: Path
+
+
+def run(cfg: DictConfig) -> None:
+    options = options_from(cfg, Asked)
+    if len(options.compare) != 2:
+        raise UserError(f"bench.compare={options.compare} must be two labels, as [before,after]")
+    before, after = options.compare
+    versions = options.code or {}
     for label, folder in versions.items():
         if not (Path(folder) / "run.py").is_file():
-            raise UserError(f"--code {label}={folder}: no run.py there; give the folder of a checkout")
+            raise UserError(f"bench.code.{label}={folder} holds no run.py. Give the folder of a checkout")
     wanted = chosen(options.root, options.sets, options.each)
-    rows = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    rows = kept_rows(options.out)
     commits = {label: commit(Path(folder)) for label, folder in versions.items()}
     # A label whose checkout has moved on stands for other code now.
     rows = [r for r in rows if r["commit"] == commits.get(r["label"], r["commit"])]
-    differ = {label: float(given) for label, given in (each.split("=", 1) for each in options.seconds_of)}
-    seconds = {label: differ.get(label, options.seconds) for label in {*versions, *options.compare}}
+    seconds = {label: (options.seconds_of or {}).get(label, options.seconds) for label in {*versions, before, after}}
     of = {
         (r["label"], r["set"]): r
         for r in rows
@@ -72,20 +81,21 @@ def main(argv: Sequence[str]) -> int:
         for label, folder in versions.items():
             if (label, said["name"]) in of:
                 continue
-            asked = argparse.Namespace(root=options.root, seconds=seconds[label], seed=options.seed)
-            row = {"label": label, "set": said["name"], "seconds": asked.seconds, "seed": options.seed}
-            row |= {"modality": kind_of(said), "commit": commits[label], **one(said, Path(folder), asked)}
+            asked = seconds[label]
+            made = one(said, Path(folder), options.root, asked, options.seed)
+            row = {"label": label, "set": said["name"], "seconds": asked, "seed": options.seed}
+            row |= {"modality": kind_of(said), "commit": commits[label], **made}
             of[label, said["name"]] = row
             with options.out.open("a") as out:
                 out.write(json.dumps(row) + "\n")
             print(said["name"], label, row.get("error") or f"{row['score']:.4f} {row['wall']:.0f} s", flush=True)
-    before, after = options.compare
     both = [
         (of[before, s["name"]], of[after, s["name"]])
         for s in wanted
         if {(before, s["name"]), (after, s["name"])} <= of.keys()
     ]
-    return 0 if not both or show(both, before, after) else 1
+    if both and not show(both, before, after):
+        raise SystemExit(1)
 
 
 def commit(folder: Path) -> str:
@@ -93,7 +103,7 @@ def commit(folder: Path) -> str:
     return said.stdout.strip()
 
 
-def one(said: dict[str, Any], code: Path, options: argparse.Namespace) -> dict[str, Any]:
+def one(said: dict[str, Any], code: Path, root: Path, seconds: float, seed: int) -> dict[str, Any]:
     """One run of one version, from the command's start to its end, and what came of it."""
     metric = said["baseline_best"]["metric"]
     with tempfile.TemporaryDirectory(prefix="versions-") as scratch:
@@ -103,11 +113,11 @@ def one(said: dict[str, Any], code: Path, options: argparse.Namespace) -> dict[s
             "run.py",
             "+experiment=level4",
             "data=file",
-            f"data.path={quoted(str(options.root.resolve() / said['file']))}",
+            f"data.path={quoted(str(root.resolve() / said['file']))}",
             f"task.metric={metric}",
             f"task.group={quoted(said.get('group', said['name']))}",
-            f"seed={options.seed}",
-            f"budget.seconds={options.seconds}",
+            f"seed={seed}",
+            f"budget.seconds={seconds}",
             "budget.trials=null",
             "engine.workers=2",
             "tracker=none",
@@ -118,7 +128,7 @@ def one(said: dict[str, Any], code: Path, options: argparse.Namespace) -> dict[s
         ]
         began = time.monotonic()
         try:
-            done = subprocess.run(command, cwd=code, capture_output=True, text=True, timeout=10 * options.seconds + 600)
+            done = subprocess.run(command, cwd=code, capture_output=True, text=True, timeout=10 * seconds + 600)
         except subprocess.TimeoutExpired:
             return {"error": "did not end"}
         wall = time.monotonic() - began

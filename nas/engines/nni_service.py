@@ -1,7 +1,7 @@
 """Trains in NNI's own training service: a process per trial, on this machine or on others over SSH.
 
 For machines that are set up for NNI already. Everywhere else ``ray`` is several times faster, since its workers
-import torch once (``python -m experiments.bench throughput``).
+import torch once (``+experiment=bench/throughput``).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import pytest
 
 from automl.errors import UserError
 from experiments.bench import data, scale
-from experiments.bench.__main__ import main
+from tests.experiments.recipes import recipe
 
 
 def folder(tmp_path: Path, **changes) -> Path:
@@ -22,7 +22,7 @@ def folder(tmp_path: Path, **changes) -> Path:
 
 
 def test_a_set_that_is_as_its_json_says(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    assert data.main(["--root", str(folder(tmp_path)), "--no-check"]) == 0
+    data.run(recipe("data", root=folder(tmp_path), check=False))
     assert "1 sets, 1 as their json says, 0 not; 60 rows" in capsys.readouterr().out
 
 
@@ -36,22 +36,18 @@ def test_a_set_that_is_as_its_json_says(tmp_path: Path, capsys: pytest.CaptureFi
     ],
 )
 def test_a_mismatch_exits_with_one(tmp_path: Path, capsys: pytest.CaptureFixture, changes: dict, word: str) -> None:
-    assert data.main(["--root", str(folder(tmp_path, **changes)), "--no-check"]) == 1
+    with pytest.raises(SystemExit) as ended:
+        data.run(recipe("data", root=folder(tmp_path, **changes), check=False))
+    assert ended.value.code == 1
     assert word in capsys.readouterr().out
 
 
-def test_an_absent_folder_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--root"):
-        data.main(["--root", str(tmp_path / "none")])
+def test_a_folder_without_sets_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no NAME.json"):
+        data.run(recipe("data", root=tmp_path))
 
 
 def test_the_large_csv_in_small(tmp_path: Path) -> None:
     scale.write_csv(tmp_path / "large.csv", 1_000, 24)
     found = scale.measure(tmp_path / "large.csv", check=False)
     assert found["shape"][0] > 24 and found["peak_gib"] > 0 and set(found["seconds"]) == {"load", "check", "encode"}
-
-
-def test_an_unknown_benchmark_is_told_in_one_line(capsys: pytest.CaptureFixture) -> None:
-    assert main(["nothing"]) == 2 and main([]) == 2
-    said = capsys.readouterr().err
-    assert "'nothing'" in said and "data" in said and said.count("\n") == 2

@@ -6,8 +6,8 @@ import pytest
 from automl.errors import UserError
 from automl.types import Input, Task
 from experiments.bench import ensemble
-from experiments.bench.__main__ import main
 from experiments.solve.python import solve
+from tests.experiments.recipes import recipe
 
 
 def test_a_network_that_is_right_is_chosen_and_every_way_is_scored():
@@ -27,9 +27,8 @@ def test_a_finished_run_is_compared(tmp_path, monkeypatch, capsys):
     quick = ["data=sklearn", "data.name=wine", "family=[mlp]", "engine=sequential", "metalearner=uniform"]
     short = ["strategy=random", "budget.epochs=2", "progress=false", "task.folds=0", "task.check=false"]
     solution = solve(None, seconds=None, trials=3, overrides=[*quick, *short])
-    assert main(["ensemble", str(solution.folder)]) == 0
+    ensemble.run(recipe("ensemble", runs=[str(solution.folder)]))
     line = capsys.readouterr().out.splitlines()[-1]
     assert line.startswith("mean  best ") and "select" in line
-    assert main(["ensemble", str(tmp_path)]) == 2 and "holds no config.yaml" in capsys.readouterr().err
-    with pytest.raises(UserError, match="holds no config"):
-        ensemble.pool_of(tmp_path)
+    with pytest.raises(UserError, match=r"holds no config.yaml"):
+        ensemble.run(recipe("ensemble", runs=[str(tmp_path)]))

@@ -8,7 +8,8 @@ from sklearn.datasets import load_digits
 
 from experiments.bench import families
 from experiments.bench._family_checks import Check, checks
-from experiments.bench.families import CONF, main
+from experiments.bench.families import CONF, run
+from tests.experiments.recipes import recipe
 
 QUICK = {"learning_rate": 0.01, "batch_size": 64}
 
@@ -26,9 +27,19 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
+def missed(**options):
+    """Whether the benchmark ends with a bar that was missed: exit status 1."""
+    try:
+        run(recipe("families", **options))
+    except SystemExit as end:
+        assert end.code == 1
+        return True
+    return False
+
+
 def test_scores_are_kept_and_bars_are_held(root, capsys, monkeypatch):
     out = root / "scores.json"
-    assert main(["--root", str(root), "--out", str(out)]) == 1
+    assert missed(root=root, out=out)
     said = capsys.readouterr().out
     assert "3 checks, 2 reach their bar, 1 do not" in said
     kept = json.loads(out.read_text())
@@ -36,28 +47,28 @@ def test_scores_are_kept_and_bars_are_held(root, capsys, monkeypatch):
     assert sum(name.startswith("hgb on tiny") for name in kept) == 1
 
     monkeypatch.setattr(families, "measure", lambda *args: pytest.fail("measured again"))
-    assert main(["--root", str(root), "--out", str(out), "--only", "mlp"]) == 0
-    assert main(["--root", str(root), "--out", str(out)]) == 1
+    assert not missed(root=root, out=out, only="mlp")
+    assert missed(root=root, out=out)
 
 
 def test_a_failed_training_is_a_miss_not_a_crash(root, capsys, monkeypatch):
     monkeypatch.setattr(families, "measure", lambda *args: families.Score(None, error="failed: planted"))
-    assert main(["--root", str(root), "--out", str(root / "o.json")]) == 1
+    assert missed(root=root, out=root / "o.json")
     assert "planted" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--root", "/nowhere"], "/nowhere does not exist"),
-        (["--only", "nothing"], "no check matches 'nothing'"),
-        (["--out", "tiny.npz"], "holds no scores"),
+        ({"root": "/nowhere"}, "/nowhere holds no tiny.npz"),
+        ({"only": "nothing"}, "bench.only=nothing: no check matches"),
+        ({"out": "tiny.npz"}, "holds no scores"),
     ],
 )
-def test_mistakes_are_one_line(root, more, said):
-    more = [str(root / m) if m == "tiny.npz" else m for m in more]
+def test_mistakes_are_one_line(root, more, said, monkeypatch):
+    monkeypatch.chdir(root)
     with pytest.raises(families.UserError, match=said):
-        main(["--root", str(root), "--out", str(root / "o.json"), *more])
+        run(recipe("families", **{"root": root, "out": "o.json", **more}))
 
 
 def test_every_check_names_a_family_that_is_there_and_what_it_is_compared_with():

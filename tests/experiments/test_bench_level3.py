@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from automl.errors import UserError
-from experiments.bench.level3 import chosen, main, overhead, show
+from experiments.bench.level3 import chosen, overhead, run, show
+from tests.experiments.recipes import recipe
 
 
 def row(name: str, modality: str, score: float, trained: float = 180.0) -> dict[str, Any]:
@@ -38,10 +39,8 @@ def test_overhead_is_what_the_workers_did_not_train(capsys):
 
 
 def test_modalities_take_turns_and_folders_without_sets_are_said(tmp_path):
-    with pytest.raises(UserError, match="--root"):
-        main(["--root", str(tmp_path / "none")])
     with pytest.raises(UserError, match="baseline_best"):
-        chosen(tmp_path, [], None)
+        run(recipe("level3", root=tmp_path))
     for name, modality in (("a", "tabular"), ("b", "tabular"), ("c", "tabular"), ("d", "ts_univariate")):
         (tmp_path / f"{name}.json").write_text(
             json.dumps({"name": name, "modality": modality, "baseline_best": {"metric": "r2", "value": 0.5}})

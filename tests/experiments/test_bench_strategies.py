@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from automl.errors import UserError
-from experiments.bench.strategies import data_files, main, mean_ranks
+from experiments.bench.strategies import data_files, mean_ranks, run
+from tests.experiments.recipes import recipe
 
 
 def row(name: str, seed: int, strategy: str, test: float) -> dict:
@@ -26,8 +27,10 @@ def test_equal_scores_share_a_rank():
 
 
 def test_sets_are_spread_over_the_folder_and_errors_are_one_line(tmp_path):
-    with pytest.raises(UserError, match="--data"):
-        main(["--data", str(tmp_path / "none")])
+    with pytest.raises(UserError, match=r"holds no NAME.csv.gz"):
+        run(recipe("strategies", data=tmp_path))
+    with pytest.raises(UserError, match=r"bench.strategies=\[\] is empty"):
+        run(recipe("strategies", data=tmp_path, strategies=[]))
     for name in "abcdefghi":
         (tmp_path / f"{name}.csv.gz").touch()
     assert [p.name[0] for p in data_files(tmp_path, [], 3)] == ["a", "e", "i"]

@@ -3,7 +3,7 @@
 Confident learning (Northcutt et al. 2021) judges a label by its out-of-fold probability, each class by its
 own measure. Here the probabilities are calibrated first, and the bar is lower the more classes there are:
 see ``suspects``. With 5 % of flipped labels this finds more of them with fewer false alarms than the filters
-of cleanlab do on the same probabilities; ``python -m experiments.bench label_errors`` prints both.
+of cleanlab do on the same probabilities; ``+experiment=bench/label_errors`` prints both.
 """
 
 from __future__ import annotations

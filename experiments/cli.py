@@ -37,7 +37,7 @@ def main() -> None:
         return
     with one_line_errors():
         job()
-    if "torch" in sys.modules:
+    if "torch" in sys.modules and sys.getprofile() is sys.gettrace() is None:  # else who watches wants the last word
         end()
 
 
@@ -46,9 +46,10 @@ def end() -> None:
     threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue]
     atexit._run_exitfuncs()
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:  # nobody reads any more, or the disk is full: Python's own status for that
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except (OSError, ValueError):  # nobody reads any more, or the disk is full: Python's own status for that
         os._exit(120)
     os._exit(0)
 

@@ -122,7 +122,9 @@ def trained_again(job: Job, order: Order, network: nn.Module) -> Outcome:
     )
     if fit.status != "ok":
         return Outcome(fit.status, seconds=fit.seconds, error=fit.error)
-    answers = predict(Predictor(network, job.task, fit.mean, fit.std).eval(), job.valid.inputs)
+    predictor = Predictor(network, job.task, fit.mean, fit.std)
+    answers = predict(predictor, job.valid.inputs, device=find_device(job.device))
+    predictor.to("cpu")
     known = score(job.task.metric, job.task.kind, job.valid.y, answers)
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     weights = save(state, {"candidate": order.candidate.id})

@@ -12,6 +12,7 @@ import nas.nni_fixes  # isort: skip  # noqa: F401
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 from nni.mutable import Categorical, ensure_frozen
@@ -22,8 +23,10 @@ from torch import nn
 from automl.errors import UserError
 from automl.training.module import Begins
 from automl.types import Axis, Candidate, Family, Option, Task
+from nas.job import Job
 
 T = TypeVar("T", bound=Option)
+_begins: WeakKeyDictionary[Job, dict[str, bool]] = WeakKeyDictionary()  # a network is built to know it
 
 
 class FamilySpace(ModelSpace):
@@ -95,11 +98,14 @@ def search_axes(families: Mapping[str, Family], task: Task, shared: Sequence[Axi
     return axes
 
 
-def begins(family: Family, task: Task) -> bool:
+def begins(job: Job, family: str) -> bool:
     """Whether the family's networks are fitted before their first step: then a short training costs about as much as a
     long one, and knows as much.
     """
-    return isinstance(family.space(task), Begins)
+    known = _begins.setdefault(job, {})
+    if family not in known:
+        known[family] = isinstance(job.families[family].space(job.task), Begins)
+    return known[family]
 
 
 def build(family: Family, task: Task, candidate: Candidate, axes: Sequence[Axis], *, seed: int) -> nn.Module:

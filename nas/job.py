@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from automl.data.folds import Folds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
     """What every training of a search shares; sent to each worker once.
 

@@ -6,9 +6,9 @@ NNI has had no release since 3.0, so it is pinned and its faults are known (numb
   two do not mix (nni#5412) and both take time to import: here it gets the one that we use;
 - importing it beside torch 2.15 warns twice about classes it does not know: those two messages are silenced;
 - ``Strategy.wait_for_resource`` and ``ExecutionEngine.wait_models`` poll once a second: our engines block on
-  events instead (``nas.engines.base``), so the poll is never reached;
-- checkpoints are written at start and stop only: the store is the truth (``nas.engines.base``, replay);
-- its evaluators keep a finished Trainer: we never use them (``nas.job`` makes its own).
+  events instead (``nas.execution``), so the poll is never reached;
+- checkpoints are written at start and stop only: the store is the truth (``nas.session``, replay);
+- its evaluators keep a finished Trainer: we never use them (``automl.training.train`` makes its own).
 """
 
 import logging
@@ -20,9 +20,12 @@ from automl.training import lightning as lightning  # what is loaded by now goes
 for _name in ("Buffer", "LinearCrossEntropyOptions"):
     warnings.filterwarnings("ignore", message=f".*{_name}.*is found to be not a nn.Module", category=RuntimeWarning)
 
-for _name, _module in [*sys.modules.items()]:
-    if f"{_name}.".startswith("lightning.pytorch."):
-        sys.modules.setdefault(_name.replace("lightning.pytorch", "pytorch_lightning", 1), _module)
+if "nni.nas" not in sys.modules:  # else NNI's classes are of the other copy already
+    for _name in [n for n in sys.modules if f"{n}.".startswith("pytorch_lightning.")]:
+        del sys.modules[_name]
+    for _name, _module in [*sys.modules.items()]:
+        if f"{_name}.".startswith("lightning.pytorch."):
+            sys.modules[_name.replace("lightning.pytorch", "pytorch_lightning", 1)] = _module
 
 import nni.nas.nn.pytorch  # noqa: E402
 

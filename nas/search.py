@@ -29,7 +29,7 @@ def search(
     record: Sequence[Trial] = (),
     attempts: Sequence[Attempt] = (),
     spent: float | None = None,
-    room: Callable[[], float | None] = lambda: None,
+    room: Callable[[], float | None] | None = None,
     begun: Callable[[Session], None] = lambda session: None,
     finished: Callable[[Trial, Outcome | None], None] = lambda trial, outcome: None,
     learn: Callable[[Trial, Sequence[Candidate]], Prior | None] = lambda trial, running: None,
@@ -53,8 +53,9 @@ def search(
         if new is not None:
             space.follow(new)
 
-    if getattr(engine, "job", None) is not job:
+    if not engine.has(job):
         engine.take(job)
+        engine.has(job)
     session = Session(
         job,
         budget,

@@ -26,7 +26,8 @@ class Session:
 
     ``attempts``: how those were decided, oldest first; empty: as this one. ``spent``: seconds of its clock when it was
     stopped; None: about what its trials took. ``trial_seconds``: limit of one training; None: the budget's alone.
-    ``room``: seconds that the run leaves to the search now, where that is less than its budget; None: no less.
+    ``room``: seconds that the run leaves to the search now, whatever it has spent; ``budget`` is what it plans by then.
+    None: the budget's.
     ``stopped``: whether the search is to end as if its budget were spent.
     """
 
@@ -41,7 +42,7 @@ class Session:
         attempts: Sequence[Attempt] = (),
         spent: float | None = None,
         trial_seconds: float | None = None,
-        room: Callable[[], float | None] = lambda: None,
+        room: Callable[[], float | None] | None = None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.job, self.seed, self.trial_seconds = job, seed, trial_seconds
@@ -95,8 +96,9 @@ class Session:
         """Of the budget; None without a limit, 0 in a search that was stopped."""
         if self.stopped:
             return 0.0
-        sides = [self._room(), None if self._asked.seconds is None else self._asked.seconds - self.seconds_spent]
-        return min((s for s in sides if s is not None), default=None)
+        if self._room is not None:
+            return self._room()
+        return None if self._asked.seconds is None else self._asked.seconds - self.seconds_spent
 
     @property
     def open(self) -> bool:

@@ -28,13 +28,14 @@ FOLD_SECONDS = 300.0
 class Clock:
     """A run's time. ``seconds``: of the whole run; None without a bound. ``began``: of ``time.monotonic()``, None: now.
 
-    ``refit``: seconds that the last trainings of what would be chosen take, by what is known now. ``export``: the same
-    of writing and measuring the bundle.
+    ``before``: seconds that earlier attempts at the search have spent of these. ``refit``: seconds that the last
+    trainings of what would be chosen take, by what is known now. ``export``: the same of writing and measuring the
+    bundle.
     """
 
     def __init__(self, seconds: float | None = None, began: float | None = None) -> None:
         self.seconds = seconds
-        self.export = self.refit = 0.0
+        self.before = self.export = self.refit = 0.0
         self._began = time.monotonic() if began is None else began
         self._searched_from = 0.0
 
@@ -45,22 +46,30 @@ class Clock:
     @property
     def left(self) -> float | None:
         """Of the run; negative where it is late."""
-        return None if self.seconds is None else self.seconds - self.elapsed
+        return None if self.seconds is None else self.seconds - self.before - self.elapsed
 
-    def search_begins(self, budget: Budget, members: int) -> Budget:
-        """What a search for at most so many networks that begins now has of a run's budget."""
-        self.export, self.refit = export_seconds(members), 0.0
+    def search_begins(self, budget: Budget, members: int, refit: bool) -> Budget:
+        """By what a search for at most so many networks that begins now plans: the seconds that it surely has.
+
+        ``refit``: whether last trainings may follow; they leave it ``SEARCHED`` of the run.
+        """
+        self.export = export_seconds(members)
         self._searched_from = self.elapsed
-        return replace(budget, seconds=self.for_search)
+        seconds = self.for_search
+        if seconds is not None and self.seconds is not None and refit:
+            seconds = min(seconds, SEARCHED * self.seconds)
+        return replace(budget, seconds=seconds)
 
     @property
     def for_search(self) -> float | None:
-        """Seconds that are left for the search."""
+        """Seconds that are left for the search; what it had before counts."""
         if self.seconds is None:
             return None
-        end = self.seconds - self.export
-        end -= min(self.refit, max(end - self._searched_from - SEARCHED * self.seconds, 0.0))
-        return max(end, self._searched_from + LEAST_SEARCH * self.seconds) - self.elapsed
+        end = self.seconds - self.before - self.export
+        searched = self.before + end - self._searched_from
+        end -= min(self.refit, max(searched - SEARCHED * self.seconds, 0.0))
+        least = self._searched_from + LEAST_SEARCH * self.seconds - self.before
+        return max(end, least) - self.elapsed
 
 
 def export_seconds(members: int) -> float:
@@ -124,5 +133,7 @@ def patience(limit: float) -> float:
 
 WORKER_START = 120.0
 """Seconds in which a Ray worker is up, or there is no place for it: more than any start has taken."""
+FRESH = 8.0
+"""Seconds more for one in a process of its own, which reads its job and builds its first network meanwhile."""
 TRIAL_START = 60.0
 """The same of a process of NNI's, which imports torch each time."""

@@ -3,7 +3,7 @@
 ::
 
     with store.hold(search.id, budget, workers) as hold:   # UserError when a living process has it
-        hold.clock = lambda: engine.seconds_spent
+        hold.clock = lambda: session.seconds_spent
         store.append(search.id, trial, hold)               # UserError when another one took it over
 """
 

@@ -9,18 +9,28 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
+from typing import Any
 
 from lightning_utilities.core.imports import RequirementCache
 
 LEFT_OUT = frozenset({"torchvision", "matplotlib", "scipy"})
 COMPILER = "torch._dynamo"
 
+
+class _Compiled(type):
+    """Lightning keeps the stand-in's class; what the real compiler has made since is of it all the same."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        real = getattr(sys.modules.get(COMPILER), "OptimizedModule", cls)
+        return real is not cls and isinstance(instance, real)
+
+
 _bool = RequirementCache.__bool__
 _stands_in = COMPILER not in sys.modules
 RequirementCache.__bool__ = lambda self: self.requirement not in LEFT_OUT and _bool(self)
 if _stands_in:
     _compiler = ModuleType(COMPILER)
-    _compiler.__dict__.update(OptimizedModule=type("OptimizedModule", (), {}), disable=lambda fn, *_, **__: fn)
+    _compiler.__dict__.update(OptimizedModule=_Compiled("OptimizedModule", (), {}), disable=lambda fn, *_, **__: fn)
     sys.modules[COMPILER] = _compiler
 try:
     import lightning.pytorch as pl

@@ -29,7 +29,7 @@ def price(trial: Trial, job: Job) -> float:
     What is fitted before the first step takes as long again.
     """
     epochs = max(len(trial.curve), 1)
-    share = 1.0 if begins(job.families[trial.candidate.family], job.task) else shorter(epochs) / epochs
+    share = 1.0 if begins(job, trial.candidate.family) else shorter(epochs) / epochs
     return trial.seconds * share * (1 + len(job.valid) / len(job.train))
 
 

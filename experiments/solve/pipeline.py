@@ -37,7 +37,7 @@ def pipeline(cfg: DictConfig, folder: Path, dataset: Dataset, engine: Engine, ev
     folder.mkdir(parents=True, exist_ok=True)
     writable(Path(cfg.artifacts), "artifacts")
     with contextlib.ExitStack() as stack:
-        # What one of these refuses is told before anything takes time.
+        # What one of these refuses is told before the data are prepared.
         strategy, learner = made(cfg, "strategy"), learner_of(cfg, wanted.budget)
         families = made_families(cfg)
         store: Store = stack.enter_context(made(cfg, "store"))
@@ -60,12 +60,14 @@ def pipeline(cfg: DictConfig, folder: Path, dataset: Dataset, engine: Engine, ev
             engine.take(job)
 
         with events.during("search"):  # stage 4: trainings
-            threading.Thread(target=load_exporter, name="exporter", daemon=True).start()  # this process only waits now
-            budget = clock.search_begins(wanted.budget, wanted.ensemble)
+            may_refit = wanted.refit is not False and prepared.folds is None
+            budget = clock.search_begins(wanted.budget, wanted.ensemble, may_refit)
             record = stack.enter_context(
                 recorded(store, prepared, profile, prior, config, wanted, budget, engine.workers)
             )
             events.start(config, task.name, task.metric)
+            if engine.hands > 1:  # trainings run elsewhere: this process only waits now
+                threading.Thread(target=load_exporter, name="exporter").start()
             trials = run_search(record, job, profile, learner, strategy, engine, wanted, clock, events)
 
         # Stage 5: the model that is deployed, judged once on the test rows.

@@ -135,9 +135,8 @@ def run_search(
         events.trial(trial)
 
     known = list(record.trials)
-    before = record.hold.spent or 0.0
-    if clock.seconds is not None:
-        clock.seconds -= before  # of the run's seconds these are gone
+    before = clock.before = record.hold.spent or 0.0
+    clock.refit = last_trainings(known, job, engine.hands, wanted)
 
     def begun(session: Session) -> None:
         record.hold.clock = lambda: session.seconds_spent
@@ -175,8 +174,10 @@ def last_trainings(trials: Sequence[Trial], job: Job, hands: int, wanted: Settin
     """About how many seconds the ensemble takes to be trained once more, were the search to end now."""
     if wanted.refit is False or job.folds is not None:
         return 0.0
-    best = sorted((t for t in trials if t.score is not None), key=lambda t: -(t.score or 0.0))
-    chosen = list({t.candidate.id: t for t in reversed(best)}.values())[-wanted.ensemble :]
+    best: dict[str, Trial] = {}
+    for trial in sorted((t for t in trials if t.score is not None), key=lambda t: -(t.score or 0.0)):
+        best.setdefault(trial.candidate.id, trial)
+    chosen = list(best.values())[: wanted.ensemble]
     return sum(price(whole(t, trials), job) for t in chosen) / min(hands, max(len(chosen), 1))
 
 

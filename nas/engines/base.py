@@ -26,6 +26,7 @@ class Engine(ABC):
         self.workers = workers
         self.trial_seconds = trial_seconds
         self.stopped = False
+        self._fresh = False  # no search has begun on the job yet
         self.left: Callable[[], float | None] = lambda: None
 
     def warm_up(self, wait: bool = False) -> None:  # noqa: B027  (few have something to begin)
@@ -36,7 +37,12 @@ class Engine(ABC):
 
     def take(self, job: Job) -> None:
         """Give the workers what they train on from now, and wait until one of them is up."""
-        self.job = job
+        self.job, self._fresh = job, True
+
+    def has(self, job: Job) -> bool:
+        """Whether a search on this job can begin without another ``take``. Once for each."""
+        fresh, self._fresh = self._fresh and self.job is job, False
+        return fresh
 
     @abstractmethod
     def start(self, number: int, order: Order) -> None:

@@ -136,6 +136,7 @@ class NniServiceEngine(Engine):
         self._channel = channel
 
     def shutdown(self) -> None:
+        self._fresh = False
         if self._manager is not None:
             self._manager.stop()  # says goodbye to the listener, which then ends
             self._manager = None

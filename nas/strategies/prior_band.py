@@ -84,7 +84,6 @@ class PriorBand(Stepwise):
         self._untrained: dict[str, float] = {}  # candidate -> zero-cost score
         self._submitted = 0
         self._reached: dict[str, int] = {}  # candidate -> epochs that it was trained for
-        self._fitted: dict[str, bool] = {}  # family -> whether it begins
         self._seconds: dict[str, list[float]] = {}  # family -> seconds per epoch of its trainings
         self._sure = self.sure
 
@@ -141,7 +140,7 @@ class PriorBand(Stepwise):
         known = {name: float(np.mean(of)) for name, of in self._seconds.items()}
         if not known:
             return 0.0
-        epochs = self.rungs.epochs[-1 if self._begins(family) else rung]
+        epochs = self.rungs.epochs[-1 if begins(self.session.job, family) else rung]
         return known.get(family, float(np.median(list(known.values())))) * epochs
 
     def _new(self) -> tuple[str, int] | None:
@@ -155,15 +154,10 @@ class PriorBand(Stepwise):
             self._turn += 1
         if candidate is None:
             return None
-        if self._begins(candidate.family):
+        if begins(self.session.job, candidate.family):
             start = len(self.rungs.epochs) - 1
         self._known[candidate.id] = candidate
         return candidate.id, start
-
-    def _begins(self, family: str) -> bool:
-        if family not in self._fitted:
-            self._fitted[family] = begins(self.session.job.families[family], self.session.job.task)
-        return self._fitted[family]
 
     def _drawn(self, rung: int, sampler: Sampler | None = None) -> Candidate | None:
         """A candidate not tried before; of several equally likely ones that with the best untrained network, else one

@@ -25,7 +25,7 @@ from experiments.solve.again import in_time, price, trained_again, whole
 from experiments.solve.artifacts import Artifacts
 from experiments.solve.finish import once_each
 from experiments.solve.python import solve
-from experiments.solve.search import other_code
+from experiments.solve.search import last_trainings, other_code
 from nas.engines.sequential import SequentialEngine
 from nas.evaluate import evaluate
 from nas.job import Job, Order, Outcome
@@ -285,6 +285,18 @@ def test_the_price_of_a_refit_is_that_of_all_trainings_that_led_to_it():
     trials = [dataclasses.replace(TRIAL, number=n, fidelity=f, seconds=s, status=status) for n, f, s, status in calls]
     other = dataclasses.replace(TRIAL, candidate=Candidate("mlp", {}), number=8)
     assert whole(trials[2], [*trials, other]).seconds == 11.0 and whole(trials[0], trials).seconds == 2.0
+
+
+def test_time_is_kept_for_the_networks_that_would_be_chosen_now():
+    """A candidate is where its best training stands, not where a short one of it does."""
+    job = engine_of().job
+    best = [dataclasses.replace(TRIAL, candidate=Candidate("mlp", {"n": n}), seconds=s, score=score, number=n)
+            for n, s, score in ((0, 60.0, 0.9), (1, 6.0, 0.5), (2, 6.0, 0.4))]  # fmt: skip
+    short = dataclasses.replace(best[0], fidelity=2, seconds=3.0, score=0.1, number=9)
+    wanted = SimpleNamespace(refit=None, ensemble=2)
+    found = last_trainings([short, *best], job, 2, wanted)  # type: ignore[arg-type]
+    assert found == pytest.approx((price(whole(best[0], [short, *best]), job) + price(best[1], job)) / 2)
+    assert last_trainings(best, job, 2, SimpleNamespace(refit=False, ensemble=2)) == 0.0  # type: ignore[arg-type]
 
 
 def test_code_that_changed_since_a_search_began_is_said():

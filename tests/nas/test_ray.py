@@ -18,7 +18,8 @@ from automl.errors import UserError
 from automl.types import Budget, Candidate, Prior, Trial
 from nas.engines import ray as module
 from nas.engines import sequential
-from nas.engines.ray import LOST_STARTS, RayEngine, Seat, environment, places
+from nas.engines.cluster import environment, places
+from nas.engines.ray import LOST_STARTS, RayEngine, Seat
 from nas.engines.sequential import SequentialEngine
 from nas.execution import Execution
 from nas.job import Order, Outcome

@@ -18,8 +18,9 @@ def now(monkeypatch):
 
 def test_a_search_ends_in_time_for_what_follows_it(now):
     clock, export = Clock(200.0, began=95.0), export_seconds(5)
-    budget = clock.search_begins(Budget(trials=7, seconds=200.0, epochs=4), members=5)
-    assert budget == Budget(trials=7, seconds=195.0 - export, epochs=4), "5 s of reading, and the export"
+    budget = clock.search_begins(Budget(trials=7, seconds=200.0, epochs=4), 5, refit=True)
+    assert budget == Budget(trials=7, seconds=SEARCHED * 200.0, epochs=4), "what it surely has"
+    assert clock.search_begins(budget, 5, refit=False).seconds == 195.0 - export, "5 s of reading, and the export"
     now.at = 140.0
     assert (clock.elapsed, clock.left, clock.for_search) == (45.0, 155.0, 155.0 - export)
     clock.refit = 10.0  # what would be chosen takes so long to be trained once more
@@ -28,17 +29,31 @@ def test_a_search_ends_in_time_for_what_follows_it(now):
     assert clock.for_search == SEARCHED * 200.0 - 40.0, "a search has its share first"
 
 
+@pytest.mark.parametrize("before", [0.0, 300.0, 450.0, 486.0])
+def test_a_search_that_is_resumed_has_what_it_has_not_had(now, before):
+    """And leaves the last trainings what an uninterrupted one does, but for reading twice."""
+    clock = Clock(600.0, began=95.0)
+    clock.search_begins(Budget(seconds=600.0), 5, refit=True)
+    clock.before, clock.refit = before, 100.0
+    left = clock.for_search
+    assert left is not None and before + left == pytest.approx(600 - 5 - export_seconds(5) - 100)
+    now.at += left
+    assert refit_seconds(None, clock, 5) == pytest.approx(100.0)
+
+
 def test_half_of_a_budget_is_searched_whatever_else_takes_long(now):
     clock = Clock(20.0, began=70.0)  # reading took longer than all that is given
-    assert clock.search_begins(Budget(seconds=20.0), members=5).seconds == LEAST_SEARCH * 20.0
+    assert clock.search_begins(Budget(seconds=20.0), 5, refit=True).seconds == LEAST_SEARCH * 20.0
     now.at = 104.0
     assert clock.for_search == LEAST_SEARCH * 20.0 - 4.0 and clock.left == -14.0
+    clock.before = 20.0
+    assert (clock.for_search or 0.0) <= 0, "but once"
 
 
 def test_without_a_bound_nothing_ends(now):
     clock = Clock()
     budget = Budget(trials=3)
-    assert clock.search_begins(budget, members=5) == budget and clock.left is None and clock.for_search is None
+    assert clock.search_begins(budget, 5, refit=True) == budget and clock.left is None and clock.for_search is None
     assert refit_seconds(None, clock, 5) is None
 
 

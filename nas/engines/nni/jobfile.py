@@ -30,6 +30,7 @@ def save_job(job: Job, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in (("train", job.train), ("valid", job.valid)):
         np.savez(folder / f"{name}.npz", **_arrays(part))  # pyright: ignore[reportArgumentType]
+    (folder / "folds.npz").unlink(missing_ok=True)  # of an earlier job
     if job.folds is not None:
         pairs = {
             f"{side}{i}": at for i, pair in enumerate(job.folds.pairs) for side, at in zip(SIDES, pair, strict=True)

@@ -22,7 +22,7 @@ import torch._dynamo  # optimizers import it: not in the training's time
 from nas.engines.nni.jobfile import load_job, order_from_json, outcome_to_json
 from nas.evaluate import evaluate
 from nas.job import Outcome
-from nas.time import patience
+from nas.time import FRESH, patience
 
 PIECE = 256 * 1024
 LARGEST = 64 * 1024 * 1024
@@ -35,7 +35,7 @@ def main(folder: str, threads: int = 1) -> None:
     order = order_from_json(parameters["order"])
     job = load_job(Path(folder))
     if order.seconds is not None:
-        seconds = patience(order.seconds)
+        seconds = patience(order.seconds) + FRESH
         outcome = Outcome("timeout", seconds=seconds, error=f"stopped after {seconds:.1f} s: the training hung")
         threading.Timer(seconds, _give_up, [outcome]).start()
     report(evaluate(job, order))

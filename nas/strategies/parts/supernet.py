@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import pytorch_lightning as pl  # of whatever copy NNI's own classes are
 import torch
 from nni.mutable import Sample
 from nni.nas.evaluator.pytorch import LightningModule
@@ -25,7 +26,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from automl import metrics
 from automl.data.dataset import Part
-from automl.training.lightning import pl
 from automl.training.losses import Loss
 from automl.training.predictor import Predictor, Prepare, predict
 from automl.training.rows import as_tensor
@@ -90,7 +90,7 @@ class Supernet:
                 enable_model_summary=False,
                 callbacks=[StopWhen(expired)],
             )
-            trainer.fit(self.search, loaders)  # pyright: ignore[reportArgumentType]  (NNI's name for Lightning's)
+            trainer.fit(self.search, loaders)
         return trainer.current_epoch
 
     def _loader(self, part: Part, generator: torch.Generator) -> DataLoader[Any]:

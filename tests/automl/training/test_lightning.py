@@ -1,0 +1,36 @@
+"""Lightning without the compiler, beside those who use it."""
+
+import subprocess
+import sys
+
+import pytest
+
+MODULES = {
+    "ours alone": "from automl.training.lightning import pl; import sys; assert 'torch._dynamo' not in sys.modules",
+    "a user's compiled module is known": """
+from automl.training.lightning import pl
+import torch
+from lightning.pytorch.utilities.compile import _maybe_unwrap_optimized
+compiled = torch.compile(pl.LightningModule())
+assert isinstance(_maybe_unwrap_optimized(compiled), pl.LightningModule)
+""",
+    "NNI's classes are Lightning's, whoever came first": """
+import pytorch_lightning
+import nas.nni_fixes
+from nni.nas.evaluator.pytorch import LightningModule
+from nas.strategies.parts.supernet import pl
+assert issubclass(LightningModule, pl.LightningModule)
+""",
+    "and where NNI came before us": """
+import nni.nas.nn.pytorch
+from nni.nas.evaluator.pytorch import LightningModule
+from nas.strategies.parts.supernet import pl
+assert issubclass(LightningModule, pl.LightningModule)
+""",
+}
+
+
+@pytest.mark.parametrize("which", MODULES)
+def test_it_is_imported_in_any_order(which):
+    done = subprocess.run([sys.executable, "-c", MODULES[which]], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

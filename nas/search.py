@@ -53,9 +53,7 @@ def search(
         if new is not None:
             space.follow(new)
 
-    if not engine.has(job):
-        engine.take(job)
-        engine.has(job)
+    engine.ready(job)
     session = Session(
         job,
         budget,

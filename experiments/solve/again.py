@@ -26,7 +26,7 @@ def whole(trial: Trial, trials: Sequence[Trial]) -> Trial:
 def price(trial: Trial, job: Job) -> float:
     """Seconds that a ``whole`` trial's last training takes: its share of the first, and longer by its rows.
 
-    What is fitted before the first step takes as long again.
+    What is fitted before the first step may take as long again.
     """
     epochs = max(len(trial.curve), 1)
     share = 1.0 if begins(job, trial.candidate.family) else shorter(epochs) / epochs

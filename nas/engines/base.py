@@ -39,10 +39,11 @@ class Engine(ABC):
         """Give the workers what they train on from now, and wait until one of them is up."""
         self.job, self._fresh = job, True
 
-    def has(self, job: Job) -> bool:
-        """Whether a search on this job can begin without another ``take``. Once for each."""
-        fresh, self._fresh = self._fresh and self.job is job, False
-        return fresh
+    def ready(self, job: Job) -> None:
+        """Before each search: ``take`` the job, unless that was done and no search has begun since."""
+        if not self._fresh or self.job is not job:
+            self.take(job)
+        self._fresh = False
 
     @abstractmethod
     def start(self, number: int, order: Order) -> None:

@@ -4,6 +4,9 @@ Predictions are probabilities ``(rows, classes)`` for classification and values 
 regression. Every metric is finite for finite predictions, also when a class is absent from the rows (each function says
 what it returns then), so a score can always be compared and written as JSON.
 
+Which class is decided for is the one of the largest probability times its weight. Where a metric counts
+rare classes fully the decision moves, not the probabilities: see ``decision``.
+
 Plain NumPy: the training loop scores after every epoch, where scikit-learn's input checks would cost more than small
 networks do.
 """
@@ -17,6 +20,8 @@ import numpy as np
 from automl.types import Kind
 
 ECE_BINS = 15
+EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Powers of the classes' shares that a decision for ``f1_macro`` divides by: the best on the rows is taken."""
 SMALLEST = 1e-7
 """Probabilities are clipped to [SMALLEST, 1] before a logarithm: the resolution of the float32 they come in."""
 
@@ -111,6 +116,9 @@ CLASSIFICATION: Mapping[str, Metric] = {
     f.__name__: f for f in (accuracy, balanced_accuracy, log_loss, roc_auc, f1_macro, brier, ece)
 }
 REGRESSION: Mapping[str, Metric] = {f.__name__: f for f in (r2, rmse, mae)}
+DECIDED = frozenset({"accuracy", "balanced_accuracy", "f1_macro"})
+"""Metrics that look at the decided classes only; MOVED: for which the decision is not the most probable class."""
+MOVED = frozenset({"balanced_accuracy", "f1_macro"})
 LOSSES = frozenset({"log_loss", "brier", "ece", "rmse", "mae"})
 
 
@@ -130,24 +138,58 @@ def higher_is_better(name: str) -> bool:
     return name not in LOSSES
 
 
-def scores(kind: Kind, y: np.ndarray, prediction: np.ndarray, classes: Sequence[str] | None = None) -> dict[str, float]:
+def scores(
+    kind: Kind,
+    y: np.ndarray,
+    prediction: np.ndarray,
+    classes: Sequence[str] | None = None,
+    *,
+    weights: np.ndarray | None = None,
+) -> dict[str, float]:
     """Every metric of the kind; with ``classes`` (their names) also ``recall[name]`` of each class that occurs.
 
-    ``y``: class index or value, shape (rows,); ``prediction``: see the module. Raises ValueError for wrong shapes.
+    ``y``: class index or value, shape (rows,); ``prediction``: see the module. ``weights``: of the decision, for the
+    metrics that look at decided classes; None: all 1. Raises ValueError for wrong shapes.
     """
     y, prediction = _checked(kind, y, prediction)
-    found = {name: metric(y, prediction) for name, metric in _of(kind).items()}
+    decided = prediction if weights is None else prediction * weights
+    found = {name: metric(y, decided if name in DECIDED else prediction) for name, metric in _of(kind).items()}
     if classes is not None and kind != "regression":
-        found |= {f"recall[{classes[c]}]": r for c, r in recalls(y, prediction).items()}
+        found |= {f"recall[{classes[c]}]": r for c, r in recalls(y, decided).items()}
     return found
 
 
-def score(metric: str, kind: Kind, y: np.ndarray, prediction: np.ndarray) -> float:
-    """One metric as a score, higher is better: losses are negated. Raises ValueError for one the kind has not."""
+def score(metric: str, kind: Kind, y: np.ndarray, prediction: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """One metric as a score, higher is better: losses are negated. Raises ValueError for one the kind has not.
+
+    ``weights``: of the decision; None: those that suit the metric on these rows best (``decision``).
+    """
     if metric not in _of(kind):
         raise ValueError(f"no metric {metric!r} for {kind}; metrics are: {', '.join(_of(kind))}")
-    value = _of(kind)[metric](*_checked(kind, y, prediction))
+    y, prediction = _checked(kind, y, prediction)
+    if metric in (DECIDED if weights is not None else MOVED):
+        prediction = prediction * (decision(metric, y, prediction) if weights is None else weights)
+    value = _of(kind)[metric](y, prediction)
     return value if higher_is_better(metric) else -value
+
+
+def decision(metric: str, y: np.ndarray, p: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:
+    """Weights (classes,), largest 1, by which probabilities are multiplied before the largest is decided for.
+
+    ``balanced_accuracy``: one over the classes' shares in ``y``, which is best where the probabilities are right, as a
+    row of class c counts 1 / share(c) (Elkan 2001, "The foundations of cost-sensitive learning", theorem 1).
+    ``f1_macro``: one over a power of the shares, the best of ``EXPONENTS``; every other metric: all 1. A class that
+    has no row has the weight of the rarest. ``shares``: of the classes, where more rows than these tell them.
+    """
+    if metric not in MOVED:
+        return np.ones(p.shape[1])
+    if shares is None:
+        shares = np.bincount(y, minlength=p.shape[1]) / len(y)
+    inverse = shares[shares > 0].min() / np.where(shares > 0, shares, shares[shares > 0].min())
+    if metric == "balanced_accuracy":
+        return inverse
+    tried = [inverse**power for power in EXPONENTS]
+    return max(tried, key=lambda weights: f1_macro(y, p * weights))
 
 
 def _checked(kind: Kind, y: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -22,15 +22,17 @@ from experiments.options import made
 NEEDED = (  # ~NAME takes these away
     *("data", "task", "budget", "strategy", "metalearner", "engine", "store", "tracker", "objective"),
     *("seed", "resume", "progress", "portfolio", "artifacts", "budget.trials", "budget.seconds"),
-    *("budget.epochs", "objective.ensemble", "objective.refit", "objective.latency"),
+    *("budget.epochs", "objective.ensemble", "objective.refit", "objective.latency", "objective.calibrate"),
 )
+CALIBRATE = ("auto", "holdout", "folds", "valid", "none")
 
 
 @dataclass(frozen=True)
 class Settings:
     """``ensemble``: members at most. ``portfolio``: candidates of the meta-learner that go first.
 
-    ``refit``: whether the chosen networks are trained once more; None: as far as the time goes.
+    ``refit``: whether the chosen networks are trained once more; None: as far as the time goes. ``calibrate``: on which
+    rows, one of ``CALIBRATE``.
     """
 
     seed: int
@@ -40,6 +42,7 @@ class Settings:
     ensemble: int
     refit: bool | None
     latency: bool
+    calibrate: str
     budget: Budget
 
 
@@ -57,6 +60,7 @@ def settings(cfg: DictConfig) -> Settings:
         ensemble=whole(plain["objective"], "ensemble", 1, prefix="objective."),
         refit=refit_of(plain["objective"]["refit"]),
         latency=truth(plain["objective"], "latency", prefix="objective."),
+        calibrate=calibrate_of(plain),
         budget=budget,
     )
 
@@ -162,6 +166,15 @@ def refit_of(asked: Any) -> bool | None:
     if asked != "auto":
         raise UserError(f"objective.refit={asked} must be auto, true or false")
     return None
+
+
+def calibrate_of(plain: Mapping[str, Any]) -> str:
+    asked = plain["objective"]["calibrate"]
+    if asked not in CALIBRATE:
+        raise UserError(f"objective.calibrate={asked} must be one of: {', '.join(CALIBRATE)}")
+    if asked == "folds" and plain["task"]["folds"] == 0:
+        raise UserError("objective.calibrate=folds and task.folds=0: no folds to calibrate on. Leave out one of them")
+    return asked
 
 
 def whole(

@@ -66,7 +66,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
-    """The three splits. ``test`` is touched once, at the end.
+    """The splits. ``test`` is touched once, at the end. ``held``: rows to calibrate on, which nothing else sees.
 
     ``barred``: positions in the Dataset of rows that a repair keeps out of every training; they may judge.
     """
@@ -75,6 +75,7 @@ class Parts:
     valid: Part
     test: Part
     barred: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    held: Part | None = None
 
     @property
     def teaching(self) -> Part:

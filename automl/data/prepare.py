@@ -66,12 +66,14 @@ def prepare(
     test_share: float = 0.25,
     valid_share: float | None = None,
     folds: int | None = 0,
+    hold: bool | None = False,
     check: bool = True,
     repairs: Mapping[str, bool | None] | None = None,
 ) -> Prepared:
     """Stages 1 and 2 of the pipeline. Raises UserError for data that cannot be learned from.
 
-    ``folds``: number of folds, 0 for one validation split, None for what fits the data.
+    ``folds``: number of folds, 0 for one validation split, None for what fits the data. ``hold``: whether rows are held
+    out to calibrate on, None: where there are plenty.
     ``check`` False skips the quality report and its repairs; ``repairs`` switches single ones.
     """
     why, columns, data = list(dataset.notes), list(dataset.table.columns), identity(dataset)
@@ -100,7 +102,13 @@ def prepare(
     dataset, dropped = drop_unlabelled(dataset, dropped, why)
     dataset = in_order(dataset, kind, why)
     rows = split(
-        dataset, kind, seed=seed, test_share=test_share, valid_share=valid_share, fold_count=folds, drop=dropped
+        *(dataset, kind),
+        seed=seed,
+        test_share=test_share,
+        valid_share=valid_share,
+        fold_count=folds,
+        drop=dropped,
+        hold=hold,
     )
     learn = np.union1d(rows.train, np.setdiff1d(rows.valid, dropped)) if rows.folds else rows.train
     encoding = Encoding.fit(dataset, learn, kind=kind, steps=steps, columns=columns)
@@ -122,7 +130,8 @@ def prepare(
     def part(positions: np.ndarray) -> Part:
         return Part(encoding.transform(dataset, positions), y[positions], positions)
 
-    parts = Parts(part(rows.train), part(rows.valid), part(rows.test), dropped)
+    held = part(rows.held) if len(rows.held) else None
+    parts = Parts(part(rows.train), part(rows.valid), part(rows.test), dropped, held)
     pairs = tuple((np.searchsorted(learn, train), np.searchsorted(learn, valid)) for train, valid in rows.folds)
     return Prepared(task, parts, encoding, dataset, quality, Folds(part(learn), pairs) if pairs else None, given)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,10 @@ FEW_ROWS = 200
 FEW_OF_CLASS = 8
 MAX_FOLD_ROWS = 500
 FOLDS, TIME_FOLDS = 5, 3  # along time the first of many folds would have next to nothing to learn from
+# Rows that are held out to calibrate on: a tenth of what is left beside the test split, but so many at least (90 % of
+# cover are 90 +- 3 points with 100) and at most (90 +- .7). By themselves only where the rest is plenty.
+HELD_SHARE, LEAST_HELD, MOST_HELD = 0.1, 100, 2_000
+PLENTY_ROWS = 5_000
 
 Pairs = tuple[tuple[np.ndarray, np.ndarray], ...]
 
@@ -30,7 +34,7 @@ class Split:
     """Positions of the rows, each ascending. ``why``: a line per decision.
 
     ``folds``: pairs (train, valid) out of the rows of ``train`` and ``valid`` together, to judge candidates by instead
-    of by ``valid``; empty for none.
+    of by ``valid``; empty for none. ``held``: rows that no training and no choice sees, to calibrate on.
     """
 
     train: np.ndarray
@@ -38,6 +42,7 @@ class Split:
     test: np.ndarray
     why: tuple[str, ...] = ()
     folds: Pairs = ()
+    held: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def split(
@@ -49,6 +54,7 @@ def split(
     valid_share: float | None = None,
     fold_count: int | None = 0,
     drop: np.ndarray | Sequence[int] = (),
+    hold: bool | None = False,
 ) -> Split:
     """Official splits where given, else drawn: along time, by whole groups, or stratified by class or quantile.
 
@@ -56,7 +62,8 @@ def split(
     one split, so do rows of one group; where both are set, whole groups go by their last time.
     ``test_share``: share of the rows that it is drawn from. ``valid_share``: share of the training rows; None fits it
     to their number. ``fold_count``: 0 for no folds, None for as many as ``advised_folds`` says. ``drop``: rows that are
-    kept out of ``train`` and of the folds.
+    kept out of ``train`` and of the folds. ``hold``: whether rows are held out to calibrate on; None: where there are
+    ``PLENTY_ROWS`` and no folds.
     Same data and seed, same split. Raises UserError for shares and folds out of range and for groups or rows too few
     to split.
     """
@@ -73,6 +80,12 @@ def split(
         test, rest, how = _draw(dataset, free, test_share, kind, rng, 2 if len(kept) == 0 else 1)
         rest = np.union1d(rest, kept)
         why.append(f"test: {len(test):,} rows ({test_share:.0%}), {how}")
+    held, left = (
+        _hold(dataset, rest, kind, seed) if hold or (hold is None and _plenty(rest, fold_count)) else (rest[:0], rest)
+    )
+    if len(held):
+        why.append(f"calibration: {len(held):,} rows are held out, {_how(dataset, rest, kind)}")
+    rest = left
     if given is not None and (given[rest] == VALID).any():
         valid, train = rest[given[rest] == VALID], rest[given[rest] != VALID]
         why.append(f"validation: the {len(valid):,} rows that are given as valid")
@@ -92,7 +105,20 @@ def split(
             _how(dataset, learn, kind) if _times(dataset, learn) is None else "each fold later than what it learns from"
         )
         why[-1] = f"validation: {fold_count}-fold cross-validation of the {len(learn):,} training rows, {how}"
-    return Split(np.setdiff1d(train, drop), np.sort(valid), np.sort(test), tuple(why), pairs)
+    return Split(np.setdiff1d(train, drop), np.sort(valid), np.sort(test), tuple(why), pairs, np.sort(held))
+
+
+def _plenty(rows: np.ndarray, fold_count: int | None) -> bool:
+    """Whether rows may be held out unasked."""
+    return len(rows) >= PLENTY_ROWS and not fold_count
+
+
+def _hold(dataset: Dataset, rows: np.ndarray, kind: Kind, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(held out, left), drawn as the other splits are; given validation rows stay what they are."""
+    free, kept = _free(dataset, rows)
+    count = min(max(HELD_SHARE * len(free), LEAST_HELD), MOST_HELD, len(free) / 3)
+    held, left, _ = _draw(dataset, free, count / max(len(free), 1), kind, np.random.default_rng([seed, 1]), 2)
+    return held, np.union1d(left, kept)
 
 
 def check_shares(test_share: float, valid_share: float | None, fold_count: int | None) -> None:

@@ -1,9 +1,13 @@
 """The bundle: a folder that holds all a prediction needs, and that runs without torch.
 
-model.onnx              encoded inputs -> probabilities (rows, classes) or values (rows,): input_0, ... -> output
+model.onnx              encoded inputs -> probabilities (rows, classes) or values (rows,): input_0, ... -> output; of an
+                        ensemble of values also how much its members differ, in the target's unit (rows,): spread
 encoding.json, ...      raw rows -> encoded inputs (``automl.data.encode``)
-meta.json               task, inputs, versions, how well graph and network agree, checksums
+calibration.json        how sure the model is (``automl.uncertainty.sets``)
+meta.json               task, inputs, versions, how well graph and network agree, checksums, digest
 level4_runtime-....whl  the code that reads all this, to install where the program is not (``automl.deploy.runtime``)
+
+Format 1, which had no calibration, is still read.
 """
 
 from __future__ import annotations
@@ -21,16 +25,32 @@ import onnxruntime
 
 from automl import serial
 from automl.data.encode.encoding import Encoding
+from automl.deploy.graph import answers
 from automl.errors import UserError
 from automl.types import Task
+from automl.uncertainty.sets import Calibration, decide
 
-FORMAT = 1
-MODEL, META = "model.onnx", "meta.json"
-BATCH = 1024  # rows answered at once, at most
-NUMBERS = 2**15  # of them together: a graph's widest layer has some hundred times as many, which is to fit in 64 MB
-SERIES = 16  # times as wide is that of a graph of series; on 500 steps 4 rows at once are twice as fast as 64
+FORMATS = 1, 2
+FORMAT = FORMATS[-1]
+MODEL, META, CALIBRATION = "model.onnx", "meta.json", "calibration.json"
 # Of the graph's inputs, where they may differ from the encoding's: texts were int64 before they were int32.
 _TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a bundle says of rows.
+
+    ``prediction``: class names or values (rows,). ``probabilities``: (rows, classes), None for values. ``sets``: bool
+    (rows, classes), the classes that fit at the level asked. ``interval``: (rows, 2), of values at that level.
+    ``credibility``: (rows,), how usual each row is, 0 to 1.
+    """
+
+    prediction: np.ndarray
+    probabilities: np.ndarray | None = None
+    sets: np.ndarray | None = None
+    interval: np.ndarray | None = None
+    credibility: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -51,11 +71,13 @@ class Bundle:
         folder = Path(folder)
         try:
             meta = json.loads((folder / META).read_text(encoding="utf-8"))
-            if meta["format"] != FORMAT:
+            if meta["format"] not in FORMATS:
                 raise UserError(f"bundle {folder} has format {meta['format']!r}, not {FORMAT}; export the model again")
             for name, checksum in meta["files"].items():
                 if Path(name).name != name or checksum_of(folder / name) != checksum:
                     raise UserError(f"{folder / name} is not the file that meta.json describes; export the model again")
+            if meta["format"] > 1 and meta["digest"] != digest_of(meta):
+                raise UserError(f"{folder / META} was changed: its digest is another; export the model again")
             task = serial.from_plain(Task, meta["task"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{folder} holds no readable bundle ({error}); export the model again") from error
@@ -70,12 +92,36 @@ class Bundle:
         """Raw rows -> encoded inputs."""
         return Encoding.load(self.folder)
 
+    @functools.cached_property
+    def calibration(self) -> Calibration:
+        """How sure the model is. Raises UserError where the bundle does not know."""
+        if CALIBRATION not in self.meta["files"]:
+            raise UserError(
+                f"{self.folder} holds no calibration: made with objective.calibrate=none, or by an earlier version"
+            )
+        try:
+            return Calibration.from_json((self.folder / CALIBRATION).read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.folder} holds no readable calibration ({error}); export the model again") from error
+
+    @functools.cached_property
+    def decision(self) -> tuple[float, ...] | None:
+        """Weights of the classes where the likeliest is not what is decided for (``automl.metrics.decision``)."""
+        return tuple(self.meta.get("decision", ())) or None
+
+    @functools.cached_property
+    def _graph_inputs(self) -> list[tuple[str, Any]]:
+        """Name and type of each, in the task's order."""
+        return [(i.name, _TYPES.get(i.type)) for i in self.session.get_inputs()]
+
     def predict_encoded(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
         """Probabilities (rows, classes) or values (rows,), float32, for encoded inputs in the task's order."""
-        graph = self.session.get_inputs()  # in the task's order, under whatever names
-        inputs = [a.astype(_TYPES.get(g.type, a.dtype), copy=False) for g, a in zip(graph, inputs, strict=True)]
-        names = [g.name for g in graph]
-        return answers(self.session, dict(zip(names, inputs, strict=True)))
+        return self.outputs_encoded(inputs)[0]
+
+    def outputs_encoded(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The same, and behind it how much the members differ (rows,), for an ensemble of values."""
+        named = zip(self._graph_inputs, inputs, strict=True)
+        return answers(self.session, {n: a if t is None else a.astype(t, copy=False) for (n, t), a in named})
 
     def predict(self, rows: Any) -> np.ndarray:
         """Class names (rows,) or values (rows,) for raw rows.
@@ -84,30 +130,73 @@ class Bundle:
         like that of training, whose first axis is the row; see ``automl.data.encode.rows``. Raises UserError that names
         what does not fit.
         """
-        out = self._answers(rows)
-        return self.encoding.decode(out if self.task.kind == "regression" else out.argmax(1))
+        return self._decided(self._outputs(rows)[0])
 
     def predict_proba(self, rows: Any) -> np.ndarray:
         """Class probabilities (rows, classes) in the order of ``task.classes``. Raises UserError for regression."""
         if self.task.kind == "regression":
             raise UserError(f"{self.task.name} is a regression and has no probabilities; use predict")
-        return self._answers(rows)
+        return self._outputs(rows)[0]
 
-    def _answers(self, rows: Any) -> np.ndarray:
-        return self.predict_encoded(self.encoding.transform(self.encoding.dataset(rows)))
+    def predict_set(self, rows: Any, level: float = 0.9, *, by_class: bool = False) -> np.ndarray:
+        """Which classes fit each row: bool (rows, classes); the true one is among them for a share ``level`` of rows.
 
+        ``by_class``: for that share of each class's rows. Raises UserError for regression, a level that the calibration
+        rows are too few for, and a bundle without calibration. See ``Calibration.sets``.
+        """
+        if self.task.kind == "regression":
+            raise UserError(f"{self.task.name} is a regression and has no sets of classes; use predict_interval")
+        return self.calibration.sets(self._outputs(rows)[0], level, by_class=by_class)
 
-def answers(session: onnxruntime.InferenceSession, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The graph's output for all rows, some at a time: long series and large pictures take much memory on their way."""
-    rows = max((len(a) for a in inputs.values()), default=0)
-    width = sum(a[:1].size * (SERIES if a.ndim == 3 else 1) for a in inputs.values())
-    size = int(np.clip(NUMBERS // max(width, 1), 1, BATCH))
-    parts = [
-        session.run(None, {n: a[at : at + size] for n, a in inputs.items()})[0] for at in range(0, rows or 1, size)
-    ]
-    return np.concatenate([np.asarray(p) for p in parts])
+    def predict_interval(self, rows: Any, level: float = 0.9) -> np.ndarray:
+        """Ends (rows, 2) that hold the true value for a share ``level`` of rows, in the target's unit.
+
+        Of two classes: between what the probability of the second lies, whatever the level. Raises UserError for more
+        classes, and as ``predict_set``.
+        """
+        told = self._outputs(rows)
+        if self.task.kind != "regression":
+            return self.calibration.probability_interval(told[0])
+        return self.calibration.intervals(told[0], told[1] if len(told) > 1 else None, level)
+
+    def credibility(self, rows: Any) -> np.ndarray:
+        """How usual each row is, 0 to 1, (rows,): see ``Calibration.credibility``."""
+        told = self._outputs(rows)
+        return self.calibration.credibility(told[0], told[1] if len(told) > 1 else None)
+
+    def answerable(self, rows: Any, error: float = 0.05) -> np.ndarray:
+        """Which rows to answer so that at most a share ``error`` of the answers is wrong; the others go to a person.
+
+        Bool (rows,). Raises UserError for regression. See ``Calibration.threshold``.
+        """
+        p = self.predict_proba(rows)
+        return p[np.arange(len(p)), decide(p, self.decision)] >= self.calibration.threshold(error)
+
+    def answer(self, rows: Any, level: float | None = None) -> Answer:
+        """All that ``predict`` and its like say, rows being read once. ``level``: None for no sets and intervals."""
+        told = self._outputs(rows)
+        out, spread = told[0], told[1] if len(told) > 1 else None
+        values = self.task.kind == "regression"
+        known: dict[str, np.ndarray] = {} if values else {"probabilities": out}
+        if level is not None:
+            of = self.calibration
+            known["credibility"] = of.credibility(out, spread)
+            known |= {"interval": of.intervals(out, spread, level)} if values else {"sets": of.sets(out, level)}
+        return Answer(self._decided(out), **known)
+
+    def _decided(self, out: np.ndarray) -> np.ndarray:
+        return self.encoding.decode(out if self.task.kind == "regression" else decide(out, self.decision))
+
+    def _outputs(self, rows: Any) -> list[np.ndarray]:
+        return self.outputs_encoded(self.encoding.transform(self.encoding.dataset(rows)))
 
 
 def checksum_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(meta: Mapping[str, Any]) -> str:
+    """What a model is, in 64 hex digits: of its files, its task, and how it decides. Two equal ones are one."""
+    said = {name: meta.get(name) for name in ("format", "task", "files", "decision")}
+    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

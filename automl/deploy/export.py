@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import secrets
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,14 +16,16 @@ import numpy as np
 from torch import nn
 
 from automl import serial
-from automl.deploy.bundle import FORMAT, META, MODEL, checksum_of
+from automl.deploy.bundle import FORMAT, META, MODEL, checksum_of, digest_of
 from automl.deploy.onnx import check_rows, write_onnx
 from automl.deploy.runtime import write_runtime
 from automl.training.predictor import network_size
 from automl.types import Task
 from automl.version import code_version
 
-OURS = frozenset({"format", "task", "code_version", "versions", "created", "files"})
+OURS = frozenset({"format", "task", "code_version", "versions", "created", "files", "digest"})
+UNREAD = (".whl", ".md", ".html")
+"""Files that no answer is made of: they may be written anew for the same model, and have no checksum."""
 
 
 class Saveable(Protocol):
@@ -39,13 +42,14 @@ def export(
     encoding: Saveable,
     inputs: Sequence[np.ndarray],
     extra: Mapping[str, Any] | None = None,
+    fill: Callable[[Path], None] = lambda folder: None,
 ) -> Path:
     """Write the bundle and return its folder; what was there is replaced, and only by a bundle that was checked.
 
     ``predictor``: encoded inputs -> predictions, see ``automl.training.predictor``. ``inputs``: encoded rows to check
     the graph with, beside the encoding's extremes, which hold what no row of the data does. ``extra``: more for
-    meta.json, under names of its own. Raises ``ExportMismatch`` when the graph does not answer what the predictor
-    answers.
+    meta.json, under names of its own. ``fill``: writes further files of the bundle. Raises ``ExportMismatch`` when the
+    graph does not answer what the predictor answers.
     """
     folder = Path(folder)
     _check_names(extra or {})
@@ -57,6 +61,7 @@ def export(
         names = [f"input_{i}" for i in range(len(task.inputs))]
         agreement = write_onnx(draft / MODEL, predictor, names, check_rows(inputs, encoding.extremes()))
         encoding.save(draft)
+        fill(draft)
         write_runtime(draft)
         write_meta(
             draft, task, {"agreement": asdict(agreement), "parameters": network_size(predictor), **(extra or {})}
@@ -79,10 +84,11 @@ def write_meta(folder: Path, task: Task, more: Mapping[str, Any]) -> None:
         "files": {
             f.name: checksum_of(f)
             for f in sorted(folder.iterdir())
-            if f.is_file() and f.name != META and f.suffix != ".whl"
+            if f.is_file() and f.name != META and f.suffix not in UNREAD
         },
+        **more,
     }
-    text = serial.dumps({**meta, **more}, indent=2) + "\n"
+    text = serial.dumps({**meta, "digest": digest_of(json.loads(serial.dumps(meta)))}, indent=2) + "\n"
     (folder / META).write_text(text, encoding="utf-8")
 
 

@@ -19,11 +19,13 @@ from onnx_ir.passes import common as common_passes
 from onnxscript import optimizer
 from torch import Tensor, nn
 
-from automl.deploy.bundle import answers
-from automl.training.predictor import predict
+from automl.deploy.graph import answers
+from automl.training.predictor import outputs
 from automl.training.rows import as_tensor
 
 TOLERANCE = 1e-4
+OUTPUTS = ("output", "spread")
+"""Probabilities or values, and of an ensemble of values how much its members differ."""
 ROWS = 256
 """Rows at most that are compared."""
 
@@ -48,12 +50,12 @@ class _Graph(nn.Module):
         super().__init__()
         self.predictor = predictor
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         return self.predictor(*inputs)
 
 
 def write_onnx(path: Path, predictor: nn.Module, names: Sequence[str], inputs: Sequence[np.ndarray]) -> Agreement:
-    """Write the graph and check it. Every input's first axis is free; the output's name is ``output``.
+    """Write the graph and check it. Every input's first axis is free; the outputs' names are those of ``OUTPUTS``.
 
     ``inputs``: encoded rows, one array per name; they shape the graph and are what it is checked on (``ROWS`` of them,
     spread evenly). Weights lie inside the file. Raises ExportMismatch when the answers differ by more than
@@ -71,7 +73,7 @@ def write_onnx(path: Path, predictor: nn.Module, names: Sequence[str], inputs: S
             example,
             dynamo=True,
             input_names=list(names),
-            output_names=["output"],
+            output_names=[*OUTPUTS[: len(told) if isinstance(told := predictor(*example), tuple) else 1]],
             # One nested tuple, because the graph takes *inputs.
             dynamic_shapes=(tuple({0: "rows"} for _ in example),),
             verbose=False,
@@ -105,20 +107,23 @@ def compare(path: Path, predictor: nn.Module, names: Sequence[str], inputs: Sequ
     """
     inputs = _spread(inputs)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    reference = predict(predictor, inputs)
-    single = session.run(None, {n: a[:1] for n, a in zip(names, inputs, strict=True)})[0]
-    whole = answers(session, dict(zip(names, inputs, strict=True)))
-    answered = np.concatenate([whole, np.asarray(single)])
-    expected = np.concatenate([reference, reference[:1]])
-    if answered.shape != expected.shape:
-        raise ExportMismatch(f"the graph answers with shape {answered.shape}, the network with {expected.shape}")
+    references = outputs(predictor, inputs)
+    singles = session.run(None, {n: a[:1] for n, a in zip(names, inputs, strict=True)})
+    wholes = answers(session, dict(zip(names, inputs, strict=True)))
     unit = float(getattr(predictor, "unit", 1.0))
-    rounding = 4 * float(np.finfo(np.float32).eps) * float(np.abs(expected).max()) / unit
-    tolerance = max(TOLERANCE, rounding) if reference.ndim == 1 else TOLERANCE
-    gap = np.abs(answered - expected)
-    if reference.ndim == 2:
-        gap = gap / np.minimum(1.0, 10 * np.maximum(expected.max(axis=1, keepdims=True), 1e-12))
-    difference = float(gap.max()) / unit
+    largest = float(np.abs(references[0]).max())
+    difference, tolerance = 0.0, TOLERANCE
+    for reference, whole, single in zip(references, wholes, singles, strict=True):
+        answered = np.concatenate([whole, np.asarray(single)])
+        expected = np.concatenate([reference, reference[:1]])
+        if answered.shape != expected.shape:
+            raise ExportMismatch(f"the graph answers with shape {answered.shape}, the network with {expected.shape}")
+        gap = np.abs(answered - expected)
+        if reference.ndim == 1:
+            tolerance = max(TOLERANCE, 4 * float(np.finfo(np.float32).eps) * largest / unit)
+        else:
+            gap = gap / np.minimum(1.0, 10 * np.maximum(expected.max(axis=1, keepdims=True), 1e-12))
+        difference = float(np.max([difference, gap.max() / unit]))  # NaN stays
     if not difference <= tolerance:  # NaN is a mismatch too
         raise ExportMismatch(
             f"the exported graph differs from the network by {difference:.3g} over {len(inputs[0])} rows, "

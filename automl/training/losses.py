@@ -24,7 +24,13 @@ def cross_entropy(out: Tensor, y: Tensor, smoothing: float, weight: Tensor) -> T
 
 
 def class_weighted(out: Tensor, y: Tensor, smoothing: float, weight: Tensor) -> Tensor:
-    return F.cross_entropy(out, y, weight=weight, label_smoothing=smoothing)
+    """Rare classes count more, and the outputs stay what the rows' own shares say.
+
+    Weighted cross-entropy is least at softmax ~ weight * p(class | row). With the logarithm of the weights added to the
+    outputs here, and not when it answers, the network itself learns p (after Menon et al. 2021, "Long-tail learning
+    via logit adjustment", section 4.2). Which class to decide for is the metric's matter, see ``automl.metrics``.
+    """
+    return F.cross_entropy(out + weight.log(), y, weight=weight, label_smoothing=smoothing)
 
 
 def focal(out: Tensor, y: Tensor, smoothing: float, weight: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from automl.data.dataset import Part
+from automl.metrics import SMALLEST
 from automl.training.rows import as_tensor
 from automl.types import Input, Task
 
@@ -114,7 +115,44 @@ class EnsemblePredictor(nn.Module):
         return total
 
 
-@torch.no_grad()
+class Tempered(nn.Module):
+    """A predictor of classes whose probabilities are at another temperature: softmax(log p / T), Guo et al. 2017."""
+
+    def __init__(self, predictor: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.predictor, self.temperature = predictor, temperature
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return (self.predictor(*inputs).clamp(min=SMALLEST).log() / self.temperature).softmax(-1)
+
+
+class WithSpread(nn.Module):
+    """An ensemble of values that tells two things: its prediction, and how much its members differ, both (rows,).
+
+    The second is their weighted standard deviation, in the target's unit.
+    """
+
+    def __init__(self, ensemble: EnsemblePredictor) -> None:
+        super().__init__()
+        self.ensemble = ensemble
+
+    @property
+    def unit(self) -> float:
+        return self.ensemble.unit
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        # In units of the target, where the squares are neither too large nor too small for float32.
+        values = [member(*inputs) for member in self.ensemble.members]
+        weights = self.ensemble.weights
+        mean = values[0] * weights[0]
+        for at, value in enumerate(values[1:], 1):
+            mean = mean + value * weights[at]
+        square = torch.zeros_like(mean)
+        for at, value in enumerate(values):
+            square = square + weights[at] * ((value - mean) / self.unit) ** 2
+        return mean, square.sqrt() * self.unit
+
+
 def predict(
     predictor: nn.Module,
     inputs: Sequence[np.ndarray],
@@ -123,10 +161,22 @@ def predict(
     batch_size: int = 512,
 ) -> np.ndarray:
     """Predictions for encoded rows as a float32 array; the predictor is moved to ``device`` and set to eval mode."""
+    return outputs(predictor, inputs, device=device, batch_size=batch_size)[0]
+
+
+@torch.no_grad()
+def outputs(
+    predictor: nn.Module,
+    inputs: Sequence[np.ndarray],
+    *,
+    device: str | torch.device = "cpu",
+    batch_size: int = 512,
+) -> list[np.ndarray]:
+    """The same of all that the predictor tells: see ``WithSpread``."""
     predictor.to(device).eval()
     tensors = [as_tensor(a) for a in inputs]
-    out = [
-        predictor(*(t[at : at + batch_size].to(device) for t in tensors)).float().cpu()
-        for at in range(0, len(tensors[0]), batch_size)
-    ]
-    return torch.cat(out).numpy()
+    found = []
+    for at in range(0, len(tensors[0]), batch_size):
+        told = predictor(*(t[at : at + batch_size].to(device) for t in tensors))
+        found.append([one.float().cpu() for one in (told if isinstance(told, tuple) else (told,))])
+    return [torch.cat(parts).numpy() for parts in zip(*found, strict=True)]

@@ -30,6 +30,7 @@ from experiments.report.page import (
     tile,
 )
 from experiments.report.search import choices_text, leaderboard_part, prior_part, search_part
+from experiments.report.sureness import sureness_part
 from experiments.report.test_rows import Tested, test_rows_part
 from experiments.report.words import KINDS, explain, met, metric_name, number
 
@@ -65,6 +66,7 @@ def write_report(
         ("Speed against score", lambda: front_part(trials, task)),
         ("The model", lambda: _model(result, trials)),
         ("On the test rows", lambda: test_rows_part(result, task, tested)),
+        ("How sure it is", lambda: sureness_part(result, task)),
         ("Where the search started, and what it found", lambda: prior_part(prior, trials, task)),
         ("How to use the model", lambda: _use(result, task)),
     ]

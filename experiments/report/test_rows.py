@@ -23,12 +23,13 @@ MISTAKES = 10
 class Tested:
     """The test rows in the form that ``automl.metrics`` takes.
 
-    y: class index or value (rows,); prediction: probabilities (rows, classes) or values (rows,); row:
-    (rows,).
+    y: class index or value (rows,); prediction: probabilities (rows, classes) or values (rows,); row: (rows,); guess:
+    class index that was decided for (rows,), the likeliest unless given.
     """
 
-    def __init__(self, y: np.ndarray, prediction: np.ndarray, row: np.ndarray) -> None:
+    def __init__(self, y: np.ndarray, prediction: np.ndarray, row: np.ndarray, guess: np.ndarray | None = None) -> None:
         self.y, self.prediction, self.row = y, prediction, row
+        self.guess = prediction.argmax(-1) if guess is None else guess
 
     @classmethod
     def of(cls, task: Task, frame: pd.DataFrame | None) -> Tested | None:
@@ -40,15 +41,11 @@ class Tested:
                 return cls(frame["y"].to_numpy(float), frame["prediction"].to_numpy(float), row)
             index = {name: i for i, name in enumerate(task.classes)}
             y = np.array([index[str(name)] for name in frame["y"]])
-            return cls(y, frame[[f"p_{name}" for name in task.classes]].to_numpy(float), row)
+            guess = np.array([index[str(name)] for name in frame["prediction"]]) if "prediction" in frame else None
+            return cls(y, frame[[f"p_{name}" for name in task.classes]].to_numpy(float), row, guess)
         except (KeyError, ValueError, TypeError) as error:
             log.warning("report: the predictions cannot be read: %s", one_line(repr(error)))
             return None
-
-    @property
-    def guess(self) -> np.ndarray:
-        """Predicted class index (rows,)."""
-        return self.prediction.argmax(1)
 
 
 def test_rows_part(result: Mapping[str, Any], task: Task, tested: Tested | None) -> Html:
@@ -127,9 +124,9 @@ def _errors_of_classes(tested: Tested, task: Task) -> Html:
         table(["class", "rows", "found, of its rows", "right, when named"], rows, numbers=[1], narrow=True),
     ]
     wrong = np.flatnonzero(y != guess)
-    surest = wrong[np.argsort(-p[wrong].max(1), kind="stable")][:MISTAKES].tolist()
+    surest = wrong[np.argsort(-p[wrong, guess[wrong]], kind="stable")][:MISTAKES].tolist()
     if surest:
-        rows = [(int(tested.row[i]), names[y[i]], names[guess[i]], f"{100 * p[i].max():.1f} %") for i in surest]
+        rows = [(int(tested.row[i]), names[y[i]], names[guess[i]], f"{100 * p[i, guess[i]]:.1f} %") for i in surest]
         parts += [
             tag("h3", "The surest mistakes"),
             tag("p", "Worth a look: a wrong label hides here more often than elsewhere.", class_="note"),

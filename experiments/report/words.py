@@ -106,18 +106,25 @@ def without_a_model(kind: Kind, y: np.ndarray, classes: int) -> dict[str, float]
 
 
 def interval(
-    metric: str, kind: Kind, y: np.ndarray, prediction: np.ndarray, together: np.ndarray | None = None
+    metric: str,
+    kind: Kind,
+    y: np.ndarray,
+    prediction: np.ndarray,
+    together: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> list[float] | None:
     """95 % of the metric, low and high, over redrawn rows (percentile bootstrap, Efron 1979): how far another test set
     may differ.
 
     ``together``: int (rows,); rows of one number depend on each other and are drawn together, None: each for itself.
-    None when there are too many rows to redraw them often, as the interval is negligible then, or a single group.
+    ``weights``: of the decision (``automl.metrics``), None: for the likeliest class. None when there are too many rows
+    to redraw them often, as the interval is negligible then, or a single group.
     """
     times = min(400, 4_000_000 // max(1, prediction.size))
     groups = np.arange(len(y)) if together is None else together
     if times < 100 or len(np.unique(groups)) < 2:
         return None
-    drawn = [score(metric, kind, y[rows], prediction[rows]) for rows in drawn_groups(groups, times)]
+    weights = np.ones(prediction.shape[-1]) if weights is None else weights
+    drawn = [score(metric, kind, y[rows], prediction[rows], weights) for rows in drawn_groups(groups, times)]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return [float(low), float(high)] if higher_is_better(metric) else [float(-high), float(-low)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,25 @@ from torch import nn
 
 from automl.data.dataset import Dataset, Part
 from automl.data.prepare import Prepared
-from automl.deploy.bundle import Bundle
+from automl.deploy.bundle import CALIBRATION, Bundle
 from automl.deploy.export import export
 from automl.deploy.measure import measured
 from automl.deploy.onnx import write_onnx
 from automl.errors import UserError
-from automl.metrics import scores
+from automl.metrics import decision, scores
 from automl.training.ensemble import blend, select
-from automl.training.predictor import EnsemblePredictor, Predictor, predict, target_scale
+from automl.training.predictor import (
+    EnsemblePredictor,
+    Predictor,
+    Tempered,
+    WithSpread,
+    outputs,
+    predict,
+    target_scale,
+)
 from automl.types import Limits, Task, Trial
+from automl.uncertainty.calibrate import Answers, calibrate, temperature_of, tempered, told
+from automl.uncertainty.sets import Calibration
 from experiments.events import Events
 from experiments.solve.again import Members, trained_again, whole
 from experiments.solve.artifacts import Artifacts
@@ -42,7 +53,9 @@ class Finished:
     ``val``, ``test``: metric -> value. ``test_predictions``: what the exported model answered for the test rows,
     probabilities (rows, classes) or values (rows,). ``judged_by``: the rows behind ``val``, for people.
     ``cost``: see ``automl.deploy.measure``; ``within_limits``: whether that keeps the hard limits.
-    ``notes``: one line for each network that was chosen and had to be left out.
+    ``notes``: one line for each network that was chosen and had to be left out. ``calibration``: see
+    ``automl.uncertainty.calibrate.told``, None where it was not wanted. ``weights``: of the decision (classes,), None
+    for the likeliest class; ``plain``: test metrics of that, where the model decides otherwise.
     """
 
     chosen: Trial
@@ -55,6 +68,9 @@ class Finished:
     cost: Mapping[str, float | None]
     within_limits: bool
     notes: tuple[str, ...] = ()
+    calibration: Mapping[str, Any] | None = None
+    weights: np.ndarray | None = None
+    plain: Mapping[str, float] | None = None
 
 
 def finish(
@@ -67,18 +83,19 @@ def finish(
     *,
     ensemble: int,
     refit: bool | None,
+    calibrated: bool,
     clock: Clock,
     events: Events,
 ) -> Finished:
-    """Choose -> refit -> export -> measure, until a model stands; then judge it once on the test split.
+    """Choose -> refit -> calibrate -> export -> measure, until a model stands; then judge it once on the test split.
 
     ``engine``: that of the search. ``dataset``: as it was loaded. ``refit``: whether the chosen networks are trained
-    once more, on training and validation rows together; None: those for which the clock has time. ``val`` stays that of
-    the networks before, as those rows can judge no longer. With folds ``val`` is that of cross-validation, and the
-    networks have learned from all rows already. A network that does not answer any more what was judged, or that cannot
-    be exported, is left out, and the ensemble chosen again without it.
-    A model over a hard limit falls back to fewer members where that can help.
-    Raises UserError when no training succeeded, or when none of the networks can be deployed.
+    once more, on training and validation rows together; None: those for which the clock has time. ``calibrated``:
+    whether the model is to know how sure it is. ``val`` stays that of the networks before, as those rows can judge no
+    longer. With folds ``val`` is that of cross-validation, and the networks have learned from all rows already. A
+    network that does not answer any more what was judged, or that cannot be exported, is left out, and the ensemble
+    chosen again without it. A model over a hard limit falls back to fewer members where that can help. Raises UserError
+    when no training succeeded, or when none of the networks can be deployed.
     """
     networks = Networks(prepared, engine, artifacts, trials)
     notes: list[str] = []
@@ -89,7 +106,8 @@ def finish(
                 continue
             networks.refit(members, refit, clock)
         with events.during("export"):
-            bundle = networks.exported(members, folder / "bundle")
+            model = networks.deployed(members, calibrated)
+            bundle = networks.exported(members, model, folder / "bundle")
             if bundle is None:
                 continue
             cost = measured(bundle, dataset)
@@ -102,8 +120,10 @@ def finish(
                 notes.append(f"the model is over a limit: {over}")
             break
     with events.during("export"):
-        answers = Bundle.load(bundle).predict_encoded(prepared.parts.test.inputs)
-        test = scores(prepared.task.kind, prepared.parts.test.y, answers)
+        told_test = Bundle.load(bundle).outputs_encoded(prepared.parts.test.inputs)
+        known = Answers(told_test[0], prepared.parts.test.y, told_test[1] if len(told_test) > 1 else None)
+        judge = partial(scores, prepared.task.kind, known.y, known.prediction)
+        test = judge(weights=model.weights)
     total = sum(weight for _, weight in members)
     return Finished(
         chosen=members[0][0],
@@ -119,15 +139,31 @@ def finish(
             }
             for t, weight in members
         ],
-        val=networks.validation(members),
+        val=networks.validation(members, model),
         test=test,
-        test_predictions=answers,
+        test_predictions=known.prediction,
         bundle=bundle,
         cost=cost,
         within_limits=not over,
         judged_by=networks.judged_by,
         notes=(*(f"left out: {why}" for why in networks.left_out.values()), *notes),
+        calibration=None if model.calibration is None else told(model.calibration, known),
+        weights=model.weights,
+        plain=None if model.weights is None else judge(),
     )
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is deployed: ``predictor`` answers, ``calibration`` tells how sure that is, None where nobody asked.
+
+    ``weights``: of the decision (classes,), None: the likeliest class. ``temperature``: in the predictor already.
+    """
+
+    predictor: nn.Module
+    calibration: Calibration | None
+    weights: np.ndarray | None
+    temperature: float
 
 
 class Networks:
@@ -213,13 +249,59 @@ class Networks:
                 network.load_state_dict(load(outcome.weights))
                 self.again[trial.number] = Predictor(network, self.prepared.task, *scale).eval()
 
-    def exported(self, members: Members, folder: Path) -> Path | None:
+    def final(self, members: Members) -> list[Predictor]:
+        """The members' networks as they are deployed."""
+        return [self.again[t.number] or self.judged[t.number] for t, _ in members]
+
+    def deployed(self, members: Members, calibrated: bool) -> Model:
+        """The ensemble of the members, calibrated on the rows that judged it or on those that were held out."""
+        task, parts, prepared = self.prepared.task, self.prepared.parts, self.prepared
+        predictors, weights = self.final(members), [w for _, w in members]
+        whole: nn.Module = predictors[0]
+        if len(predictors) > 1:
+            whole = EnsemblePredictor(predictors, weights)
+            whole = WithSpread(whole) if task.kind == "regression" else whole
+        judged = blended([self.artifacts.predictions(t) for t, _ in members], weights, self.rows.y)
+        temperature = 1.0
+        if calibrated and task.kind != "regression":
+            temperature = temperature_of(judged.prediction, judged.y)
+            judged = replace(judged, prediction=tempered(judged.prediction, temperature))
+            whole = Tempered(whole, temperature) if temperature != 1 else whole
+        shares = None
+        if task.kind != "regression":
+            learned = prepared.learned.y if self.folds is not None else np.concatenate([parts.train.y, parts.valid.y])
+            shares = np.bincount(learned, minlength=task.num_outputs) / len(learned)
+        if not calibrated:
+            decided = None if shares is None else decision(task.metric, judged.y, judged.prediction, shares)
+            moved = decided if decided is not None and (decided != 1).any() else None
+            return Model(whole.eval(), None, moved, temperature)
+        held = None
+        if parts.held is not None:
+            told_held = outputs(whole, parts.held.inputs)
+            held = Answers(told_held[0], parts.held.y, told_held[1] if len(told_held) > 1 else None)
+        calibration = calibrate(
+            *(task, judged, held),
+            source="holdout" if held is not None else "folds" if self.folds is not None else "valid",
+            alike=prepared.dataset.time is None and prepared.dataset.group is None,
+            temperature=temperature,
+            shares=shares,
+        )
+        return Model(
+            whole.eval(), calibration, np.asarray(calibration.decision) if calibration.decision else None, temperature
+        )
+
+    def exported(self, members: Members, model: Model, folder: Path) -> Path | None:
         """The bundle of these members; None when one of them cannot be exported, which is left out then."""
         task, valid = self.prepared.task, self.prepared.parts.valid
-        predictors = [self.again[t.number] or self.judged[t.number] for t, _ in members]
-        whole = EnsemblePredictor(predictors, [w for _, w in members]).eval() if len(members) > 1 else predictors[0]
+        predictors = self.final(members)
+
+        def fill(draft: Path) -> None:
+            if model.calibration is not None:
+                (draft / CALIBRATION).write_text(model.calibration.to_json(), encoding="utf-8")
+
+        decided = {} if model.weights is None else {"decision": model.weights.tolist()}
         try:
-            return export(folder, whole, task, self.prepared.encoding, valid.inputs)
+            return export(folder, model.predictor, task, self.prepared.encoding, valid.inputs, decided, fill)
         except OSError:  # the disk is full or closed: that is no network's fault
             raise
         except Exception as error:  # the exporter raises whatever it meets
@@ -233,11 +315,21 @@ class Networks:
                     self.left_out[trial.number] = f"{named(trial)} cannot be exported: {why}"
         return None
 
-    def validation(self, members: Members) -> dict[str, float]:
-        """Metrics of the members' ensemble, as it was judged."""
+    def validation(self, members: Members, model: Model) -> dict[str, float]:
+        """Metrics of the members' ensemble, as it was judged, with the model's temperature and decision."""
         total = sum(w for _, w in members)
-        predictions = [self.artifacts.predictions(t) for t, _ in members]
-        return scores(self.prepared.task.kind, self.rows.y, blend(predictions, [w / total for _, w in members]))
+        prediction = blend([self.artifacts.predictions(t) for t, _ in members], [w / total for _, w in members])
+        if self.prepared.task.kind != "regression":
+            prediction = tempered(prediction, model.temperature)
+        return scores(self.prepared.task.kind, self.rows.y, prediction, weights=model.weights)
+
+
+def blended(predictions: Sequence[np.ndarray], weights: Sequence[float], y: np.ndarray) -> Answers:
+    """The members' answers together; of several for values also how much they differ, as the graph tells it."""
+    mean = blend(predictions, weights)
+    if mean.ndim > 1 or len(predictions) == 1:
+        return Answers(mean, y)
+    return Answers(mean, y, np.sqrt(blend([(p - mean) ** 2 for p in predictions], weights)))
 
 
 def fewer_would_help(limits: Limits, cost: Mapping[str, float | None]) -> bool:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from automl.data.dataset import Dataset
 from automl.data.prepare import Prepared, prepare
+from automl.data.split import FOLDS
 from automl.deploy.onnx import load_exporter
 from automl.store.store import Store
 from automl.types import Budget, Runs
@@ -80,6 +81,7 @@ def pipeline(cfg: DictConfig, folder: Path, dataset: Dataset, engine: Engine, ev
             folder,
             ensemble=wanted.ensemble,
             refit=wanted.refit,
+            calibrated=wanted.calibrate != "none",
             clock=clock,
             events=events,
         )
@@ -103,12 +105,15 @@ def pipeline(cfg: DictConfig, folder: Path, dataset: Dataset, engine: Engine, ev
 def prepared_as_before(cfg: DictConfig, wanted: Settings, dataset: Dataset, store: Store) -> Prepared:
     """The task and its rows. A search that is resumed with other time goes on judging its candidates as it did."""
     asked, config = task_options(cfg), plain_config(cfg)
+    hold = {"holdout": True, "auto": None}.get(wanted.calibrate, False)
     ways = [folds_in(asked["folds"], wanted.budget)]
-    if wanted.resume and asked["folds"] is None:
+    if wanted.calibrate == "folds" and asked["folds"] is None:
+        ways = [FOLDS]
+    elif wanted.resume and asked["folds"] is None:
         ways.append(None if ways[0] == 0 else 0)
     found: list[Prepared] = []
     for folds in ways:
-        found.append(prepare(dataset, **{**asked, "seed": wanted.seed, "folds": folds}))
+        found.append(prepare(dataset, **{**asked, "seed": wanted.seed, "folds": folds, "hold": hold}))
         if wanted.resume and earlier_search(store, config, found[-1]) is not None:
             return found[-1]
     return found[0]

@@ -19,6 +19,7 @@ from automl.files import write_atomically
 from automl.serial import dumps
 from automl.task.goal import parse_goal
 from automl.types import Prior, Profile, Trial
+from automl.uncertainty.sets import decide
 from automl.version import code_version
 from experiments.events import STAGES
 from experiments.explain import printable
@@ -44,7 +45,9 @@ def compose_result(
     """result.json, a contract that other parts and people read. Scores are in the metric's own unit and sign.
 
     ``baseline``: the metrics of always answering the class shares, or the mean, on the test rows. ``interval``: 95 % of
-    the task's metric over redrawn test rows. ``deployed``: see ``automl.deploy.measure``.
+    the task's metric over redrawn test rows. ``deployed``: see ``automl.deploy.measure``. ``calibration``: see
+    ``automl.uncertainty.calibrate.told``. ``test_likeliest``: test metrics, were the likeliest class decided for; null
+    where it is.
     """
     task, test = prepared.task, prepared.parts.test
     statuses = ("ok", "failed", "timeout", "oom", "diverged", "skipped")
@@ -74,7 +77,9 @@ def compose_result(
         "judged_by": finished.judged_by,
         "val": finished.val,
         "test": finished.test,
-        "interval": interval(task.metric, task.kind, test.y, finished.test_predictions, drawn_together(prepared)),
+        "interval": interval(
+            *(task.metric, task.kind, test.y, finished.test_predictions, drawn_together(prepared), finished.weights),
+        ),
         "baseline": without_a_model(task.kind, test.y, task.num_outputs),
         "chosen": {"family": finished.chosen.candidate.family, "choices": dict(finished.chosen.candidate.choices)},
         "ensemble": [{**member, "score": own(member["score"])} for member in finished.members],
@@ -83,6 +88,8 @@ def compose_result(
             for t in pareto_front(trials)
         ],
         "notes": [*notes, *finished.notes],
+        "calibration": finished.calibration,
+        "test_likeliest": finished.plain,
         "deployed": dict(finished.cost),
         "within_limits": finished.within_limits,
         "tried": [
@@ -163,7 +170,9 @@ def predictions_frame(prepared: Prepared, finished: Finished) -> pd.DataFrame:
         return pd.DataFrame({"row": rows, "y": own, "prediction": prepared.encoding.decode(predicted)})
     names = np.asarray(task.classes, dtype=object)
     columns = {f"p_{name}": predicted[:, i] for i, name in enumerate(task.classes)}
-    return pd.DataFrame({"row": rows, "y": names[test.y], "prediction": names[predicted.argmax(1)], **columns})
+    return pd.DataFrame(
+        {"row": rows, "y": names[test.y], "prediction": names[decide(predicted, finished.weights)], **columns}
+    )
 
 
 def facts(prepared: Prepared) -> dict[str, Any]:

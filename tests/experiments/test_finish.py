@@ -179,17 +179,19 @@ class Search:
                 raise ExportMismatch("the graph differs\nby 0.000475")
 
     def export(self, folder, predictor, *_):
+        predictor = getattr(predictor, "predictor", predictor)  # at another temperature
         self.refuse(getattr(predictor, "members", [predictor]))
         self.exported += 1
         return folder
 
-    def predict_encoded(self, inputs):
-        return np.full((len(inputs[0]), 2), 0.5)
+    def outputs_encoded(self, inputs):
+        return [np.full((len(inputs[0]), 2), 0.5)]
 
     def finish(self, refit: bool = False):
-        prepared = SimpleNamespace(task=self.task, parts=PARTS, folds=None, encoding=None)
+        dataset = SimpleNamespace(time=None, group=None)
+        prepared = SimpleNamespace(task=self.task, parts=PARTS, folds=None, encoding=None, dataset=dataset)
         return finish.finish(prepared, engine_of(), self.artifacts, self.trials, None, self.folder,  # type: ignore[arg-type]
-                             ensemble=5, refit=refit, clock=Clock(), events=Events())  # fmt: skip
+                             ensemble=5, refit=refit, calibrated=True, clock=Clock(), events=Events())  # fmt: skip
 
 
 def test_a_member_that_cannot_be_exported_is_left_out_and_the_rest_goes_on(tmp_path, monkeypatch):

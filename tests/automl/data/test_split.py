@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -272,3 +273,35 @@ def test_a_panel_of_groups_and_times_keeps_groups_whole() -> None:
 def test_no_row_to_train_on_is_told(given: list[str]) -> None:
     with pytest.raises(UserError, match="train"):
         split(of([0, 1] * 10, split=np.array(given)), "binary")
+
+
+def test_rows_that_are_held_out_leave_the_rest_as_it_is():
+    dataset = frame_dataset(600)
+    without, held = split(dataset, "binary"), split(dataset, "binary", hold=True)
+    np.testing.assert_array_equal(held.test, without.test)
+    assert len(held.held) == 100 and not len(without.held)
+    everything = np.concatenate([held.train, held.valid, held.test, held.held])
+    np.testing.assert_array_equal(np.sort(everything), np.arange(600))
+    assert any("held out" in line for line in held.why)
+
+
+def test_rows_are_held_out_unasked_only_where_they_are_plenty():
+    assert not len(split(frame_dataset(6_000), "binary", hold=None).held)
+    assert len(split(frame_dataset(7_000), "binary", hold=None).held) == 525
+    assert not len(split(frame_dataset(7_000), "binary", hold=None, fold_count=3).held)
+
+
+def test_folds_and_groups_keep_away_from_rows_that_are_held_out():
+    dataset = frame_dataset(900)
+    groups = np.repeat(np.arange(90), 10)
+    found = split(dataclasses.replace(dataset, group=groups), "binary", hold=True, fold_count=3)
+    sides = [found.held, np.concatenate([found.train, found.valid]), found.test]
+    for one in range(3):
+        for other in range(one):
+            assert not set(groups[sides[one]]) & set(groups[sides[other]])
+    assert all(not np.isin(found.held, np.concatenate(pair)).any() for pair in found.folds)
+
+
+def frame_dataset(rows: int) -> Dataset:
+    rng = np.random.default_rng(0)
+    return Dataset("toy", pd.DataFrame({"a": rng.normal(size=rows)}), pd.Series(np.arange(rows) % 2, name="y"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -23,8 +25,9 @@ from automl.deploy.bundle import Bundle
 from automl.deploy.export import export, write_meta
 from automl.deploy.onnx import ExportMismatch, compare, write_onnx
 from automl.errors import UserError
-from automl.training.predictor import EnsemblePredictor, Predictor, predict
+from automl.training.predictor import EnsemblePredictor, Predictor, Tempered, WithSpread, outputs, predict
 from automl.types import Input, Task
+from automl.uncertainty.calibrate import Answers, calibrate, sure_of
 from automl.version import package_version
 
 RUNTIME = f"level4_runtime-{package_version()}-py3-none-any.whl"
@@ -176,9 +179,86 @@ def test_a_bundle_from_before_answers(tmp_path):
     write_onnx(folder / "model.onnx", predictor, ["story"], [ids.astype(np.int64)])
     encoding.save(folder)
     write_meta(folder, task, {})
+    meta = json.loads((folder / "meta.json").read_text())
+    meta["format"] = 1
+    del meta["digest"]
+    (folder / "meta.json").write_text(json.dumps(meta))
     bundle = Bundle.load(folder)
+    with pytest.raises(UserError, match="no calibration"):
+        bundle.predict_set(frame)
     assert bundle.session.get_inputs()[0].type == "tensor(int64)"
     np.testing.assert_allclose(bundle.predict_proba(frame), predict(predictor, [ids]), atol=1e-5)
+
+
+def calibrated(kind: str, folder: Path) -> tuple[Bundle, Dataset]:
+    task, encoding, ensemble, inputs, dataset = made(kind)
+    whole = WithSpread(ensemble).eval() if kind == "regression" else Tempered(ensemble, 0.5).eval()  # type: ignore[arg-type]
+    told = outputs(whole, inputs)
+    y = encoding.encode_target(dataset.target)
+    if kind == "binary":  # a model that is right nine times in ten
+        y = (told[0] * [1.0, 0.2]).argmax(1)
+        y[::10] = 1 - y[::10]
+        target = pd.Series(np.array(["no", "yes"])[y], name="goal")
+        dataset = dataclasses.replace(dataset, target=target)
+    known = Answers(told[0], y, told[1] if len(told) > 1 else None)
+    of = calibrate(task, known, known, source="holdout", alike=True, temperature=1.0 if kind == "regression" else 0.5)
+    of = of if kind == "regression" else dataclasses.replace(of, sure=sure_of(told[0], y, np.array([1.0, 0.2])))
+    weights = {} if kind == "regression" else {"decision": [1.0, 0.2]}
+    fill = functools.partial(_write, of.to_json())
+    return Bundle.load(export(folder / kind, whole, task, encoding, inputs, weights, fill)), dataset
+
+
+def _write(text: str, folder: Path) -> None:
+    (folder / "calibration.json").write_text(text)
+
+
+def test_it_tells_how_sure_it_is_of_classes(tmp_path):
+    bundle, dataset = calibrated("binary", tmp_path)
+    _, _, ensemble, inputs, _ = made("binary")
+    p = bundle.predict_proba(dataset.table)
+    np.testing.assert_allclose(p, predict(Tempered(ensemble, 0.5), inputs), atol=1e-5)
+    sharp = predict(ensemble, inputs) ** 2
+    np.testing.assert_allclose(p, sharp / sharp.sum(1, keepdims=True), atol=1e-5)
+    decided = np.array(["no", "yes"], dtype=object)[(p * [1.0, 0.2]).argmax(1)]
+    np.testing.assert_array_equal(bundle.predict(dataset.table), decided)
+    sets = bundle.predict_set(dataset.table, 0.9)
+    assert sets.shape == (60, 2) and sets[np.arange(60), (dataset.target == "yes").astype(int)].mean() >= 0.9
+    assert (np.diff(bundle.predict_interval(dataset.table)) >= 0).all()
+    assert bundle.answerable(dataset.table, 0.3).any() and not bundle.answerable(dataset.table, 0.001).any()
+    told = bundle.answer(dataset.table, 0.9)
+    np.testing.assert_array_equal(told.sets, sets)
+    np.testing.assert_array_equal(told.prediction, decided)
+    np.testing.assert_array_equal(told.credibility, bundle.credibility(dataset.table))
+    assert bundle.answer(dataset.table).sets is None
+
+
+def test_it_tells_how_sure_it_is_of_values(tmp_path):
+    bundle, dataset = calibrated("regression", tmp_path)
+    values, ends = bundle.predict(dataset.table), bundle.predict_interval(dataset.table, 0.8)
+    assert ends.shape == (60, 2) and (ends[:, 0] <= values).all() and (values <= ends[:, 1]).all()
+    y = dataset.target.to_numpy(float)
+    assert ((ends[:, 0] <= y) & (y <= ends[:, 1])).mean() >= 0.8
+    assert [o.name for o in bundle.session.get_outputs()] == ["output", "spread"]
+    np.testing.assert_array_equal(bundle.answer(dataset.table, 0.8).interval, ends)
+    with pytest.raises(UserError, match="predict_interval"):
+        bundle.predict_set(dataset.table)
+    with pytest.raises(UserError, match="probabilities"):
+        bundle.answerable(dataset.table)
+
+
+def test_a_digest_names_a_model_and_nothing_else(tmp_path):
+    (tmp_path / "again").mkdir()
+    one, _ = calibrated("binary", tmp_path)
+    other, _ = calibrated("binary", tmp_path / "again")
+    assert one.meta["digest"] == other.meta["digest"] and len(one.meta["digest"]) == 64
+    meta = json.loads((one.folder / "meta.json").read_text())
+    meta["decision"] = [1.0, 1.0]
+    (one.folder / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(UserError, match="digest"):
+        Bundle.load(one.folder)
+    (other.folder / "calibration.json").write_text("{}")
+    with pytest.raises(UserError, match=r"calibration\.json"):
+        Bundle.load(other.folder)
 
 
 def test_rows_of_extremes_are_checked(tmp_path):

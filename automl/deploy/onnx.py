@@ -24,8 +24,6 @@ from automl.training.predictor import outputs
 from automl.training.rows import as_tensor
 
 TOLERANCE = 1e-4
-OUTPUTS = ("output", "spread")
-"""Probabilities or values, and of an ensemble of values how much its members differ."""
 ROWS = 256
 """Rows at most that are compared."""
 
@@ -55,7 +53,8 @@ class _Graph(nn.Module):
 
 
 def write_onnx(path: Path, predictor: nn.Module, names: Sequence[str], inputs: Sequence[np.ndarray]) -> Agreement:
-    """Write the graph and check it. Every input's first axis is free; the outputs' names are those of ``OUTPUTS``.
+    """Write the graph and check it. Every input's first axis is free; the outputs are named as the
+    predictor says (``automl.training.predictor.Deployed``), or ``output``.
 
     ``inputs``: encoded rows, one array per name; they shape the graph and are what it is checked on (``ROWS`` of them,
     spread evenly). Weights lie inside the file. Raises ExportMismatch when the answers differ by more than
@@ -73,7 +72,7 @@ def write_onnx(path: Path, predictor: nn.Module, names: Sequence[str], inputs: S
             example,
             dynamo=True,
             input_names=list(names),
-            output_names=[*OUTPUTS[: len(told) if isinstance(told := predictor(*example), tuple) else 1]],
+            output_names=list(getattr(predictor, "names", ("output",))),
             # One nested tuple, because the graph takes *inputs.
             dynamic_shapes=(tuple({0: "rows"} for _ in example),),
             verbose=False,
@@ -109,7 +108,7 @@ def compare(path: Path, predictor: nn.Module, names: Sequence[str], inputs: Sequ
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     references = outputs(predictor, inputs)
     singles = session.run(None, {n: a[:1] for n, a in zip(names, inputs, strict=True)})
-    wholes = answers(session, dict(zip(names, inputs, strict=True)))
+    wholes = answers(session, dict(zip(names, inputs, strict=True)), members=True)
     unit = float(getattr(predictor, "unit", 1.0))
     largest = float(np.abs(references[0]).max())
     difference, tolerance = 0.0, TOLERANCE

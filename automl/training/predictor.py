@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from automl.data.dataset import Part
+from automl.deploy.names import MEMBER
 from automl.metrics import SMALLEST
 from automl.training.rows import as_tensor
 from automl.types import Input, Task
@@ -115,42 +116,46 @@ class EnsemblePredictor(nn.Module):
         return total
 
 
-class Tempered(nn.Module):
-    """A predictor of classes whose probabilities are at another temperature: softmax(log p / T), Guo et al. 2017."""
+class Deployed(nn.Module):
+    """What is exported: the weighted mean of predictors, and what is told beside it.
 
-    def __init__(self, predictor: nn.Module, temperature: float) -> None:
-        super().__init__()
-        self.predictor, self.temperature = predictor, temperature
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return (self.predictor(*inputs).clamp(min=SMALLEST).log() / self.temperature).softmax(-1)
-
-
-class WithSpread(nn.Module):
-    """An ensemble of values that tells two things: its prediction, and how much its members differ, both (rows,).
-
-    The second is their weighted standard deviation, in the target's unit.
+    ``temperature``: of the mean's probabilities, softmax(log p / T) (Guo et al. 2017). ``forward`` gives one output a
+    name of ``names``, in order: ``output``; of several predictors of values ``spread``, their weighted standard
+    deviation (rows,) in the target's unit; of several predictors ``member_0``, ...: what each said, so that an ensemble
+    of fewer can be cut out of the graph.
     """
 
-    def __init__(self, ensemble: EnsemblePredictor) -> None:
+    def __init__(self, predictors: Sequence[nn.Module], weights: Sequence[float], task: Task, temperature: float = 1.0):
         super().__init__()
-        self.ensemble = ensemble
+        self.ensemble = EnsemblePredictor(predictors, weights)
+        self.temperature, self.values = temperature, task.kind == "regression"
+        members = tuple(f"{MEMBER}{i}" for i in range(len(predictors))) if len(predictors) > 1 else ()
+        self.names = ("output", *(("spread",) if members and self.values else ()), *members)
 
     @property
     def unit(self) -> float:
+        """What errors are measured in, see ``Predictor.unit``."""
         return self.ensemble.unit
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        said = [member(*inputs) for member in self.ensemble.members]
+        if len(said) == 1:
+            return (self._tempered(said[0]),)
+        mean = self._mean(said)
+        if not self.values:
+            return (self._tempered(mean), *said)
         # In units of the target, where the squares are neither too large nor too small for float32.
-        values = [member(*inputs) for member in self.ensemble.members]
-        weights = self.ensemble.weights
-        mean = values[0] * weights[0]
-        for at, value in enumerate(values[1:], 1):
-            mean = mean + value * weights[at]
-        square = torch.zeros_like(mean)
-        for at, value in enumerate(values):
-            square = square + weights[at] * ((value - mean) / self.unit) ** 2
-        return mean, square.sqrt() * self.unit
+        variance = self._mean([((value - mean) / self.unit) ** 2 for value in said])
+        return (mean, variance.sqrt() * self.unit, *said)
+
+    def _mean(self, each: Sequence[Tensor]) -> Tensor:
+        total = each[0] * self.ensemble.weights[0]
+        for at, one in enumerate(each[1:], 1):
+            total = total + one * self.ensemble.weights[at]
+        return total
+
+    def _tempered(self, p: Tensor) -> Tensor:
+        return p if self.temperature == 1 else (p.clamp(min=SMALLEST).log() / self.temperature).softmax(-1)
 
 
 def predict(
@@ -172,7 +177,7 @@ def outputs(
     device: str | torch.device = "cpu",
     batch_size: int = 512,
 ) -> list[np.ndarray]:
-    """The same of all that the predictor tells: see ``WithSpread``."""
+    """The same of all that the predictor tells: see ``Deployed``."""
     predictor.to(device).eval()
     tensors = [as_tensor(a) for a in inputs]
     found = []

@@ -64,7 +64,7 @@ def temperature_of(p: np.ndarray, y: np.ndarray) -> float:
 
 
 def tempered(p: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities at another temperature; the same as the graph's, see ``automl.training.predictor.Tempered``."""
+    """Probabilities at another temperature; the same as the graph's, see ``automl.training.predictor.Deployed``."""
     if temperature == 1:
         return np.asarray(p, dtype=np.float64)
     logs = np.log(np.clip(np.asarray(p, dtype=np.float64), metrics.SMALLEST, 1.0)) / temperature

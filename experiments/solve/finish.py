@@ -23,15 +23,7 @@ from automl.deploy.onnx import write_onnx
 from automl.errors import UserError
 from automl.metrics import decision, scores
 from automl.training.ensemble import blend, select
-from automl.training.predictor import (
-    EnsemblePredictor,
-    Predictor,
-    Tempered,
-    WithSpread,
-    outputs,
-    predict,
-    target_scale,
-)
+from automl.training.predictor import Deployed, Predictor, outputs, predict, target_scale
 from automl.types import Limits, Task, Trial
 from automl.uncertainty.calibrate import Answers, calibrate, temperature_of, tempered, told
 from automl.uncertainty.sets import Calibration
@@ -257,16 +249,12 @@ class Networks:
         """The ensemble of the members, calibrated on the rows that judged it or on those that were held out."""
         task, parts, prepared = self.prepared.task, self.prepared.parts, self.prepared
         predictors, weights = self.final(members), [w for _, w in members]
-        whole: nn.Module = predictors[0]
-        if len(predictors) > 1:
-            whole = EnsemblePredictor(predictors, weights)
-            whole = WithSpread(whole) if task.kind == "regression" else whole
         judged = blended([self.artifacts.predictions(t) for t, _ in members], weights, self.rows.y)
         temperature = 1.0
         if calibrated and task.kind != "regression":
             temperature = temperature_of(judged.prediction, judged.y)
             judged = replace(judged, prediction=tempered(judged.prediction, temperature))
-            whole = Tempered(whole, temperature) if temperature != 1 else whole
+        model = Deployed(predictors, weights, task, temperature).eval()
         shares = None
         if task.kind != "regression":
             learned = prepared.learned.y if self.folds is not None else np.concatenate([parts.train.y, parts.valid.y])
@@ -274,11 +262,11 @@ class Networks:
         if not calibrated:
             decided = None if shares is None else decision(task.metric, judged.y, judged.prediction, shares)
             moved = decided if decided is not None and (decided != 1).any() else None
-            return Model(whole.eval(), None, moved, temperature)
+            return Model(model, None, moved, temperature)
         held = None
         if parts.held is not None:
-            told_held = outputs(whole, parts.held.inputs)
-            held = Answers(told_held[0], parts.held.y, told_held[1] if len(told_held) > 1 else None)
+            told_held = outputs(model, parts.held.inputs)
+            held = Answers(told_held[0], parts.held.y, told_held[1] if model.names[1:2] == ("spread",) else None)
         calibration = calibrate(
             *(task, judged, held),
             source="holdout" if held is not None else "folds" if self.folds is not None else "valid",
@@ -287,7 +275,7 @@ class Networks:
             shares=shares,
         )
         return Model(
-            whole.eval(), calibration, np.asarray(calibration.decision) if calibration.decision else None, temperature
+            model, calibration, np.asarray(calibration.decision) if calibration.decision else None, temperature
         )
 
     def exported(self, members: Members, model: Model, folder: Path) -> Path | None:

@@ -179,8 +179,7 @@ class Search:
                 raise ExportMismatch("the graph differs\nby 0.000475")
 
     def export(self, folder, predictor, *_):
-        predictor = getattr(predictor, "predictor", predictor)  # at another temperature
-        self.refuse(getattr(predictor, "members", [predictor]))
+        self.refuse(predictor.ensemble.members)
         self.exported += 1
         return folder
 

@@ -25,7 +25,7 @@ from automl.deploy.bundle import Bundle
 from automl.deploy.export import export, write_meta
 from automl.deploy.onnx import ExportMismatch, compare, write_onnx
 from automl.errors import UserError
-from automl.training.predictor import EnsemblePredictor, Predictor, Tempered, WithSpread, outputs, predict
+from automl.training.predictor import Deployed, EnsemblePredictor, Predictor, outputs, predict
 from automl.types import Input, Task
 from automl.uncertainty.calibrate import Answers, calibrate, sure_of
 from automl.version import package_version
@@ -192,7 +192,7 @@ def test_a_bundle_from_before_answers(tmp_path):
 
 def calibrated(kind: str, folder: Path) -> tuple[Bundle, Dataset]:
     task, encoding, ensemble, inputs, dataset = made(kind)
-    whole = WithSpread(ensemble).eval() if kind == "regression" else Tempered(ensemble, 0.5).eval()  # type: ignore[arg-type]
+    whole = Deployed(list(ensemble.members), [2, 1], task, 1.0 if kind == "regression" else 0.5).eval()  # type: ignore
     told = outputs(whole, inputs)
     y = encoding.encode_target(dataset.target)
     if kind == "binary":  # a model that is right nine times in ten
@@ -216,7 +216,6 @@ def test_it_tells_how_sure_it_is_of_classes(tmp_path):
     bundle, dataset = calibrated("binary", tmp_path)
     _, _, ensemble, inputs, _ = made("binary")
     p = bundle.predict_proba(dataset.table)
-    np.testing.assert_allclose(p, predict(Tempered(ensemble, 0.5), inputs), atol=1e-5)
     sharp = predict(ensemble, inputs) ** 2
     np.testing.assert_allclose(p, sharp / sharp.sum(1, keepdims=True), atol=1e-5)
     decided = np.array(["no", "yes"], dtype=object)[(p * [1.0, 0.2]).argmax(1)]
@@ -238,7 +237,12 @@ def test_it_tells_how_sure_it_is_of_values(tmp_path):
     assert ends.shape == (60, 2) and (ends[:, 0] <= values).all() and (values <= ends[:, 1]).all()
     y = dataset.target.to_numpy(float)
     assert ((ends[:, 0] <= y) & (y <= ends[:, 1])).mean() >= 0.8
-    assert [o.name for o in bundle.session.get_outputs()] == ["output", "spread"]
+    assert [o.name for o in bundle.session.get_outputs()] == ["output", "spread", "member_0", "member_1"]
+    names = {i.name: x for i, x in zip(bundle.session.get_inputs(), made("regression")[3], strict=True)}
+    members = bundle.session.run(["member_0", "member_1"], names)
+    np.testing.assert_allclose(values, (2 * members[0] + members[1]) / 3, rtol=1e-5)
+    spread = np.sqrt((2 * (members[0] - values) ** 2 + (members[1] - values) ** 2) / 3)
+    np.testing.assert_allclose(bundle.outputs_encoded(list(names.values()))[1], spread, rtol=1e-3, atol=1e-3)
     np.testing.assert_array_equal(bundle.answer(dataset.table, 0.8).interval, ends)
     with pytest.raises(UserError, match="predict_interval"):
         bundle.predict_set(dataset.table)

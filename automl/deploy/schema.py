@@ -131,7 +131,9 @@ def _series(field: Mapping[str, Any]) -> Schema:
         forms.append({**_list(_NUMBER), "description": "steps"})
     else:
         forms.append({**_list(_list(_NUMBER, channels)), "description": "steps of channels"})
-    text = f"a series of {channels} channel{'s' * (channels > 1)}, of which {length} steps are looked at; {_gaps(field)}"
+    text = (
+        f"a series of {channels} channel{'s' * (channels > 1)}, of which {length} steps are looked at; {_gaps(field)}"
+    )
     return {"anyOf": forms, "description": text}
 
 
@@ -168,5 +170,7 @@ def _plain(value: Any) -> Any:
     """An array as nested lists with null for NaN; what JSON knows as it is."""
     if not isinstance(value, np.ndarray):
         return value
-    gaps = value.dtype.kind == "f" and not np.isfinite(value).all()
-    return np.where(np.isfinite(value), value.astype(object), None).tolist() if gaps else value.tolist()
+    if value.dtype.kind == "f" and not (known := np.isfinite(value)).all():
+        value = value.astype(object)
+        value[~known] = None
+    return value.tolist()

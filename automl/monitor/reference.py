@@ -142,10 +142,10 @@ def _image(encoder: ImageEncoder, dataset: Dataset, encoded: np.ndarray) -> Iter
 def _audio(encoder: AudioEncoder, dataset: Dataset, encoded: np.ndarray) -> Iterator[Measure]:
     """Mean level, in the spectrogram's unit, and frames until the end."""
     known = _finite(dataset.arrays[encoder.name][:, :, : encoder.frames])
-    heard = ~np.isnan(known).all(1)
-    last = heard.shape[1] - heard[:, ::-1].argmax(1)
+    heard: np.ndarray = np.isfinite(known).max(axis=1)
+    last = heard.shape[1] - heard[:, ::-1].argmax(axis=1)
     yield Measure(encoder.name, "level", _mean(known))
-    yield Measure(encoder.name, "frames", np.where(heard.any(1), last, np.nan).astype(np.float64))
+    yield Measure(encoder.name, "frames", np.where(heard.max(axis=1), last, np.nan).astype(np.float64))
 
 
 def _series(encoder: SeriesEncoder, dataset: Dataset, encoded: np.ndarray) -> Iterator[Measure]:
@@ -177,7 +177,7 @@ def _finite(array: np.ndarray) -> np.ndarray:
 
 
 def _mean(array: np.ndarray) -> np.ndarray:
-    """Of each row over what is known, NaN where nothing is; as float32 has it, so that padding changes no last digit."""
+    """Of each row over what is known, NaN where nothing is; as float32 has it, as padding changes the last digits."""
     flat = np.ascontiguousarray(array).reshape(len(array), -1)
     seen = (~np.isnan(flat)).sum(1)
     mean = np.where(seen > 0, np.nansum(flat, axis=1) / np.maximum(seen, 1), np.nan)

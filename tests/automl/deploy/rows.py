@@ -52,8 +52,8 @@ def arrays(rows: int = ROWS, seed: int = 0) -> dict[str, Any]:
 def mixed(rows: int = ROWS, seed: int = 0) -> Dataset:
     """One of everything."""
     target = pd.Series(np.random.default_rng(seed).choice(["no", "yes"], rows), name="goal")
-    modalities: dict[str, Any] = dict(photo="image", grey="image", pulse="series", line="series", voice="audio")
-    return Dataset("mixed", table(rows, seed), target, arrays(rows, seed), modalities=modalities)
+    kinds: dict[str, Any] = {"photo": "image", "grey": "image", "pulse": "series", "line": "series", "voice": "audio"}
+    return Dataset("mixed", table(rows, seed), target, arrays(rows, seed), modalities=kinds)
 
 
 def task_of(encoding: Encoding) -> Task:

@@ -76,7 +76,19 @@ def test_rows_of_everything_come_back(tmp_path) -> None:
         np.where(np.arange(ROWS) % 9 == 0, np.inf, np.arange(ROWS) / 3),
         10**17 + np.arange(ROWS) % 9,
     ],
-    ids=["dates", "zone", "days", "durations", "periods", "decimals", "date categories", "gaps", "mixed", "inf", "long"],
+    ids=[
+        "dates",
+        "zone",
+        "days",
+        "durations",
+        "periods",
+        "decimals",
+        "date categories",
+        "gaps",
+        "mixed",
+        "inf",
+        "long",
+    ],
 )
 def test_cells_of_a_frame_encode_to_the_same(tmp_path, column: Any) -> None:
     frame = pd.DataFrame({"cell": column, "other": np.arange(ROWS) % 7})
@@ -161,7 +173,7 @@ def test_another_answer_is_one_clear_line(tmp_path) -> None:
     other = ANSWERS.copy()
     for wrong in (2e-4, np.nan):
         other[1, 1] = 0.5 + wrong
-        with pytest.raises(UserError, match="row 2 of its examples, where it answered 0.5") as caught:
+        with pytest.raises(UserError, match=r"row 2 of its examples, where it answered 0\.5") as caught:
             check_examples(lambda rows: other, *written)
         assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="shape"):

@@ -164,10 +164,9 @@ def test_known_sets(name: str) -> None:
 
 def test_cells_as_a_file_has_them(tmp_path: Path) -> None:
     lines = ["price;day;at;open;goal"]
-    lines += [
-        f"{i}.{i:03},50;{1 + i % 28:02}.{1 + i % 12:02}.2021;{i % 24:02}:{i:02}:00;{'true' if i % 3 else 'false'};{'ab'[i % 2]}"
-        for i in range(1, 50)
-    ]
+    for i in range(1, 50):
+        day, at = f"{1 + i % 28:02}.{1 + i % 12:02}.2021", f"{i % 24:02}:{i:02}:00"
+        lines.append(f"{i}.{i:03},50;{day};{at};{'true' if i % 3 else 'false'};{'ab'[i % 2]}")
     (tmp_path / "t.csv").write_text("\n".join(lines))
     dataset = FileSource(str(tmp_path / "t.csv"), target="goal").load()
     prepared = prepare(dataset, check=False)
@@ -206,4 +205,6 @@ def test_answers() -> None:
     values = answer_schema(Task("toy", "regression", (), 1, "r2"), "price")
     assert values["title"] == "price"
     assert faults(values, {"value": 3.5, "interval": [1, 4.5]}) == [] and faults(values, {}) == [""]
-    assert faults(values, {"value": "high"}) == ["value"] and faults(values, {"value": 1, "interval": [1]}) == ["interval"]
+    assert faults(values, {"value": "high"}) == ["value"] and faults(values, {"value": 1, "interval": [1]}) == [
+        "interval"
+    ]

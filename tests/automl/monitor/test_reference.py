@@ -133,7 +133,9 @@ def test_answers_of_a_regression() -> None:
     assert outside[-3:].tolist() == [1, 2, 2] and outside.sum() == 5
 
 
-NUMBERS = st.one_of(st.floats(allow_infinity=False), st.integers(-5, 5).map(float), st.sampled_from([0.0, 5e-324, 1e308]))
+NUMBERS = st.one_of(
+    st.floats(allow_infinity=False), st.integers(-5, 5).map(float), st.sampled_from([0.0, 5e-324, 1e308])
+)
 
 
 @given(st.lists(NUMBERS, max_size=200), st.lists(st.floats(), max_size=20))

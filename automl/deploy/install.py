@@ -1,0 +1,35 @@
+"""What it takes to run a bundle elsewhere: requirements.txt and a Dockerfile."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+from automl.deploy.runtime import NEEDS, OPTIONAL
+
+SELF_TEST = (
+    "from level4 import Bundle; from automl.deploy.examples import check_examples, read_examples; "
+    "bundle = Bundle.load('.'); answer = bundle.predict_proba if bundle.task.classes else bundle.predict; "
+    "check_examples(answer, *read_examples('.')); print('the examples are answered as they were')"
+)
+
+
+def requirements_text(*, sounds: bool = False) -> str:
+    """requirements.txt: the runtime's needs in the versions that run here. ``sounds``: it is sent files of sounds."""
+    names = [*NEEDS, *([OPTIONAL["audio"]] if sounds else [])]
+    return "".join(f"{name}=={importlib.metadata.version(name)}\n" for name in names)
+
+
+def dockerfile(wheel: str) -> str:
+    """A Dockerfile for the bundle's folder: it installs what is needed, and asks the model its examples.
+
+    ``wheel``: the name of the runtime in the folder.
+    """
+    return f"""FROM python:3.11-slim
+RUN useradd --create-home bundle
+WORKDIR /bundle
+COPY requirements.txt {wheel} ./
+RUN pip install --no-cache-dir -r requirements.txt && pip install --no-cache-dir --no-deps ./{wheel}
+COPY . .
+USER bundle
+CMD ["python", "-c", "{SELF_TEST}"]
+"""

@@ -26,6 +26,7 @@ from automl.data.encode.number import NumberColumn
 from automl.data.encode.series import HUGE, SeriesEncoder
 from automl.data.encode.table import TableEncoder
 from automl.data.encode.text import FIRST, UNKNOWN, TextEncoder
+from automl.data.quality.parse import column_of
 from automl.types import Task
 
 VERSION = 1
@@ -104,7 +105,7 @@ def answered(task: Task, predictions: np.ndarray) -> Iterator[Measure]:
 
 def _table(encoder: TableEncoder, dataset: Dataset, encoded: np.ndarray) -> Iterator[Measure]:
     for column in encoder.columns:
-        cells = dataset.table[column.name]
+        cells = column_of(dataset.table, column.name)
         if isinstance(column, NumberColumn):
             yield Measure(column.name, "value", as_number(cells))
         elif isinstance(column, DateColumn):

@@ -238,7 +238,7 @@ def _calibration(facts: Mapping[str, Any]) -> str:
 def _limits(facts: Mapping[str, Any]) -> str:
     refused = "Refused, in one line that says why: rows without a column that the model reads, arrays of another shape,"
     return listed(
-        [*(_READS[k] for k in _kinds(facts)), f"{refused} and files that are none. It opens no path or address."]
+        [*(_READS[k] for k in _kinds(facts)), f"{refused} and files of another kind. It opens no path or address."]
     )
 
 

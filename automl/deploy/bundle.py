@@ -4,7 +4,11 @@ model.onnx              encoded inputs -> probabilities (rows, classes) or value
                         ensemble of values also how much its members differ, in the target's unit (rows,): spread
 encoding.json, ...      raw rows -> encoded inputs (``automl.data.encode``)
 calibration.json        how sure the model is (``automl.uncertainty.sets``)
+examples.json, ...      a few raw rows with the model's answers, which are asked when it is loaded
+schema.json             JSON Schema of a raw row and of an answer
+reference.json          counts of the training rows in bins, to find drift by (``automl.monitor.reference``)
 meta.json               task, inputs, versions, how well graph and network agree, checksums, digest
+README.md               the model card; requirements.txt, Dockerfile: what it takes to run it elsewhere
 level4_runtime-....whl  the code that reads all this, to install where the program is not (``automl.deploy.runtime``)
 
 Format 1, which had no calibration, is still read.
@@ -25,6 +29,7 @@ import onnxruntime
 
 from automl import serial
 from automl.data.encode.encoding import Encoding
+from automl.deploy.examples import ROWS_NAME, check_examples, read_examples
 from automl.deploy.graph import answers
 from automl.errors import UserError
 from automl.types import Task
@@ -66,7 +71,8 @@ class Bundle:
     def load(cls, folder: Path | str, *, threads: int = 0) -> Bundle:
         """Read a bundle. ``threads``: that one prediction may use, 0 for all.
 
-        Raises UserError when it is absent, broken, changed or of another format.
+        Raises UserError when it is absent, broken, changed or of another format, and when it does not answer its
+        examples as it did when it was made.
         """
         folder = Path(folder)
         try:
@@ -85,7 +91,11 @@ class Bundle:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(str(folder / MODEL), options, providers=["CPUExecutionProvider"])
-        return cls(folder, task, meta, session)
+        bundle = cls(folder, task, meta, session)
+        if ROWS_NAME in meta["files"]:
+            asked = bundle.predict if task.kind == "regression" else bundle.predict_proba
+            check_examples(asked, *read_examples(folder))
+        return bundle
 
     @functools.cached_property
     def encoding(self) -> Encoding:

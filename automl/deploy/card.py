@@ -15,6 +15,7 @@ import yaml
 from automl.deploy.markdown import escaped, listed, number, percent, sentence, table
 from automl.metrics import LOSSES
 from automl.types import Modality
+from automl.uncertainty.calibrate import ROWS_OF
 
 SHOWN = 40  # classes, of more than these the worst
 LONG = 2_000  # characters of the example row
@@ -56,7 +57,7 @@ def card(facts: Mapping[str, Any]) -> str:
 
     ``facts``: what result.json holds (``experiments.solve.result.compose_result``), and any of: ``target``, its name;
     ``license`` of the data; ``columns``, how many the model reads; ``example``, a raw row; ``classes``, as
-    ``class_rows`` gives them; ``calibration``, what calibration.json holds; ``decision``, how an answer is made of
+    ``class_rows`` gives them; ``decision``, how an answer is made of
     probabilities; ``knowledge``, what was used of past runs; ``files``, names of the folder; ``digest``.
     """
     sections = {
@@ -216,20 +217,20 @@ def _metrics(facts: Mapping[str, Any]) -> str:
 def _calibration(facts: Mapping[str, Any]) -> str:
     known = facts.get("calibration") or {}
     regression = facts["task"]["kind"] == "regression"
-    lines = [
-        f"Calibrated on {known['rows']:,} rows: {escaped(known.get('from', 'held out'))}." if known.get("rows") else "",
-    ]
-    if "guaranteed" in known:
+    lines = [f"Calibrated on {known['rows']:,} rows: {ROWS_OF[known['source']]}."] if known else []
+    if known:
         sure = "is guaranteed for rows drawn like these" if known["guaranteed"] else "is not guaranteed, only measured"
         lines.append(f"The coverage of its {'intervals' if regression else 'sets'} {sure}.")
-    if known.get("temperature") is not None:
-        lines.append(f"Temperature {number(known['temperature'])}: above 1 it was too sure of itself before.")
-    coverage = known.get("coverage", {})
-    for level, got in coverage.items():
-        if isinstance(got, Mapping) and "covered" in got:
-            band = f", {percent(got['band'][0])} to {percent(got['band'][1])} is chance" if got.get("band") else ""
-            size = f", mean size {number(got['mean_size'])}" if got.get("mean_size") is not None else ""
-            lines.append(f"Asked for {percent(float(level))}: {percent(got['covered'])} of test rows{band}{size}.")
+    heat = known.get("temperature", 1.0)
+    if heat != 1:
+        way = "too sure of themselves" if heat > 1 else "not sure enough"
+        lines.append(f"Its probabilities were {way} and are at temperature {number(heat)}.")
+    for level, got in known.get("coverage", {}).items():
+        band = f"{percent(got['band'][0])} to {percent(got['band'][1])} is chance"
+        size = (
+            f"mean size {number(got['mean_size'])}" if "mean_size" in got else f"mean width {number(got['mean_width'])}"
+        )
+        lines.append(f"Asked for {percent(float(level))}: {percent(got['covered'])} of test rows, {band}, {size}.")
     if not regression:
         lines.append(sentence(facts.get("decision") or "The answer is the class of the highest probability"))
     return listed(lines)

@@ -29,18 +29,21 @@ OPTIONAL = {"audio": "scipy"}  # reads and resamples sounds
 
 def write_runtime(folder: Path) -> Path:
     """Write the wheel into a folder and return its path (PEP 427). The same code gives the same bytes."""
-    name = f"level4_runtime-{package_version()}"
-    info = f"{name}.dist-info"
+    info = f"level4_runtime-{package_version()}.dist-info"
     files = {f"{module.replace('.', '/')}{ending}": text for module, ending, text in sources()}
     files[f"{info}/METADATA"] = metadata().encode()
     files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: level4\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     lines = [f"{path},sha256={digest(content)},{len(content)}" for path, content in files.items()]
     files[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,", ""]).encode()
-    path = folder / f"{name}-py3-none-any.whl"
+    path = folder / wheel_name()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
         for file, content in files.items():
             wheel.writestr(zipfile.ZipInfo(file, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
     return path
+
+
+def wheel_name() -> str:
+    return f"level4_runtime-{package_version()}-py3-none-any.whl"
 
 
 def metadata() -> str:

@@ -25,6 +25,12 @@ OFFSETS = (0.1, 0.3, 1.0, 3.0)
 LEVELS = (0.8, 0.9, 0.95)
 """At which the cover on the test rows is told."""
 BAND = 0.95
+ROWS_OF = {
+    "holdout": "rows that nothing else saw",
+    "folds": "the rows of cross-validation, each predicted by networks that had not seen it",
+    "valid": "the validation rows, which also chose the model",
+}
+"""Where a calibration's rows come from, by its ``source``, for people."""
 
 
 @dataclass(frozen=True)

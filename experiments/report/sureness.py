@@ -6,14 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from automl.types import Task
+from automl.uncertainty.calibrate import ROWS_OF
 from experiments.report.page import Html, join, table, tag
 from experiments.report.words import amount, metric_name, number
-
-ROWS = {
-    "holdout": "rows that nothing else saw",
-    "folds": "the rows of cross-validation, each predicted by networks that had not seen it",
-    "valid": "the validation rows, which also chose the model",
-}
 
 
 def sureness_part(result: Mapping[str, Any], task: Task) -> Html:
@@ -25,7 +20,7 @@ def sureness_part(result: Mapping[str, Any], task: Task) -> Html:
         if told["guaranteed"]
         else "There is no guarantee: see what was covered on the test rows."
     )
-    parts = [tag("p", f"Calibrated on {told['rows']:,} rows: {ROWS[told['source']]}. {promise}")]
+    parts = [tag("p", f"Calibrated on {told['rows']:,} rows: {ROWS_OF[told['source']]}. {promise}")]
     values = task.kind == "regression"
     if task.num_outputs != 2 and told["coverage"]:
         size = "mean width" if values else "mean size of a set"

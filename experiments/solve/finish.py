@@ -16,7 +16,7 @@ from torch import nn
 
 from automl.data.dataset import Dataset, Part
 from automl.data.prepare import Prepared
-from automl.deploy.bundle import CALIBRATION, Bundle
+from automl.deploy.bundle import Bundle
 from automl.deploy.export import export
 from automl.deploy.measure import measured
 from automl.deploy.onnx import write_onnx
@@ -30,6 +30,7 @@ from automl.uncertainty.sets import Calibration
 from experiments.events import Events
 from experiments.solve.again import Members, trained_again, whole
 from experiments.solve.artifacts import Artifacts
+from experiments.solve.filling import fill
 from nas.engines.base import Engine
 from nas.family import build
 from nas.time import Clock, refit_seconds
@@ -99,7 +100,7 @@ def finish(
             networks.refit(members, refit, clock)
         with events.during("export"):
             model = networks.deployed(members, calibrated)
-            bundle = networks.exported(members, model, folder / "bundle")
+            bundle = networks.exported(members, model, dataset, folder / "bundle")
             if bundle is None:
                 continue
             cost = measured(bundle, dataset)
@@ -150,9 +151,11 @@ class Model:
     """What is deployed: ``predictor`` answers, ``calibration`` tells how sure that is, None where nobody asked.
 
     ``weights``: of the decision (classes,), None: the likeliest class. ``temperature``: in the predictor already.
+    ``unseen``: predictions for rows that no network had learned from when it made them.
     """
 
-    predictor: nn.Module
+    predictor: Deployed
+    unseen: np.ndarray
     calibration: Calibration | None
     weights: np.ndarray | None
     temperature: float
@@ -262,7 +265,7 @@ class Networks:
         if not calibrated:
             decided = None if shares is None else decision(task.metric, judged.y, judged.prediction, shares)
             moved = decided if decided is not None and (decided != 1).any() else None
-            return Model(model, None, moved, temperature)
+            return Model(model, judged.prediction, None, moved, temperature)
         held = None
         if parts.held is not None:
             told_held = outputs(model, parts.held.inputs)
@@ -274,22 +277,23 @@ class Networks:
             temperature=temperature,
             shares=shares,
         )
-        return Model(
-            model, calibration, np.asarray(calibration.decision) if calibration.decision else None, temperature
-        )
+        moved = np.asarray(calibration.decision) if calibration.decision else None
+        return Model(model, (judged if held is None else held).prediction, calibration, moved, temperature)
 
-    def exported(self, members: Members, model: Model, folder: Path) -> Path | None:
-        """The bundle of these members; None when one of them cannot be exported, which is left out then."""
+    def exported(self, members: Members, model: Model, dataset: Dataset, folder: Path) -> Path | None:
+        """The bundle of these members; None when one of them cannot be exported, which is left out then.
+
+        ``dataset``: as it was loaded.
+        """
         task, valid = self.prepared.task, self.prepared.parts.valid
         predictors = self.final(members)
 
-        def fill(draft: Path) -> None:
-            if model.calibration is not None:
-                (draft / CALIBRATION).write_text(model.calibration.to_json(), encoding="utf-8")
+        def more(draft: Path) -> None:
+            fill(draft, self.prepared, dataset, model.predictor, model.calibration, model.unseen)
 
         decided = {} if model.weights is None else {"decision": model.weights.tolist()}
         try:
-            return export(folder, model.predictor, task, self.prepared.encoding, valid.inputs, decided, fill)
+            return export(folder, model.predictor, task, self.prepared.encoding, valid.inputs, decided, more)
         except OSError:  # the disk is full or closed: that is no network's fault
             raise
         except Exception as error:  # the exporter raises whatever it meets

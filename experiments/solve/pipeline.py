@@ -17,6 +17,7 @@ from automl.types import Budget, Runs
 from experiments.events import Events
 from experiments.options import made, made_families, task_options
 from experiments.settings import Settings, learner_of, plain_config, settings, writable
+from experiments.solve.filling import write_card
 from experiments.solve.finish import finish
 from experiments.solve.prior import level_of, past_runs
 from experiments.solve.result import compose_result, write_outputs
@@ -96,6 +97,7 @@ def pipeline(cfg: DictConfig, folder: Path, dataset: Dataset, engine: Engine, ev
             store=store.name,
             notes=record.notes,
         )
+        write_card(finished.bundle, prepared, result, finished.test_predictions)
         write_outputs(folder, prepared, finished, result, trials, record.prior, profile)
         store.finish(record.search.id, result)
         events.finish(result, folder / "report.html", trials)

@@ -1,0 +1,92 @@
+"""What a bundle holds beside graph and encoding: how sure it is, what it is tried with, what it tells people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl.data.dataset import Dataset
+from automl.data.prepare import Prepared
+from automl.deploy.bundle import CALIBRATION, META, Bundle
+from automl.deploy.card import card, class_rows
+from automl.deploy.examples import ROWS_NAME, raw_row, read_examples, write_examples
+from automl.deploy.install import dockerfile, requirements_text
+from automl.deploy.runtime import wheel_name
+from automl.deploy.schema import schema_of
+from automl.errors import UserError
+from automl.files import write_atomically
+from automl.monitor.reference import reference_of
+from automl.serial import dumps
+from automl.training.predictor import Deployed, outputs
+from automl.uncertainty.sets import Calibration
+
+EXAMPLES = 3
+"""Raw rows with the model's answers, which a bundle is tried with when it is loaded."""
+CARD, REFERENCE, SCHEMA = "README.md", "reference.json", "schema.json"
+
+
+def fill(
+    folder: Path,
+    prepared: Prepared,
+    dataset: Dataset,
+    predictor: Deployed,
+    calibration: Calibration | None,
+    unseen: np.ndarray,
+) -> None:
+    """Write all that belongs to the model into a bundle that is being made.
+
+    ``dataset``: as it was loaded. ``unseen``: the model's predictions for rows that its networks had not learned from.
+    """
+    encoding, task = prepared.encoding, prepared.task
+    if calibration is not None:
+        write_atomically(folder / CALIBRATION, calibration.to_json())
+    example = examples(folder, prepared, dataset, predictor)
+    schema = schema_of(encoding, task, example)
+    write_atomically(folder / SCHEMA, dumps(schema, indent=1) + "\n")
+    reference = reference_of(encoding, prepared.dataset, prepared.learned.rows, unseen, task)
+    write_atomically(folder / REFERENCE, dumps(reference) + "\n")
+    sounds = any(i.modality == "audio" for i in task.inputs)
+    write_atomically(folder / "requirements.txt", requirements_text(sounds=sounds))
+    write_atomically(folder / "Dockerfile", dockerfile(wheel_name()))
+
+
+def examples(folder: Path, prepared: Prepared, dataset: Dataset, predictor: Deployed) -> dict[str, Any] | None:
+    """Write some raw rows with their answers; the first of them, None where none can be asked."""
+    encoding = prepared.encoding
+    names = [field["name"] for field in encoding.fields]
+    positions = prepared.given[prepared.parts.valid.rows[:EXAMPLES]]
+    try:
+        encoded = encoding.transform(encoding.dataset([raw_row(dataset, int(at), names) for at in positions]))
+    except UserError:  # as of a picture that could not be decoded
+        return None
+    answers = outputs(predictor, encoded)[0]
+    if prepared.task.kind == "regression":
+        answers = encoding.decode(answers)
+    written = write_examples(folder, dataset, positions, answers, unit=predictor.unit, names=names)
+    return written.rows[0] if written.rows else None
+
+
+def write_card(bundle: Path, prepared: Prepared, result: Mapping[str, Any], predictions: np.ndarray) -> None:
+    """README.md of a bundle, with what is known once it was judged. ``predictions``: of the test rows."""
+    loaded, task = Bundle.load(bundle), prepared.task
+    facts: dict[str, Any] = {
+        **result,
+        "target": str(prepared.dataset.target.name),
+        "columns": len(loaded.encoding.fields),
+        "digest": loaded.meta["digest"],
+        "files": [*sorted(f.name for f in bundle.iterdir() if f.name != META), META],
+    }
+    if ROWS_NAME in loaded.meta["files"] and (rows := read_examples(bundle).rows):
+        facts["example"] = rows[0]
+    if task.kind != "regression":
+        decided = predictions if loaded.decision is None else predictions * np.asarray(loaded.decision)
+        facts["classes"] = class_rows(task.classes, prepared.parts.test.y, decided)
+    if loaded.decision is not None:
+        facts["decision"] = (
+            "The answer is the class whose probability is largest for its share of the training rows, as the metric "
+            "counts rare classes fully"
+        )
+    write_atomically(bundle / CARD, card(facts))

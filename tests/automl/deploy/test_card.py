@@ -79,10 +79,10 @@ MORE: dict[str, Any] = {
     "classes": [{"class": "Adelie", "rows": 38, "recall": 1.0, "precision": 0.95}],
     "calibration": {
         "rows": 58,
-        "from": "validation rows before the last training",
+        "source": "valid",
         "guaranteed": False,
         "temperature": 1.31,
-        "coverage": {"test_rows": 86, "0.9": {"covered": 0.911, "band": [0.82, 0.97], "mean_size": 1.04}},
+        "coverage": {"0.9": {"covered": 0.911, "band": [0.82, 0.97], "mean_size": 1.04, "rows": 86}},
     },
     "knowledge": "120 tasks, 14,000 trials",
     "files": ["README.md", "model.onnx", "level4_runtime-0.1.0-py3-none-any.whl", "other.bin"],
@@ -109,7 +109,7 @@ def test_it_tells_what_is_known() -> None:
         "| Adelie | 38 | 1 | 0.95 |",
         "Calibrated on 58 rows",
         "not guaranteed",
-        "Temperature 1.31",
+        "temperature 1.31",
         "Asked for 90 %: 91.1 % of test rows, 82 % to 97 % is chance, mean size 1.04.",
         "The answer is the class of the highest probability.",
         "1.5 ms for one raw row",
@@ -141,7 +141,7 @@ def test_what_is_absent_is_left_out() -> None:
     for name in everything.keys() - {"task"}:
         assert "None" not in card({k: v for k, v in (everything | {"example": {}}).items() if k != name}), name
     regression = FACTS | {"task": FACTS["task"] | {"kind": "regression", "classes": [], "metric": "r2"}}
-    text = card(regression | {"test": {"r2": 0.5}, "calibration": {"rows": 5, "guaranteed": True}})
+    text = card(regression | {"test": {"r2": 0.5}, "calibration": {"rows": 5, "source": "holdout", "guaranteed": True}})
     assert "a number, from" in text and "predict_proba" not in text and "intervals is guaranteed" in text
 
 

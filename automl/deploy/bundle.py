@@ -31,6 +31,7 @@ from automl import serial
 from automl.data.encode.encoding import Encoding
 from automl.deploy.examples import ROWS_NAME, check_examples, read_examples
 from automl.deploy.graph import answers
+from automl.deploy.rows import FastRows
 from automl.errors import UserError
 from automl.types import Task
 from automl.uncertainty.sets import Calibration, decide
@@ -101,6 +102,11 @@ class Bundle:
     def encoding(self) -> Encoding:
         """Raw rows -> encoded inputs."""
         return Encoding.load(self.folder)
+
+    @functools.cached_property
+    def _fast(self) -> FastRows:
+        """The same for one or a few plain rows, without pandas."""
+        return FastRows(self.encoding)
 
     @functools.cached_property
     def calibration(self) -> Calibration:
@@ -198,7 +204,10 @@ class Bundle:
         return self.encoding.decode(out if self.task.kind == "regression" else decide(out, self.decision))
 
     def _outputs(self, rows: Any) -> list[np.ndarray]:
-        return self.outputs_encoded(self.encoding.transform(self.encoding.dataset(rows)))
+        encoded = self._fast.encode(rows)
+        return self.outputs_encoded(
+            self.encoding.transform(self.encoding.dataset(rows)) if encoded is None else encoded
+        )
 
 
 def checksum_of(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from automl.data.dataset import Dataset
 from automl.deploy.bundle import Bundle
@@ -21,32 +24,42 @@ BATCH = 32
 def measured(folder: Path, dataset: Dataset) -> dict[str, float | None]:
     """``parameters`` (all numbers that the model holds), ``megabytes`` of its files, ``latency_ms`` of one raw row.
 
-    ``batch_ms``: of each of ``BATCH`` rows asked at once. Both are medians of ``Bundle.predict`` on one CPU thread, so
-    reading and encoding the rows counts: for tables that is most of it. ``graph_ms``: of one row without that.
-    ``dataset``: as it was loaded; its first row is asked. None where that row is no example.
+    The row is a dict, name -> cell, as a client sends it: numbers, texts, None, dates as text, arrays of numbers for
+    pictures, sounds and series. To parse the request, or to decode a picture's file, is not counted. ``batch_ms``: of
+    each of ``BATCH`` such rows asked at once. Both are medians of ``Bundle.predict`` on one CPU thread, so reading and
+    encoding the rows counts. ``graph_ms``: of one row without that. ``dataset``: as it was loaded; its first rows are
+    asked in turn. None where they are no examples.
     """
     bundle = Bundle.load(folder, threads=1)
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file() and f.suffix != ".whl") / 1e6
     known: dict[str, float | None] = {"parameters": bundle.meta["parameters"], "megabytes": round(size, 4)}
+    rows = [sent(dataset, at % len(dataset)) for at in range(BATCH)]
+    turns = itertools.cycle(rows)
     try:
-        row, rows = repeated(dataset, 1), repeated(dataset, BATCH)
-        encoded = bundle.encoding.transform(bundle.encoding.dataset(row))
+        encoded = bundle.encoding.transform(bundle.encoding.dataset(rows))
     except UserError:
         return known | {"latency_ms": None, "batch_ms": None, "graph_ms": None}
+    first = [a[:1] for a in encoded]
     times = {
-        "latency_ms": median_ms(lambda: bundle.predict(row)),
+        "latency_ms": median_ms(lambda: bundle.predict([next(turns)])),
         "batch_ms": median_ms(lambda: bundle.predict(rows)) / BATCH,
-        "graph_ms": median_ms(lambda: bundle.predict_encoded(encoded)),
+        "graph_ms": median_ms(lambda: bundle.predict_encoded(first)),
     }
     return known | {name: round(took, 4) for name, took in times.items()}
 
 
-def repeated(dataset: Dataset, rows: int) -> Any:
-    """The first row as it came, so many times: a DataFrame, or input name -> array (rows, ...)."""
-    if not dataset.arrays:
-        return dataset.table.iloc[[0] * rows]
-    columns = {str(c): dataset.table[c].iloc[[0] * rows] for c in dataset.table}
-    return columns | {n: np.repeat(a[:1], rows, axis=0) for n, a in dataset.arrays.items()}
+def sent(dataset: Dataset, at: int) -> dict[str, Any]:
+    """One row as a client sends it: name -> cell, or array of numbers."""
+    cells = {str(name): _cell(column.iloc[at]) for name, column in dataset.table.items()}
+    return cells | {name: array[at] for name, array in dataset.arrays.items()}
+
+
+def _cell(value: Any) -> Any:
+    if pd.isna(value):
+        return None
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def median_ms(answer: Callable[[], Any]) -> float:

@@ -80,7 +80,7 @@ def rows_to_dataset(
             table[name] = _spelt(field, _series(name, given[name], index))
     steps = _straight(steps)
     raw, _ = plain(pd.DataFrame(table, index=index, copy=False), ORIGIN)
-    frame = clean(raw, [*_plain_readings(fields, steps), *steps])
+    frame = clean(raw, serving_steps(fields, steps))
     if tell:
         _tell_unread(fields, table, frame, steps)
     return Dataset(
@@ -91,6 +91,12 @@ def rows_to_dataset(
         modalities={f["name"]: f["kind"] for f in fields if f["kind"] in (*ARRAYS, "text")},
         origin="rows",
     )
+
+
+def serving_steps(fields: Sequence[Mapping[str, Any]], steps: Sequence[Step]) -> list[Step]:
+    """The steps that raw rows undergo, from those of training, so that each cell is read alone."""
+    straight = _straight(steps)
+    return [*_plain_readings(fields, straight), *straight]
 
 
 def _plain_readings(fields: Sequence[Mapping[str, Any]], steps: Sequence[Step]) -> list[Step]:

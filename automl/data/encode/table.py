@@ -52,7 +52,7 @@ class TableEncoder:
             why.append(f"{len(left_out)} columns say nothing in the training rows and are left out: {shown}")
         return cls(tuple(columns), why=tuple(why))
 
-    def _order(self) -> np.ndarray:
+    def order(self) -> np.ndarray:
         """Positions that bring numeric outputs to the front, each group in column order."""
         cards = np.array([c for column in self.columns for c in column.cardinalities], dtype=np.int64)
         return np.argsort(cards > 0, kind="stable")
@@ -60,14 +60,14 @@ class TableEncoder:
     @property
     def input(self) -> Input:
         cards = [c for column in self.columns for c in column.cardinalities]
-        ordered = tuple(cards[i] for i in self._order())
+        ordered = tuple(cards[i] for i in self.order())
         return Input(self.name, "tabular", (len(cards),), cardinalities=ordered)
 
     @property
     def names(self) -> tuple[str, ...]:
         """A name per encoded column: ``age``, ``age is missing``, ``city``."""
         names = [n for column in self.columns for n in column.names]
-        return tuple(names[i] for i in self._order())
+        return tuple(names[i] for i in self.order())
 
     @property
     def fields(self) -> tuple[dict[str, Any], ...]:
@@ -75,7 +75,7 @@ class TableEncoder:
 
     def transform(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
         """float32 (rows, columns)."""
-        order = self._order()
+        order = self.order()
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         out = np.empty((len(rows), len(order)), dtype=np.float32)

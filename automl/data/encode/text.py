@@ -7,7 +7,7 @@ import functools
 import re
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,13 +93,17 @@ class TextEncoder:
 
     def transform(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
         """int32 (rows, length + letters)."""
+        return self.encode(_texts(dataset.table[self.name].iloc[rows]))
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """int32 (texts, length + letters)."""
         index = self._index
         groups = functools.cache(letter_groups)  # of a word; most words come again
         start = FIRST + len(self.vocabulary)
-        out = np.zeros((len(rows), self.length + self.letters), dtype=np.int32)
+        out = np.zeros((len(texts), self.length + self.letters), dtype=np.int32)
         head = self.length - self.length // 4
-        for i, text in enumerate(_texts(dataset.table[self.name].iloc[rows])):
-            tokens = tokenise(text, self.characters)
+        for i, text in enumerate(texts):
+            tokens = tokenise(text[:_MAX_CHARACTERS], self.characters)
             if self.letters:
                 found = sorted({g for t in tokens for g in groups(t)})[: self.letters]
                 out[i, self.length : self.length + len(found)] = [as_int32(g) for g in found]

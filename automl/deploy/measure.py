@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import itertools
 import statistics
 import time
@@ -10,11 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from automl.data.dataset import Dataset
 from automl.deploy.bundle import Bundle
+from automl.deploy.examples import raw_row
 from automl.errors import UserError
 
 CALLS, WARM_UP, SECONDS = 25, 3, 1.0
@@ -33,7 +30,7 @@ def measured(folder: Path, dataset: Dataset) -> dict[str, float | None]:
     bundle = Bundle.load(folder, threads=1)
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file() and f.suffix != ".whl") / 1e6
     known: dict[str, float | None] = {"parameters": bundle.meta["parameters"], "megabytes": round(size, 4)}
-    rows = [sent(dataset, at % len(dataset)) for at in range(BATCH)]
+    rows = [raw_row(dataset, at % len(dataset)) for at in range(BATCH)]
     turns = itertools.cycle(rows)
     try:
         encoded = bundle.encoding.transform(bundle.encoding.dataset(rows))
@@ -46,20 +43,6 @@ def measured(folder: Path, dataset: Dataset) -> dict[str, float | None]:
         "graph_ms": median_ms(lambda: bundle.predict_encoded(first)),
     }
     return known | {name: round(took, 4) for name, took in times.items()}
-
-
-def sent(dataset: Dataset, at: int) -> dict[str, Any]:
-    """One row as a client sends it: name -> cell, or array of numbers."""
-    cells = {str(name): _cell(column.iloc[at]) for name, column in dataset.table.items()}
-    return cells | {name: array[at] for name, array in dataset.arrays.items()}
-
-
-def _cell(value: Any) -> Any:
-    if pd.isna(value):
-        return None
-    if isinstance(value, datetime.date):
-        return value.isoformat()
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def median_ms(answer: Callable[[], Any]) -> float:

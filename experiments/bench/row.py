@@ -25,8 +25,8 @@ from omegaconf import DictConfig
 from automl.data.prepare import Prepared, prepare
 from automl.data.sources.file import FileSource
 from automl.deploy.bundle import Bundle
+from automl.deploy.examples import raw_row
 from automl.deploy.export import export
-from automl.deploy.measure import sent
 from automl.deploy.rows import MOST_ROWS, FastRows
 from automl.training.predictor import EnsemblePredictor, Predictor
 from automl.types import Candidate, active_choices
@@ -133,8 +133,8 @@ def bundle_of(folder: Path, columns: int, members: int) -> tuple[Bundle, list[di
     checked = [a[:64] for a in prepared.parts.valid.inputs]
     made = export(folder / str(columns), predictor, prepared.task, prepared.encoding, checked)
     bundle = Bundle.load(made, threads=1)
-    bundle.predict(sent(dataset, 0))  # reads what is read on first use, while the folder is there
-    return bundle, [sent(dataset, at) for at in range(ROWS)]
+    bundle.predict(raw_row(dataset, 0))  # reads what is read on first use, while the folder is there
+    return bundle, [raw_row(dataset, at) for at in range(ROWS)]
 
 
 def _network(prepared: Prepared, seed: int) -> Predictor:

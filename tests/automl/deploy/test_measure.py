@@ -9,8 +9,9 @@ import pandas as pd
 
 from automl.data.dataset import Dataset
 from automl.deploy.bundle import Bundle
+from automl.deploy.examples import raw_row
 from automl.deploy.export import export
-from automl.deploy.measure import BATCH, measured, sent
+from automl.deploy.measure import BATCH, measured
 from tests.automl.deploy.test_bundle import made
 
 
@@ -38,7 +39,7 @@ def test_cells_of_every_kind_are_plain():
         }
     )
     dataset = Dataset("t", table, pd.Series(["yes"]), arrays={"signal": np.ones((1, 3))})
-    row = sent(dataset, 0)
+    row = raw_row(dataset, 0)
     np.testing.assert_array_equal(row.pop("signal"), np.ones(3))
     assert row == {"n": 1, "x": 0.5, "gap": None, "day": "2020-01-02T00:00:00", "word": "a"}
     assert [type(v) for v in row.values()] == [int, float, type(None), str, str]

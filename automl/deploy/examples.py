@@ -6,6 +6,7 @@ examples.safetensors   pictures, sounds and series of these rows, exactly; absen
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 import numbers
@@ -132,7 +133,7 @@ def raw_row(dataset: Dataset, position: int, names: Sequence[str] | None = None)
 
 
 def plain_cell(value: Any) -> str | int | float | bool | None:
-    """A cell of a table as a JSON value that encodes to the same: None for none, dates and all else as their text."""
+    """A cell of a table as a JSON value that encodes to the same: None for none, dates and all else as text."""
     if isinstance(value, str):
         return str(value)
     if isinstance(value, bytes):
@@ -145,7 +146,7 @@ def plain_cell(value: Any) -> str | int | float | bool | None:
         return int(value)
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else None  # an infinite number is read as a missing one
-    return str(value)
+    return value.isoformat() if isinstance(value, datetime.date) else str(value)
 
 
 def _cells(row: Row) -> Row:

@@ -138,7 +138,8 @@ def bundle_of(folder: Path, columns: int, members: int) -> tuple[Bundle, list[di
 
 
 def _network(prepared: Prepared, seed: int) -> Predictor:
-    family, task = MLP(), prepared.task
+    family: Any = MLP()
+    task = prepared.task
     axes = search_axes({family.name: family}, task, training_axes(task))[family.name]
     first = {a.name: a.options[0] for a in axes}
     candidate = Candidate(family.name, active_choices(axes, first))

@@ -21,6 +21,9 @@ LEAST_SEARCH = 0.5
 """Share that is searched whatever else takes long: a budget of seconds would all go to reading otherwise."""
 EXPORT, EXPORT_MEMBER = 1.2, 0.4
 """Seconds of an export, and more of them for each member of the ensemble."""
+IMPORTANCE, LEAST_IMPORTANCE, MOST_IMPORTANCE = 0.02, 0.3, 2.0
+"""Share of the budget, and seconds at least and at most, in which the exported model is asked what it looks at: two
+seconds tell all columns of most tables apart, and a short run has more use for its seconds in the search."""
 FOLD_SECONDS = 300.0
 """In a shorter run more candidates are worth more than cross-validated ones: ``task.folds=null`` means none there."""
 
@@ -30,7 +33,7 @@ class Clock:
 
     ``before``: seconds that earlier attempts at the search have spent of these. ``refit``: seconds that the last
     trainings of what would be chosen take, by what is known now. ``export``: the same of writing and measuring the
-    bundle.
+    bundle, and of asking it what it looks at.
     """
 
     def __init__(self, seconds: float | None = None, began: float | None = None) -> None:
@@ -53,7 +56,7 @@ class Clock:
 
         ``refit``: whether last trainings may follow; they leave it ``SEARCHED`` of the run.
         """
-        self.export = export_seconds(members)
+        self.export = export_seconds(members, self.seconds)
         self._searched_from = self.elapsed
         seconds = self.for_search
         if seconds is not None and self.seconds is not None and refit:
@@ -72,9 +75,17 @@ class Clock:
         return max(end, least) - self.elapsed
 
 
-def export_seconds(members: int) -> float:
-    """About what an ensemble's export, its check and its measuring take."""
-    return EXPORT + EXPORT_MEMBER * members
+def export_seconds(members: int, seconds: float | None) -> float:
+    """About what an ensemble's export, its check, its measuring and asking it what it looks at take in a run of so many
+    seconds.
+    """
+    return EXPORT + EXPORT_MEMBER * members + importance_seconds(seconds)
+
+
+def importance_seconds(seconds: float | None) -> float:
+    """For asking the exported model what it looks at, in a run of so many seconds; None: without a bound."""
+    share = MOST_IMPORTANCE if seconds is None else IMPORTANCE * seconds
+    return min(max(share, LEAST_IMPORTANCE), MOST_IMPORTANCE)
 
 
 def refit_seconds(asked: bool | None, clock: Clock, members: int) -> float | None:
@@ -86,7 +97,7 @@ def refit_seconds(asked: bool | None, clock: Clock, members: int) -> float | Non
         return 0.0
     if asked or clock.left is None:
         return None
-    return max(clock.left - export_seconds(members), 0.0)
+    return max(clock.left - export_seconds(members, clock.seconds), 0.0)
 
 
 # --- a strategy

@@ -6,6 +6,7 @@ encoding.json, ...      raw rows -> encoded inputs (``automl.data.encode``)
 calibration.json        how sure the model is (``automl.uncertainty.sets``)
 examples.json, ...      a few raw rows with the model's answers, which are asked when it is loaded
 schema.json             JSON Schema of a raw row and of an answer
+background.safetensors  some encoded training rows, which explanations compare with (``automl.deploy.explain``)
 reference.json          counts of the training rows in bins, to find drift by (``automl.monitor.reference``)
 meta.json               task, inputs, versions, how well graph and network agree, checksums, digest
 README.md               the model card; requirements.txt, Dockerfile: what it takes to run it elsewhere
@@ -30,6 +31,7 @@ import onnxruntime
 from automl import serial
 from automl.data.encode.encoding import Encoding
 from automl.deploy.examples import ROWS_NAME, check_examples, read_examples
+from automl.deploy.explain import Explanation, explain, read_background
 from automl.deploy.graph import answers
 from automl.deploy.rows import FastRows
 from automl.errors import UserError
@@ -199,6 +201,17 @@ class Bundle:
             known["credibility"] = of.credibility(out, spread)
             known |= {"interval": of.intervals(out, spread, level)} if values else {"sets": of.sets(out, level)}
         return Answer(self._decided(out), **known)
+
+    def explain(self, row: Any, top: int = 5) -> Explanation:
+        """Which fields moved the answer for one row most, and how far: see ``automl.deploy.explain``.
+
+        Raises UserError for anything but one row, and where the bundle has no reference rows (format 1).
+        """
+        return explain(self, row, against=self._background, top=top)
+
+    @functools.cached_property
+    def _background(self) -> dict[int, np.ndarray]:
+        return read_background(self.folder)
 
     def _decided(self, out: np.ndarray) -> np.ndarray:
         return self.encoding.decode(out if self.task.kind == "regression" else decide(out, self.decision))

@@ -46,6 +46,7 @@ _FILES = {
     "examples.safetensors": "pictures, sounds and series of these rows",
     "reference.json": "counts of the training rows in bins, to find drift",
     "calibration.json": "how sure the answers are",
+    "background.safetensors": "training rows, encoded, that explanations compare with",
     "requirements.txt": "what the model needs, in the versions that it was made with",
     "Dockerfile": "an image that runs the self-test",
     "README.md": "this text",

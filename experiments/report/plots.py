@@ -8,7 +8,7 @@ Everything that comes from data goes through ``label``: plotly reads tags in tex
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -292,6 +292,33 @@ def residuals(y: np.ndarray, value: np.ndarray) -> Figure:
         "hovertemplate": "%{x:.4g}: %{y} rows<extra></extra>",
     }
     return _figure([bars], "predicted − true", "rows", bargap=0.05)
+
+
+def importance(found: Sequence[Mapping[str, Any]], change: str) -> Figure:
+    """A bar per field, the longest on top, each with two standard errors. ``found``: as in result.json."""
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "x": [f["mean"] for f in found],
+        "y": _distinct([label(f["field"], 40) for f in found]),
+        "error_x": {
+            "type": "data",
+            "array": [2 * f["error"] for f in found],
+            "color": "var:muted",
+            "thickness": 1,
+            "width": 3,
+        },
+        "marker": {"color": "var:c0", "opacity": 0.8},
+        "hovertemplate": "%{y}: %{x:.4g} ± %{error_x.array:.2g}<extra></extra>",
+    }
+    return _figure(
+        [bars],
+        f"{change} by",
+        "",
+        height=110 + 26 * len(found),
+        bargap=0.35,
+        yaxis={"type": "category", "autorange": "reversed", "showgrid": False},
+    )
 
 
 def _diagonal(low: float, high: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from automl.types import Prior, Profile, Task, Trial
 from automl.version import code_version
 from experiments.progress import clock_text, one_line
 from experiments.report.front import front_part
+from experiments.report.importance import importance_part
 from experiments.report.page import (
     Html,
     details,
@@ -67,6 +68,7 @@ def write_report(
         ("The model", lambda: _model(result, trials)),
         ("On the test rows", lambda: test_rows_part(result, task, tested)),
         ("How sure it is", lambda: sureness_part(result, task)),
+        ("What the model looks at", lambda: importance_part(result, task)),
         ("Where the search started, and what it found", lambda: prior_part(prior, trials, task)),
         ("How to use the model", lambda: _use(result, task)),
     ]

@@ -13,6 +13,7 @@ from automl.data.prepare import Prepared
 from automl.deploy.bundle import CALIBRATION, META, Bundle
 from automl.deploy.card import card, class_rows
 from automl.deploy.examples import ROWS_NAME, raw_row, read_examples, write_examples
+from automl.deploy.explain import write_background
 from automl.deploy.install import dockerfile, requirements_text
 from automl.deploy.runtime import wheel_name
 from automl.deploy.schema import schema_of
@@ -43,6 +44,7 @@ def fill(
     encoding, task = prepared.encoding, prepared.task
     if calibration is not None:
         write_atomically(folder / CALIBRATION, calibration.to_json())
+    write_background(folder, prepared.learned.inputs)
     example = examples(folder, prepared, dataset, predictor)
     schema = schema_of(encoding, task, example)
     write_atomically(folder / SCHEMA, dumps(schema, indent=1) + "\n")

@@ -18,10 +18,11 @@ from automl.data.dataset import Dataset, Part
 from automl.data.prepare import Prepared
 from automl.deploy.bundle import Bundle
 from automl.deploy.export import export
+from automl.deploy.importance import Importances, importance
 from automl.deploy.measure import measured
 from automl.deploy.onnx import write_onnx
 from automl.errors import UserError
-from automl.metrics import decision, scores
+from automl.metrics import decision, score, scores
 from automl.training.ensemble import blend, select
 from automl.training.predictor import Deployed, Predictor, outputs, predict, target_scale
 from automl.types import Limits, Task, Trial
@@ -33,7 +34,7 @@ from experiments.solve.artifacts import Artifacts
 from experiments.solve.filling import fill
 from nas.engines.base import Engine
 from nas.family import build
-from nas.time import Clock, refit_seconds
+from nas.time import Clock, importance_seconds, refit_seconds
 
 SAME = 1e-3  # mean difference up to which two answers are of the same network
 LINE = 300  # characters of an error
@@ -48,7 +49,8 @@ class Finished:
     ``cost``: see ``automl.deploy.measure``; ``within_limits``: whether that keeps the hard limits.
     ``notes``: one line for each network that was chosen and had to be left out. ``calibration``: see
     ``automl.uncertainty.calibrate.told``, None where it was not wanted. ``weights``: of the decision (classes,), None
-    for the likeliest class; ``plain``: test metrics of that, where the model decides otherwise.
+    for the likeliest class; ``plain``: test metrics of that, where the model decides otherwise. ``importance``: of what
+    the model looks at; ``learned``: whether its networks had learned from the rows that told it.
     """
 
     chosen: Trial
@@ -60,6 +62,8 @@ class Finished:
     judged_by: str
     cost: Mapping[str, float | None]
     within_limits: bool
+    importance: Importances
+    learned: bool
     notes: tuple[str, ...] = ()
     calibration: Mapping[str, Any] | None = None
     weights: np.ndarray | None = None
@@ -113,10 +117,17 @@ def finish(
                 notes.append(f"the model is over a limit: {over}")
             break
     with events.during("export"):
-        told_test = Bundle.load(bundle).outputs_encoded(prepared.parts.test.inputs)
+        loaded = Bundle.load(bundle)
+        told_test = loaded.outputs_encoded(prepared.parts.test.inputs)
         known = Answers(told_test[0], prepared.parts.test.y, told_test[1] if len(told_test) > 1 else None)
         judge = partial(scores, prepared.task.kind, known.y, known.prediction)
         test = judge(weights=model.weights)
+        asked = prepared.parts.held or networks.rows
+        looked_at = importance(
+            *(loaded.predict_encoded, prepared.encoding, asked.inputs, asked.y),
+            partial(score, prepared.task.metric, prepared.task.kind, weights=model.weights),
+            importance_seconds(clock.seconds),
+        )
     total = sum(weight for _, weight in members)
     return Finished(
         chosen=members[0][0],
@@ -138,6 +149,9 @@ def finish(
         bundle=bundle,
         cost=cost,
         within_limits=not over,
+        importance=looked_at,
+        learned=asked is networks.rows
+        and (networks.folds is not None or any(networks.again[t.number] is not None for t, _ in members)),
         judged_by=networks.judged_by,
         notes=(*(f"left out: {why}" for why in networks.left_out.values()), *notes),
         calibration=None if model.calibration is None else told(model.calibration, known),

@@ -15,6 +15,7 @@ import pandas as pd
 from automl.data.columns import as_number
 from automl.data.prepare import Prepared
 from automl.data.quality import Finding
+from automl.deploy.importance import to_json
 from automl.files import write_atomically
 from automl.serial import dumps
 from automl.task.goal import parse_goal
@@ -47,7 +48,9 @@ def compose_result(
     ``baseline``: the metrics of always answering the class shares, or the mean, on the test rows. ``interval``: 95 % of
     the task's metric over redrawn test rows. ``deployed``: see ``automl.deploy.measure``. ``calibration``: see
     ``automl.uncertainty.calibrate.told``. ``test_likeliest``: test metrics, were the likeliest class decided for; null
-    where it is.
+    where it is. ``importance``: how far the score (higher is better) falls where a field is shuffled, see
+    ``automl.deploy.importance``; ``importance_from``: among which ``rows``, whether the networks had ``learned`` from
+    them, and how many ``fields`` there are.
     """
     task, test = prepared.task, prepared.parts.test
     statuses = ("ok", "failed", "timeout", "oom", "diverged", "skipped")
@@ -92,6 +95,12 @@ def compose_result(
         "test_likeliest": finished.plain,
         "deployed": dict(finished.cost),
         "within_limits": finished.within_limits,
+        "importance": to_json(finished.importance),
+        "importance_from": {
+            "rows": finished.importance.rows,
+            "learned": finished.learned,
+            "fields": finished.importance.fields,
+        },
         "tried": [
             {
                 "number": t.number,

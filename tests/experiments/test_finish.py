@@ -184,11 +184,14 @@ class Search:
         return folder
 
     def outputs_encoded(self, inputs):
-        return [np.full((len(inputs[0]), 2), 0.5)]
+        return [self.predict_encoded(inputs)]
+
+    def predict_encoded(self, inputs):
+        return np.full((len(inputs[0]), 2), 0.5)
 
     def finish(self, refit: bool = False):
-        dataset = SimpleNamespace(time=None, group=None)
-        prepared = SimpleNamespace(task=self.task, parts=PARTS, folds=None, encoding=None, dataset=dataset)
+        dataset, encoding = SimpleNamespace(time=None, group=None), SimpleNamespace(encoders=())
+        prepared = SimpleNamespace(task=self.task, parts=PARTS, folds=None, encoding=encoding, dataset=dataset)
         return finish.finish(prepared, engine_of(), self.artifacts, self.trials, None, self.folder,  # type: ignore[arg-type]
                              ensemble=5, refit=refit, calibrated=True, clock=Clock(), events=Events())  # fmt: skip
 
@@ -320,9 +323,13 @@ def test_a_finished_search_can_be_made_into_another_model(tmp_path, monkeypatch)
     first = solve(frame.inputs[0], frame.y, seconds=None, trials=2, overrides=search)
     assert all(m["refit"] for m in first.result["ensemble"])
     assert "on training and validation rows together" in (first.folder / "report.html").read_text()
+    looked_at, how = first.result["importance"], first.result["importance_from"]
+    assert {f["field"] for f in looked_at} == {"x0", "x1"} and all(f["mean"] > 0.05 for f in looked_at)
+    assert how["learned"] and how["fields"] == 2 and f"{how['rows']} rows" == first.result["data"]["valid"]
     later = ["resume=true", "objective.refit=false", "objective.ensemble=1"]
     second = solve(frame.inputs[0], frame.y, seconds=None, trials=2, overrides=[*search, *later])
     assert [m["refit"] for m in second.result["ensemble"]] == [False]
     assert "on training and validation rows together" not in (second.folder / "report.html").read_text()
+    assert not second.result["importance_from"]["learned"]
     with sqlite3.connect(Path("outputs/store.db")) as db:
         assert db.execute("select count(*) from trials").fetchone() == (2,)

@@ -285,6 +285,35 @@ def test_measured_latencies_make_a_front(tmp_path):
     assert (rest["x"], line["x"], line["y"]) == ([3.0], [0.5, 2.0, 4.0], [0.80, 0.90, 0.95])
 
 
+def test_what_the_model_looks_at(tmp_path):
+    found = [{"field": f"c{i}", "mean": 0.5 / (i + 1), "error": 0.01} for i in range(20)]
+    found[0]["field"] = EVIL.replace("\ud800", "")
+    frame, test = predictions(DIGITS)
+    how = {"rows": 270, "learned": True, "fields": 30}
+    result = result_of(DIGITS, test) | {"importance": found, "importance_from": how}
+    _, read = report(tmp_path, result=result, predictions=frame)
+    assert "could not be made" not in read.words and "img" not in read.tags
+    for said in (
+        "how far the score falls when this part of the input is shuffled",
+        "Measured on 270 validation rows. The networks have learned from these rows too",
+        "5 more are not shown; each of them makes a difference of 0.0312 at most.",
+        "There was time for 20 of 30 parts of the input.",
+    ):
+        assert said in read.words
+    [drawn] = [f["data"][0] for f in read.figures if f["data"][0].get("orientation") == "h"]
+    assert len(drawn["x"]) == len(set(drawn["y"])) == 15 and drawn["x"][0] == 0.5
+    assert drawn["error_x"]["array"] == [0.02] * 15 and "<script" not in drawn["y"][0]
+    plain = result | {"importance_from": {"rows": 1, "learned": False, "fields": 20}}
+    values = replace(TASK, kind="regression", classes=(), num_outputs=1, metric="rmse",
+                     inputs=(Input("table", "tabular", (2,), cardinalities=(0, 0)),))  # fmt: skip
+    _, read = report(tmp_path, values, result=plain)
+    assert "when this column is shuffled" in read.words and "Root mean squared error rises" in read.words
+    assert "Measured on 1 validation row." in read.words
+    assert "learned from these" not in read.words and "There was time" not in read.words
+    for fewer in ([], found[:1]):
+        assert "What the model looks at" not in report(tmp_path, result=result | {"importance": fewer})[1].words
+
+
 def test_a_failed_write_leaves_the_old_report(tmp_path, monkeypatch):
     report(tmp_path)
     before = (tmp_path / "report.html").read_bytes()

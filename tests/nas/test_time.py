@@ -4,7 +4,16 @@ import pytest
 
 from automl.types import Budget
 from nas import time as module
-from nas.time import LEAST_SEARCH, SEARCHED, SHORTEST, Clock, export_seconds, refit_seconds, training_limit
+from nas.time import (
+    LEAST_SEARCH,
+    SEARCHED,
+    SHORTEST,
+    Clock,
+    export_seconds,
+    importance_seconds,
+    refit_seconds,
+    training_limit,
+)
 
 
 @pytest.fixture
@@ -17,7 +26,7 @@ def now(monkeypatch):
 
 
 def test_a_search_ends_in_time_for_what_follows_it(now):
-    clock, export = Clock(200.0, began=95.0), export_seconds(5)
+    clock, export = Clock(200.0, began=95.0), export_seconds(5, 200.0)
     budget = clock.search_begins(Budget(trials=7, seconds=200.0, epochs=4), 5, refit=True)
     assert budget == Budget(trials=7, seconds=SEARCHED * 200.0, epochs=4), "what it surely has"
     assert clock.search_begins(budget, 5, refit=False).seconds == 195.0 - export, "5 s of reading, and the export"
@@ -36,7 +45,7 @@ def test_a_search_that_is_resumed_has_what_it_has_not_had(now, before):
     clock.search_begins(Budget(seconds=600.0), 5, refit=True)
     clock.before, clock.refit = before, 100.0
     left = clock.for_search
-    assert left is not None and before + left == pytest.approx(600 - 5 - export_seconds(5) - 100)
+    assert left is not None and before + left == pytest.approx(600 - 5 - export_seconds(5, 600.0) - 100)
     now.at += left
     assert refit_seconds(None, clock, 5) == pytest.approx(100.0)
 
@@ -59,10 +68,15 @@ def test_without_a_bound_nothing_ends(now):
 
 def test_a_refit_has_what_the_clock_leaves_beside_the_export(now):
     clock = Clock(60.0, began=50.0)
-    assert refit_seconds(None, clock, 5) == 10.0 - export_seconds(5)
+    assert refit_seconds(None, clock, 5) == 10.0 - export_seconds(5, 60.0)
     assert refit_seconds(True, clock, 5) is None and refit_seconds(False, clock, 5) == 0.0
     now.at = 200.0
     assert refit_seconds(None, clock, 5) == 0.0
+
+
+def test_a_short_run_asks_its_model_for_a_shorter_time():
+    assert [importance_seconds(s) for s in (None, 1e4, 60.0, 1.0)] == [2.0, 2.0, 1.2, 0.3]
+    assert export_seconds(2, 1.0) == export_seconds(2, None) - 1.7
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,11 @@ class TableEncoder:
         names = [n for column in self.columns for n in column.names]
         return tuple(names[i] for i in self.order())
 
+    def places(self) -> dict[str, np.ndarray]:
+        """Raw column -> the positions that it has in an encoded row, int (1 or more,)."""
+        owner = np.repeat(np.arange(len(self.columns)), [len(c.cardinalities) for c in self.columns])[self.order()]
+        return {column.name: np.flatnonzero(owner == i) for i, column in enumerate(self.columns)}
+
     @property
     def fields(self) -> tuple[dict[str, Any], ...]:
         return tuple(column.field for column in self.columns)

@@ -22,6 +22,7 @@ from automl.data.dataset import Dataset
 from automl.data.encode.encoding import Encoding
 from automl.deploy import onnx as graph
 from automl.deploy.bundle import Bundle
+from automl.deploy.explain import write_background
 from automl.deploy.export import export, write_meta
 from automl.deploy.onnx import ExportMismatch, compare, write_onnx
 from automl.errors import UserError
@@ -446,3 +447,14 @@ def test_images_series_and_text_in_one_graph(tmp_path):
         "words": ([7], "tensor(int64)"),
     }
     assert list(tmp_path.iterdir()) == [tmp_path / "m.onnx"], "weights lie outside the file"
+
+
+def test_it_explains_what_it_decided(tmp_path):
+    bundle, dataset = calibrated("binary", tmp_path)
+    with pytest.raises(UserError, match="reference rows"):
+        bundle.explain(dataset.table.iloc[[0]])
+    write_background(bundle.folder, made("binary")[3])
+    for at in range(5):
+        found = bundle.explain(dataset.table.iloc[[at]], top=2)
+        assert found.answer == bundle.predict(dataset.table.iloc[[at]])[0] and len(found.effects) == 2
+        assert found.base + sum(e.change for e in found.effects) + found.rest == pytest.approx(found.level)

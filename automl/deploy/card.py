@@ -38,6 +38,7 @@ _READS: dict[Modality, str] = {
 }
 _FILES = {
     "model.onnx": "the network: encoded inputs to answers",
+    "raw.onnx": "the same from raw columns, for programs in other languages: its metadata say what goes in",
     "encoding.json": "raw rows to encoded inputs",
     "encoding.safetensors": "long lists of numbers of the encoding",
     "meta.json": "task, versions, checksums of the other files",

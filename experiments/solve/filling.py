@@ -14,6 +14,7 @@ from automl.deploy.bundle import CALIBRATION, META, Bundle
 from automl.deploy.card import card, class_rows
 from automl.deploy.examples import ROWS_NAME, raw_row, read_examples, write_examples
 from automl.deploy.explain import write_background
+from automl.deploy.fold import RAW, fold, obstacle
 from automl.deploy.install import dockerfile, requirements_text
 from automl.deploy.runtime import wheel_name
 from automl.deploy.schema import schema_of
@@ -35,15 +36,18 @@ def fill(
     dataset: Dataset,
     predictor: Deployed,
     calibration: Calibration | None,
+    weights: np.ndarray | None,
     unseen: np.ndarray,
 ) -> None:
     """Write all that belongs to the model into a bundle that is being made.
 
-    ``dataset``: as it was loaded. ``unseen``: the model's predictions for rows that its networks had not learned from.
+    ``dataset``: as it was loaded. ``weights``: of the decision. ``unseen``: the model's predictions for rows that its
+    networks had not learned from.
     """
     encoding, task = prepared.encoding, prepared.task
     if calibration is not None:
         write_atomically(folder / CALIBRATION, calibration.to_json())
+    fold(folder, encoding, task, None if weights is None else weights.tolist())
     write_background(folder, prepared.learned.inputs)
     example = examples(folder, prepared, dataset, predictor)
     schema = schema_of(encoding, task, example)
@@ -81,6 +85,9 @@ def write_card(bundle: Path, prepared: Prepared, result: Mapping[str, Any], pred
         "digest": loaded.meta["digest"],
         "files": [*sorted(f.name for f in bundle.iterdir() if f.name != META), META],
     }
+    if RAW not in facts["files"]:
+        why = obstacle(loaded.encoding) or "it would not answer the same"
+        facts["no_raw"] = f"There is no {RAW}, which takes raw columns in other languages: {why}"
     if ROWS_NAME in loaded.meta["files"] and (rows := read_examples(bundle).rows):
         facts["example"] = rows[0]
     if task.kind != "regression":

@@ -303,7 +303,7 @@ class Networks:
         predictors = self.final(members)
 
         def more(draft: Path) -> None:
-            fill(draft, self.prepared, dataset, model.predictor, model.calibration, model.unseen)
+            fill(draft, self.prepared, dataset, model.predictor, model.calibration, model.weights, model.unseen)
 
         decided = {} if model.weights is None else {"decision": model.weights.tolist()}
         try:

@@ -73,7 +73,9 @@ def bundle_of(dataset: Dataset, answer: Callable[..., np.ndarray], folder, kind:
     encoding = Encoding.fit(dataset, np.arange(len(dataset)), kind=kind)  # type: ignore[arg-type]
     write_background(folder, encoding.transform(dataset))
     task = SimpleNamespace(kind=kind, classes=encoding.target.classes)
-    return SimpleNamespace(decision=None, encoding=encoding, task=task, folder=folder, predict_encoded=lambda inputs: answer(*inputs))
+    return SimpleNamespace(
+        decision=None, encoding=encoding, task=task, folder=folder, predict_encoded=lambda inputs: answer(*inputs)
+    )
 
 
 def told(bundle: Any, row: Any, top: int | None = None):

@@ -1,0 +1,139 @@
+"""index.html in a bundle, read as text and opened in a browser."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from automl.deploy import page
+from automl.deploy.bundle import Bundle
+from automl.deploy.fold import fold, made_up
+from automl.deploy.page import PAGE, RUNTIME, write_page
+from automl.errors import UserError
+from experiments import page as recipe
+from experiments.configuration import CONF
+from tests.automl.deploy.test_fold import bundle_of, mixed
+
+ODD = "a $MODEL </script><b>"
+PACKAGE = os.environ.get("ONNXRUNTIME_WEB", "")
+CHROMIUM = shutil.which("chromium")
+in_a_browser = pytest.mark.skipif(
+    not (CHROMIUM and PACKAGE), reason="needs chromium, and ONNXRUNTIME_WEB=FOLDER of the npm package"
+)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    table = mixed().rename(columns={"two": ODD})
+    table[ODD] = table[ODD].replace("x", "</script><script>alert(1)</script>")
+    table["yes"] = [f"{i % 7} kg" for i in range(len(table))]
+    bundle = bundle_of(tmp_path, table)
+    assert fold(tmp_path, bundle.encoding, bundle.task) == ""
+    return bundle
+
+
+def facts_in(folder: Path) -> dict:
+    text = (folder / PAGE).read_text()
+    found = re.search(r'<script type="application/json" id="facts">(.*?)</script>', text, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def test_what_the_page_knows(bundle: Bundle) -> None:
+    assert write_page(bundle.folder) == ""
+    facts = facts_in(bundle.folder)
+    columns = {c["name"]: c for c in facts["columns"]}
+    assert list(columns) == [f["name"] for f in bundle.encoding.fields]
+    assert columns[ODD]["categories"][1] in ("y", "</script><script>alert(1)</script>")
+    assert columns["day"]["example"].startswith("2021")
+    assert facts["name"] == "toy" and facts["target"] == "goal"
+    text = (bundle.folder / PAGE).read_text()
+    assert "alert(1)" in text and "<script>alert" not in text, "a category ran as code"
+    expected = bundle.predict_proba(made_up(bundle.encoding).iloc[: page.ROWS])
+    np.testing.assert_allclose(np.reshape(facts["answers"], expected.shape), expected, atol=1e-5)
+    assert RUNTIME in text and not (bundle.folder / RUNTIME).exists()
+    assert Bundle.load(bundle.folder).meta["files"].keys().isdisjoint({PAGE}), "a page is no part of the model"
+
+
+def test_no_page_where_there_is_nothing_to_show(bundle: Bundle, tmp_path: Path, monkeypatch) -> None:
+    (bundle.folder / PAGE).write_text("from before")
+    with pytest.raises(UserError, match=r"holds no dist/ort\.wasm"):
+        write_page(bundle.folder, tmp_path)
+    monkeypatch.setattr(page, "LARGEST", 1000)
+    assert "a page holds at most" in write_page(bundle.folder)
+    (bundle.folder / "raw.onnx").unlink()
+    assert write_page(bundle.folder) == "there is no raw.onnx"
+    assert not (bundle.folder / PAGE).exists()
+
+
+def package(folder: Path) -> Path:
+    """The npm package in small."""
+    (folder / "dist").mkdir(parents=True)
+    (folder / page.MODULE).write_text("export const env = {};")
+    (folder / page.WASM).write_bytes(b"wasm" * 100)
+    return folder
+
+
+def test_the_recipe_folds_and_writes_all_that_is_needed(bundle: Bundle, tmp_path: Path, capsys) -> None:
+    (bundle.folder / "raw.onnx").unlink()
+    cfg = OmegaConf.load(CONF / "experiment/page.yaml")
+    cfg.bundle, cfg.ort = str(bundle.folder), str(package(tmp_path / "package"))
+    recipe.run(cfg)  # pyright: ignore[reportArgumentType]
+    assert str(bundle.folder / PAGE) in capsys.readouterr().out
+    assert {"raw.onnx", PAGE, RUNTIME} <= {f.name for f in bundle.folder.iterdir()}
+    script = (bundle.folder / RUNTIME).read_text()
+    assert "MIT License" in script and json.loads(script.partition(" = ")[2].rstrip(";\n")).keys() == {"module", "wasm"}
+
+
+def opened(folder: Path, scratch: Path) -> str:
+    """The page after it has run, opened from its file."""
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={scratch}"]
+    url = f"{(folder / PAGE).as_uri()}?selftest"
+    more = ["--virtual-time-budget=60000", "--dump-dom", url]
+    return subprocess.run([*command, *more], capture_output=True, text=True, timeout=100, check=True).stdout
+
+
+def text_of(dom: str, name: str) -> str:
+    found = re.search(rf'<\w+ id="{name}"[^>]*>([^<]*)<', dom)
+    assert found
+    return html.unescape(found[1])
+
+
+@in_a_browser
+@pytest.mark.parametrize("kind", ["multiclass", "regression"])
+def test_a_browser_answers_as_the_bundle_does(tmp_path: Path, kind) -> None:
+    table = mixed().rename(columns={"two": ODD})
+    bundle = bundle_of(tmp_path, table, kind, shift=1.7e12 if kind == "regression" else 0.0)
+    assert fold(tmp_path, bundle.encoding, bundle.task) == ""
+    assert write_page(tmp_path, Path(PACKAGE)) == ""
+    dom = opened(tmp_path, tmp_path / "profile")
+    rows = made_up(bundle.encoding).iloc[: page.ROWS]
+    expected = bundle.predict(rows) if kind == "regression" else bundle.predict_proba(rows)
+    got = np.reshape(json.loads(text_of(dom, "selftest")), expected.shape)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4 if kind == "regression" else 1e-6)
+    assert text_of(dom, "check") == "Checked: 8 rows answered as the bundle does."
+    facts = facts_in(tmp_path)
+    typical = pd.DataFrame([{c["name"]: c["example"] for c in facts["columns"]}])
+    answer = bundle.predict(typical)[0]
+    if kind == "regression":
+        assert float(text_of(dom, "answer")) == pytest.approx(answer, rel=1e-5)
+    else:
+        assert text_of(dom, "answer") == answer
+
+
+@in_a_browser
+def test_a_page_without_its_runtime_says_what_to_do(bundle: Bundle, tmp_path: Path) -> None:
+    assert write_page(bundle.folder) == ""
+    dom = opened(bundle.folder, tmp_path / "profile")
+    assert text_of(dom, "answer") == "no answer"
+    assert "onnxruntime-web.js is not beside this page; level4 +experiment=page" in text_of(dom, "check")

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test check format lock clean
+.PHONY: install demo test check runtime-check format lock clean
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -26,6 +26,10 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+# A bundle of every kind in a new environment that holds its own wheel and what that needs.
+runtime-check: install
+	$(BIN)/python run.py +experiment=bench/runtime
 
 format: install
 	$(BIN)/ruff format .

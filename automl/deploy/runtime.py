@@ -23,7 +23,7 @@ from automl.version import package_version
 
 ROOTS = ("level4", "automl.deploy.bundle")
 FLOOR = "automl"  # of our own packages this alone is sent: what lies above is not needed for an answer
-NEEDS = ("numpy", "pandas", "pyarrow", "pillow", "onnxruntime", "safetensors")
+NEEDS = ("numpy", "pandas", "pillow", "onnxruntime", "safetensors")
 OPTIONAL = {"audio": "scipy"}  # reads and resamples sounds
 
 

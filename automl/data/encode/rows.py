@@ -27,8 +27,7 @@ from automl.data.quality.clean import clean, clean_arrays
 from automl.data.quality.parse import column_of
 from automl.data.read import audio
 from automl.data.read.files import short
-from automl.data.read.plain import plain
-from automl.data.sources.build import _plain_names
+from automl.data.read.plain import plain, plain_names
 from automl.data.step import Step
 from automl.errors import UserError
 
@@ -146,7 +145,7 @@ def _columns(rows: Any, fields: Sequence[Mapping[str, Any]], names: Sequence[str
     if isinstance(rows, np.ndarray):
         rows = _named(rows, fields, names)
     if isinstance(rows, pd.DataFrame):
-        frame = _plain_names(rows, ORIGIN)
+        frame = plain_names(rows, ORIGIN)
         return {c: column_of(frame, c) for c in frame.columns}
     if isinstance(rows, Mapping):
         if any(_is_cell(v) for v in rows.values()):

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from automl.data.cells.numbers import LARGEST
 from automl.data.cells.reading import READERS
@@ -38,6 +37,17 @@ def plain(table: pd.DataFrame, origin: str) -> tuple[pd.DataFrame, tuple[Step, .
             changed[name] = READERS[what](column)
             steps.append(Step(what, name))
     return table.assign(**changed) if changed else table, tuple(steps)
+
+
+def plain_names(table: pd.DataFrame, origin: str) -> pd.DataFrame:
+    """The table with its names as texts and rows from 0. Raises UserError for one that stands twice."""
+    if isinstance(table.columns, pd.MultiIndex):
+        table = table.set_axis(["_".join(map(str, c)) for c in table.columns], axis=1)
+    names = [text_of(str(c)) for c in table.columns]
+    repeated = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
+    if repeated:
+        raise UserError(f"column name {repeated[0]!r} stands twice in {origin}; rename one of them")
+    return table.set_axis(pd.Index(names, dtype=object), axis=1).reset_index(drop=True)
 
 
 def plain_array(array: np.ndarray) -> np.ndarray:
@@ -90,6 +100,8 @@ def _object_reader(column: pd.Series, origin: str) -> str:
 
 def _of_arrow(column: pd.Series, origin: str) -> pd.Series:
     """A column that arrow holds, as numpy and pandas hold it."""
+    import pyarrow as pa  # who holds such a column has it; a small install need not
+
     values: Any = pa.array(column.array)
     kind = values.type
     if pa.types.is_dictionary(kind):

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from automl.data.cells.reading import reading_of, to_date, to_number
-from automl.data.cells.words import text_of
 from automl.data.dataset import TEST, TRAIN, VALID, Dataset
 from automl.data.quality.parse import column_of, floats, is_texty
 from automl.data.read.files import short
-from automl.data.read.plain import plain
+from automl.data.read.plain import plain, plain_names
 from automl.data.read.typed import typed
 from automl.data.read.words import SPLITS, TARGET_NAMES, splits_of
 from automl.data.step import Step
@@ -56,7 +55,7 @@ def from_table(
     Raises UserError when a named column is absent or no feature is left.
     """
     target, group, time = (_one(o, c, origin) for o, c in (("target", target), ("group", group), ("time", time)))
-    table = _plain_names(table, origin)
+    table = plain_names(table, origin)
     notes = list(notes)
     marked = None if split is not None else _split_column(table, target, origin, notes)
     if target is None:
@@ -127,16 +126,6 @@ def from_arrays(
         origin=origin,
         notes=tuple(notes),
     )
-
-
-def _plain_names(table: pd.DataFrame, origin: str) -> pd.DataFrame:
-    if isinstance(table.columns, pd.MultiIndex):
-        table = table.set_axis(["_".join(map(str, c)) for c in table.columns], axis=1)
-    names = [text_of(str(c)) for c in table.columns]
-    repeated = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
-    if repeated:
-        raise UserError(f"column name {repeated[0]!r} stands twice in {origin}; rename one of them")
-    return table.set_axis(pd.Index(names, dtype=object), axis=1).reset_index(drop=True)
 
 
 def _answers(column: pd.Series, origin: str) -> pd.Series:

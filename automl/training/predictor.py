@@ -131,11 +131,7 @@ class Deployed(nn.Module):
         self.temperature, self.values = temperature, task.kind == "regression"
         members = tuple(f"{MEMBER}{i}" for i in range(len(predictors))) if len(predictors) > 1 else ()
         self.names = ("output", *(("spread",) if members and self.values else ()), *members)
-
-    @property
-    def unit(self) -> float:
-        """What errors are measured in, see ``Predictor.unit``."""
-        return self.ensemble.unit
+        self.unit = self.ensemble.unit  # a plain number: an exporter cannot follow one that is read from a tensor
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         said = [member(*inputs) for member in self.ensemble.members]

@@ -8,6 +8,7 @@ examples.json, ...      a few raw rows with the model's answers, which are asked
 schema.json             JSON Schema of a raw row and of an answer
 background.safetensors  some encoded training rows, which explanations compare with (``automl.deploy.explain``)
 reference.json          counts of the training rows in bins, to find drift by (``automl.monitor.reference``)
+model.NAME.onnx, ...    variants of the graph with calibrations of their own (``automl.deploy.variants``)
 meta.json               task, inputs, versions, how well graph and network agree, checksums, digest
 README.md               the model card; requirements.txt, Dockerfile: what it takes to run it elsewhere
 level4_runtime-....whl  the code that reads all this, to install where the program is not (``automl.deploy.runtime``)
@@ -21,7 +22,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from automl.data.encode.encoding import Encoding
 from automl.deploy.examples import ROWS_NAME, check_examples, read_examples
 from automl.deploy.explain import Explanation, explain, read_background
 from automl.deploy.graph import answers
+from automl.deploy.processor import features
 from automl.deploy.rows import FastRows
 from automl.errors import UserError
 from automl.types import Task
@@ -63,19 +65,25 @@ class Answer:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle that was loaded. ``meta``: meta.json. Needs onnxruntime, not torch."""
+    """A bundle that was loaded. ``meta``: meta.json. Needs onnxruntime, not torch.
+
+    ``variant``: what meta.json says of the one that answers, empty for ``model.onnx``.
+    """
 
     folder: Path
     task: Task
     meta: Mapping[str, Any]
     session: onnxruntime.InferenceSession
+    variant: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, folder: Path | str, *, threads: int = 0) -> Bundle:
+    def load(cls, folder: Path | str, *, threads: int = 0, variant: str | None = None) -> Bundle:
         """Read a bundle. ``threads``: that one prediction may use, 0 for all.
 
-        Raises UserError when it is absent, broken, changed or of another format, and when it does not answer its
-        examples as it did when it was made.
+        ``variant``: name or file of the graph that answers, ``model.onnx`` is the one that was exported; None: the one
+        that meta.json chose where the processor has what it needs, else ``model.onnx``. Raises UserError when the
+        bundle is absent, broken, changed or of another format, and when ``model.onnx`` does not answer the examples as
+        it did when it was made.
         """
         folder = Path(folder)
         try:
@@ -88,14 +96,11 @@ class Bundle:
             if meta["format"] > 1 and meta["digest"] != digest_of(meta):
                 raise UserError(f"{folder / META} was changed: its digest is another; export the model again")
             task = serial.from_plain(Task, meta["task"])
+            answering = variant_of(meta, variant)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{folder} holds no readable bundle ({error}); export the model again") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(str(folder / MODEL), options, providers=["CPUExecutionProvider"])
-        bundle = cls(folder, task, meta, session)
-        if ROWS_NAME in meta["files"]:
+        bundle = cls(folder, task, meta, session_of(folder / answering.get("file", MODEL), threads), answering)
+        if ROWS_NAME in meta["files"] and not answering:  # a variant's answers differ, as it says itself
             asked = bundle.predict if task.kind == "regression" else bundle.predict_proba
             check_examples(asked, *read_examples(folder))
         return bundle
@@ -113,19 +118,20 @@ class Bundle:
     @functools.cached_property
     def calibration(self) -> Calibration:
         """How sure the model is. Raises UserError where the bundle does not know."""
-        if CALIBRATION not in self.meta["files"]:
+        name = self.variant.get("calibration", CALIBRATION)
+        if name not in self.meta["files"]:
             raise UserError(
                 f"{self.folder} holds no calibration: made with objective.calibrate=none, or by an earlier version"
             )
         try:
-            return Calibration.from_json((self.folder / CALIBRATION).read_text(encoding="utf-8"))
+            return Calibration.from_json((self.folder / name).read_text(encoding="utf-8"))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self.folder} holds no readable calibration ({error}); export the model again") from error
 
     @functools.cached_property
     def decision(self) -> tuple[float, ...] | None:
         """Weights of the classes where the likeliest is not what is decided for (``automl.metrics.decision``)."""
-        return tuple(self.meta.get("decision", ())) or None
+        return tuple(self.variant.get("decision", self.meta.get("decision", ()))) or None
 
     @functools.cached_property
     def _graph_inputs(self) -> list[tuple[str, Any]]:
@@ -136,10 +142,14 @@ class Bundle:
         """Probabilities (rows, classes) or values (rows,), float32, for encoded inputs in the task's order."""
         return self.outputs_encoded(inputs)[0]
 
-    def outputs_encoded(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The same, and behind it how much the members differ (rows,), for an ensemble of values."""
+    def outputs_encoded(self, inputs: Sequence[np.ndarray], *, members: bool = False) -> list[np.ndarray]:
+        """The same, and behind it how much the members differ (rows,), for an ensemble of values.
+
+        ``members``: and behind that what each member of the ensemble said.
+        """
         named = zip(self._graph_inputs, inputs, strict=True)
-        return answers(self.session, {n: a if t is None else a.astype(t, copy=False) for (n, t), a in named})
+        typed = {n: a if t is None else a.astype(t, copy=False) for (n, t), a in named}
+        return answers(self.session, typed, members=members)
 
     def predict(self, rows: Any) -> np.ndarray:
         """Class names (rows,) or values (rows,) for raw rows.
@@ -223,6 +233,33 @@ class Bundle:
         )
 
 
+def session_of(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """A graph that was loaded. ``threads``: that one call may use, 0 for all."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def variant_of(meta: Mapping[str, Any], asked: str | None) -> Mapping[str, Any]:
+    """Which graph answers, see ``Bundle.load``; empty for ``model.onnx``. Raises UserError for one that cannot."""
+    known = {str(v["name"]): v for v in meta.get("variants", ())}
+    wanted = known.get(str(meta.get("chosen"))) if asked is None else {MODEL: {}, **known}.get(asked)
+    if asked is not None and wanted is None:
+        wanted = next((v for v in known.values() if v["file"] == asked), None)
+        if wanted is None:
+            raise UserError(f"variant={asked} is not in the bundle; it has {', '.join([MODEL, *known])}")
+    if wanted is None:
+        return {}
+    if lacking := sorted(set(wanted.get("needs", ())) - features()):
+        if asked is None:
+            return {}
+        raise UserError(f"variant={asked} needs a processor with {', '.join(lacking)}; load {MODEL}")
+    if wanted and wanted["file"] not in meta["files"]:
+        raise ValueError(f"{wanted['file']} has no checksum")
+    return wanted
+
+
 def checksum_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -231,4 +268,5 @@ def checksum_of(path: Path) -> str:
 def digest_of(meta: Mapping[str, Any]) -> str:
     """What a model is, in 64 hex digits: of its files, its task, and how it decides. Two equal ones are one."""
     said = {name: meta.get(name) for name in ("format", "task", "files", "decision")}
+    said |= {name: meta[name] for name in ("variants", "chosen") if name in meta}
     return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -17,7 +17,7 @@ from torch import nn
 
 from automl import serial
 from automl.deploy.bundle import FORMAT, META, MODEL, checksum_of, digest_of
-from automl.deploy.onnx import check_rows, write_onnx
+from automl.deploy.onnx import Agreement, check_rows, write_onnx
 from automl.deploy.runtime import write_runtime
 from automl.training.predictor import network_size
 from automl.types import Task
@@ -43,13 +43,14 @@ def export(
     inputs: Sequence[np.ndarray],
     extra: Mapping[str, Any] | None = None,
     fill: Callable[[Path], None] = lambda folder: None,
+    write: Callable[..., Agreement] = write_onnx,
 ) -> Path:
     """Write the bundle and return its folder; what was there is replaced, and only by a bundle that was checked.
 
     ``predictor``: encoded inputs -> predictions, see ``automl.training.predictor``. ``inputs``: encoded rows to check
     the graph with, beside the encoding's extremes, which hold what no row of the data does. ``extra``: more for
-    meta.json, under names of its own. ``fill``: writes further files of the bundle. Raises ``ExportMismatch`` when the
-    graph does not answer what the predictor answers.
+    meta.json, under names of its own. ``fill``: writes further files of the bundle. ``write``: writes and checks the
+    graph, see ``write_onnx``. Raises ``ExportMismatch`` when the graph does not answer what the predictor answers.
     """
     folder = Path(folder)
     _check_names(extra or {})
@@ -59,7 +60,7 @@ def export(
     try:
         # The user's names stay in meta.json: two of them may be the same, or the name of the output.
         names = [f"input_{i}" for i in range(len(task.inputs))]
-        agreement = write_onnx(draft / MODEL, predictor, names, check_rows(inputs, encoding.extremes()))
+        agreement = write(draft / MODEL, predictor, names, check_rows(inputs, encoding.extremes()))
         encoding.save(draft)
         fill(draft)
         write_runtime(draft)

@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from safetensors.torch import load
 from torch import nn
 
 from automl.data.dataset import Dataset, Part
 from automl.data.prepare import Prepared
-from automl.deploy.bundle import Bundle
+from automl.deploy.bundle import MODEL, Bundle
+from automl.deploy.cut import cut
 from automl.deploy.export import export
 from automl.deploy.importance import Importances, importance
 from automl.deploy.measure import measured
-from automl.deploy.onnx import write_onnx
+from automl.deploy.onnx import Agreement, compare, write_onnx
 from automl.errors import UserError
 from automl.metrics import decision, score, scores
 from automl.training.ensemble import blend, select
@@ -103,16 +105,11 @@ def finish(
                 continue
             networks.refit(members, refit, clock)
         with events.during("export"):
-            model = networks.deployed(members, calibrated)
-            bundle = networks.exported(members, model, dataset, folder / "bundle")
-            if bundle is None:
+            found = networks.within(members, calibrated, folder / "bundle", dataset, notes)
+            if found is None:
                 continue
-            cost = measured(bundle, dataset)
-            over = beyond(prepared.task.limits, cost)
-            if len(members) > 1 and fewer_would_help(prepared.task.limits, cost):
-                notes.append(f"an ensemble of {len(members)} is over a limit ({over}): fewer members are taken")
-                ensemble = len(members) - 1
-                continue
+            members, model, cost = found
+            bundle, over = folder / "bundle", beyond(prepared.task.limits, cost)
             if over:
                 notes.append(f"the model is over a limit: {over}")
             break
@@ -294,10 +291,34 @@ class Networks:
         moved = np.asarray(calibration.decision) if calibration.decision else None
         return Model(model, (judged if held is None else held).prediction, calibration, moved, temperature)
 
-    def exported(self, members: Members, model: Model, dataset: Dataset, folder: Path) -> Path | None:
+    def within(
+        self, members: Members, calibrated: bool, folder: Path, dataset: Dataset, notes: list[str]
+    ) -> tuple[Members, Model, Mapping[str, float | None]] | None:
+        """The most of these members, heaviest first, whose bundle keeps the limits, that model and what it costs.
+
+        Fewer are cut out of the graph of all: no further export. All of them where fewer would not help, one where that
+        is over a limit too. ``notes``: a line is added for each step. None: see ``exported``.
+        """
+        limits, whole = self.prepared.task.limits, None
+        while True:
+            model = self.deployed(members, calibrated)
+            bundle = self.exported(members, model, dataset, folder, whole)
+            if bundle is None:
+                return None
+            cost = measured(bundle, dataset)
+            if len(members) == 1 or not fewer_would_help(limits, cost):
+                return members, model, cost
+            over = beyond(limits, cost)
+            notes.append(f"an ensemble of {len(members)} is over a limit ({over}): fewer members are taken")
+            members, whole = members[:-1], bundle / MODEL
+
+    def exported(
+        self, members: Members, model: Model, dataset: Dataset, folder: Path, whole: Path | None
+    ) -> Path | None:
         """The bundle of these members; None when one of them cannot be exported, which is left out then.
 
-        ``dataset``: as it was loaded.
+        ``dataset``: as it was loaded. ``whole``: a graph that they are the first members of, to be cut out of it; None:
+        they are exported.
         """
         task, valid = self.prepared.task, self.prepared.parts.valid
         predictors = self.final(members)
@@ -305,9 +326,13 @@ class Networks:
         def more(draft: Path) -> None:
             fill(draft, self.prepared, dataset, model.predictor, model.calibration, model.weights, model.unseen)
 
-        decided = {} if model.weights is None else {"decision": model.weights.tolist()}
+        total = sum(w for _, w in members)
+        # What an ensemble of fewer is cut out of the graph with (``automl.deploy.cut``).
+        extra: dict[str, Any] = {"weights": [w / total for _, w in members], "temperature": model.temperature}
+        extra |= {} if model.weights is None else {"decision": model.weights.tolist()}
         try:
-            return export(folder, model.predictor, task, self.prepared.encoding, valid.inputs, decided, more)
+            write = write_onnx if whole is None else partial(write_cut, whole, extra, task.kind == "regression")
+            return export(folder, model.predictor, task, self.prepared.encoding, valid.inputs, extra, more, write)
         except OSError:  # the disk is full or closed: that is no network's fault
             raise
         except Exception as error:  # the exporter raises whatever it meets
@@ -328,6 +353,20 @@ class Networks:
         if self.prepared.task.kind != "regression":
             prediction = tempered(prediction, model.temperature)
         return scores(self.prepared.task.kind, self.rows.y, prediction, weights=model.weights)
+
+
+def write_cut(
+    whole: Path,
+    of: Mapping[str, Any],
+    values: bool,
+    path: Path,
+    predictor: nn.Module,
+    names: Sequence[str],
+    inputs: Sequence[np.ndarray],
+) -> Agreement:
+    """As ``write_onnx``, but cut out of a graph of more members. ``of``: their weights and the temperature."""
+    onnx.save(cut(onnx.load(whole), of["weights"], of["temperature"], values=values, told=True), path)
+    return compare(path, predictor, names, inputs)
 
 
 def blended(predictions: Sequence[np.ndarray], weights: Sequence[float], y: np.ndarray) -> Answers:

@@ -104,8 +104,11 @@ def pipeline(cfg: DictConfig, folder: Path, dataset: Dataset, engine: Engine, ev
     return Solution(result, folder, folder / "bundle")
 
 
-def prepared_as_before(cfg: DictConfig, wanted: Settings, dataset: Dataset, store: Store) -> Prepared:
-    """The task and its rows. A search that is resumed with other time goes on judging its candidates as it did."""
+def prepared_as_before(cfg: DictConfig, wanted: Settings, dataset: Dataset, store: Store | None) -> Prepared:
+    """The task and its rows. A search that is resumed with other time goes on judging its candidates as it did.
+
+    ``store``: where it did; None: nowhere.
+    """
     asked, config = task_options(cfg), plain_config(cfg)
     hold = {"holdout": True, "auto": None}.get(wanted.calibrate, False)
     ways = [folds_in(asked["folds"], wanted.budget)]
@@ -116,7 +119,7 @@ def prepared_as_before(cfg: DictConfig, wanted: Settings, dataset: Dataset, stor
     found: list[Prepared] = []
     for folds in ways:
         found.append(prepare(dataset, **{**asked, "seed": wanted.seed, "folds": folds, "hold": hold}))
-        if wanted.resume and earlier_search(store, config, found[-1]) is not None:
+        if wanted.resume and store is not None and earlier_search(store, config, found[-1]) is not None:
             return found[-1]
     return found[0]
 

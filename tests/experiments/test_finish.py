@@ -14,9 +14,9 @@ from torch import nn
 
 from automl import metrics
 from automl.data.dataset import Part, Parts
-from automl.deploy.onnx import ExportMismatch
+from automl.deploy.onnx import ExportMismatch, write_onnx
 from automl.errors import UserError
-from automl.training.predictor import Predictor, predict
+from automl.training.predictor import Deployed, Predictor, predict
 from automl.types import Candidate, Input, Limits, Task, Trial
 from experiments.events import Events
 from experiments.settings import refit_of
@@ -178,9 +178,9 @@ class Search:
             if int(p.network.bias[0]) in self.broken:
                 raise ExportMismatch("the graph differs\nby 0.000475")
 
-    def export(self, folder, predictor, *_):
+    def export(self, folder, predictor, *more):
         self.refuse(predictor.ensemble.members)
-        self.exported += 1
+        self.exported += more[-1] is finish.write_onnx
         return folder
 
     def outputs_encoded(self, inputs):
@@ -216,6 +216,7 @@ def test_a_model_over_a_limit_falls_back_to_fewer_members_and_says_so(tmp_path, 
     monkeypatch.setattr(finish, "measured", lambda *_: {"parameters": 1, "megabytes": 0.1, **next(costs)})
     found = search.finish()
     assert len(found.members) == 1 and found.within_limits and found.cost["latency_ms"] == 4.0
+    assert search.exported == 1, "one member is cut out of two"
     assert found.notes == (
         "an ensemble of 2 is over a limit (latency_ms 7.5, the limit is 5): fewer members are taken",
     )
@@ -225,6 +226,17 @@ def test_a_model_over_a_limit_falls_back_to_fewer_members_and_says_so(tmp_path, 
     costs = iter([{"latency_ms": 7.5, "graph_ms": 0.5}])  # reading a row alone takes 7 ms
     kept = search.finish()
     assert len(kept.members) == 2 and not kept.within_limits and len(kept.notes) == 1
+
+
+def test_fewer_members_are_cut_out_of_the_graph_and_checked(tmp_path):
+    members = [Predictor(nn.Linear(2, 2), TASK) for _ in range(3)]
+    names, inputs, weights = ["input_0"], PARTS.valid.inputs, [0.5, 0.3, 0.2]
+    write_onnx(tmp_path / "whole.onnx", Deployed(members, weights, TASK, 0.5).eval(), names, inputs)
+    of, two = {"weights": weights[:2], "temperature": 0.8}, Deployed(members[:2], weights[:2], TASK, 0.8).eval()
+    cut = functools.partial(finish.write_cut, tmp_path / "whole.onnx", of, False, tmp_path / "two.onnx")
+    assert cut(two, names, inputs).max_difference < 1e-6
+    with pytest.raises(ExportMismatch):
+        cut(Deployed(members[1:], weights[1:], TASK, 0.8).eval(), names, inputs)
 
 
 def test_only_when_none_can_be_exported_is_there_no_model(tmp_path, monkeypatch):

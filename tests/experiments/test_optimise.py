@@ -1,0 +1,118 @@
+"""The recipe: from a finished run, or from labelled rows, to a bundle that answers faster."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from automl.deploy import optimise as optimising
+from automl.deploy.bundle import Bundle
+from automl.deploy.judge import Ensemble
+from automl.errors import UserError
+from experiments.compose import composed
+from experiments.optimise.optimise import asked, optimised, show
+from experiments.optimise.rows import rows_of_run
+from experiments.settings import check
+from experiments.solve.python import solve
+
+OPTIONS = ["engine=sequential", "progress=false", "metalearner=practice", "strategy=random", "family=[mlp]",
+           "budget.epochs=2", "task.check=false", "task.folds=0"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory) -> Path:
+    """The folder of a short run on a file that lies beside it."""
+    folder = tmp_path_factory.mktemp("optimised")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(240, 3)), columns=["a", "b", "c"])
+    frame["goal"] = np.where(frame["a"] + frame["b"] > 0, "yes", "no")
+    frame.to_csv(folder / "rows.csv", index=False)
+    store = [f"store.url=sqlite:///{folder / 'store.db'}", f"artifacts={folder / 'searches'}"]
+    solve(str(folder / "rows.csv"), "goal", seconds=None, trials=3, folder=folder / "run", overrides=[*OPTIONS, *store])
+    return folder
+
+
+@pytest.fixture
+def copy(ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(optimising, "ROUNDS", 2)
+    return Path(shutil.copytree(ran / "run", tmp_path / "run"))
+
+
+def opened(folder: Path) -> Bundle:
+    return Bundle.load(folder / "bundle", threads=1, variant="model.onnx")
+
+
+def test_the_rows_of_the_run_are_found_and_what_its_members_said_of_them(ran):
+    of = Ensemble.of(opened(ran / "run"))
+    rows, dataset = rows_of_run(of, ran / "run")
+    result = json.loads((ran / "run" / "result.json").read_text())
+    assert rows.honest and len(rows.before) == of.size == len(result["ensemble"]) and len(dataset) == 240
+    found = of.score(rows.y, of.of_members(rows.before, of.size, now=False)[0])
+    assert found == pytest.approx(result["val"]["accuracy"])
+
+
+def test_a_bundle_is_optimised_and_answers(copy):
+    found = optimised(opened(copy), "size", 20)
+    assert found["source"] == "valid" and not found["notes"]
+    of = {v["name"]: v for v in found["variants"]}
+    assert "1-int8-dynamic" in of and all("score" in v or v["error"] for v in of.values())
+    bundle = Bundle.load(copy / "bundle")
+    assert bundle.variant.get("name", "model.onnx") == found["chosen"]
+    if bundle.variant:
+        assert bundle.variant["errors_behind"] <= 0.5 and bundle.calibration.source == "valid"
+    assert len(bundle.predict([{"a": 1, "b": "2", "c": 0.5}])) == 1
+    console = Console(file=io.StringIO(), width=150)
+    show(found, console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"chosen    {found['chosen']} for size" in text and "int8-static" in text
+    assert not list(copy.rglob("*.part"))
+
+
+def test_what_is_lost_is_said(copy):
+    """Without the files of the search nobody knows what refitted networks would say of rows they have not seen."""
+    config = (copy / "config.yaml").read_text()
+    (copy / "config.yaml").write_text(config.replace("/searches", "/gone"))
+    found = optimised(opened(copy), "size", 20)
+    assert found["notes"][0].startswith("the networks have learned from the rows that judge here")
+    assert Bundle.load(copy / "bundle").variant == {}
+
+
+def test_labelled_rows_judge_where_the_run_is_gone(ran, copy):
+    (copy / "result.json").unlink()
+    with pytest.raises(UserError, match=r"give labelled rows: data\.path=FILE data\.target=COLUMN"):
+        optimised(opened(copy), "latency", 20)
+    cfg = composed(["+experiment=optimise", f"data.path={ran / 'rows.csv'}", "data.target=goal", "bundle=b"])
+    found = optimised(opened(copy), "latency", 20, cfg)
+    assert (found["source"], found["rows"]) == ("given", 240)
+
+
+def test_other_data_are_refused(ran, copy):
+    lines = (ran / "rows.csv").read_text().splitlines()
+    (copy.parent / "rows.csv").write_text("\n".join(lines[:-9]))
+    config = (copy / "config.yaml").read_text()
+    (copy / "config.yaml").write_text(config.replace(str(ran / "rows.csv"), str(copy.parent / "rows.csv")))
+    with pytest.raises(UserError, match="are others now than when it ran"):
+        optimised(opened(copy), "latency", 20)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ([], r"bundle is missing\. Set bundle=\.\.\."),
+        (["bundle=nowhere"], r"bundle=nowhere holds no meta\.json\."),
+        (["bundle={run}", "target=speed"], "target=speed must be one of latency, throughput, size"),
+        (["bundle={run}", "seconds=0"], "seconds=0 must be above 0"),
+    ],
+)
+def test_wrong_options_are_one_line(ran, options, line):
+    cfg = composed(["+experiment=optimise", *(o.format(run=ran / "run" / "bundle") for o in options)])
+    with pytest.raises(UserError, match=f"^{line}"):
+        check(cfg)
+        asked(cfg)

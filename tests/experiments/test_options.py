@@ -236,6 +236,9 @@ RECIPES = {
     "collect": "collect.root=x",
     "inspect": "data=sklearn",
     "knowledge": "knowledge.import=x",
+    "optimise": "bundle=x",
+    "page": "bundle=x",
+    "predict": "bundle=x",
     "replay": "table=x",
     "transfer_benchmark": "benchmark.root=x",
 }

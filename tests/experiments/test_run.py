@@ -89,7 +89,7 @@ def test_the_bundle_holds_a_graph_that_runs_alone(work, result):
     session = onnxruntime.InferenceSession(str(bundle / "model.onnx"))
     (one,) = session.get_inputs()
     for rows in (1, 5):
-        (out,) = session.run(None, {one.name: np.zeros((rows, 1, 8, 8), np.uint8)})
+        (out,) = session.run(["output"], {one.name: np.zeros((rows, 1, 8, 8), np.uint8)})
         assert out.shape == (rows, 10)
     assert json.loads((bundle / "meta.json").read_text())["task"]["name"] == "digits"
 

@@ -13,6 +13,8 @@ from experiments.configuration import CONF
 def recipe(name: str, **options: Any) -> DictConfig:
     """conf/experiment/bench/NAME.yaml with these options under ``bench``. Raises for one that is not there."""
     cfg = OmegaConf.load(CONF / f"experiment/bench/{name}.yaml")
+    for of in set(cfg.reads) - {"bench"}:  # of the configuration around it
+        cfg[of] = {"_target_": "made.elsewhere"}
     OmegaConf.set_struct(cfg, True)
     for option, value in options.items():
         cfg.bench[option] = str(value) if isinstance(value, Path) else value

@@ -38,8 +38,8 @@ class Asked:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_asks_for_what_its_benchmark_reads_and_for_nothing_else(name):
     plain = OmegaConf.to_container(recipe(name))
-    assert isinstance(plain, dict) and set(plain) - {"defaults"} == {"bench", "run", "reads"}
-    assert plain["reads"][0] == "bench"
+    assert isinstance(plain, dict) and set(plain) - {"defaults"} == {"bench", "run", "reads", *plain["reads"]}
+    assert plain["reads"][0] == "bench" and plain["run"] == {"_target_": f"experiments.bench.{name}.run"}
     asked = get_object(f"experiments.bench.{name}.Asked")
     assert list(plain["bench"]) == [field.name for field in fields(asked)]
 

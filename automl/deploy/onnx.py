@@ -154,6 +154,7 @@ def _simplify(model: ir.Model) -> None:
         common_passes.CommonSubexpressionEliminationPass(),
         common_passes.OutputFixPass(),
         common_passes.NameFixPass(),
+        common_passes.ClearMetadataAndDocStringPass(),  # where in which file of this machine a node was made
     )(model)
 
 

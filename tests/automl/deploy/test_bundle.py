@@ -458,3 +458,9 @@ def test_it_explains_what_it_decided(tmp_path):
         found = bundle.explain(dataset.table.iloc[[at]], top=2)
         assert found.answer == bundle.predict(dataset.table.iloc[[at]])[0] and len(found.effects) == 2
         assert found.base + sum(e.change for e in found.effects) + found.rest == pytest.approx(found.level)
+
+
+def test_a_graph_tells_nothing_of_the_machine_it_was_made_on(binary):
+    folder, *_ = binary
+    written = (folder / "model.onnx").read_bytes()
+    assert b".py" not in written and os.sep.encode() + b"automl" not in written

@@ -36,7 +36,7 @@ NUMBERS = frozenset({int, float, np.int64, np.float64})
 
 NOTHING = frozenset({type(None), type(pd.NA), type(pd.NaT)})
 _BOOLS = (bool, np.bool_)
-_MEMO, _MEMO_LETTERS = 1024, 64  # dates that are remembered, per column, and their letters at most
+_MEMO, _MEMO_LETTERS = 1024, 64  # texts that are remembered, per column, and their letters at most
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{6})?)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 _INF = math.inf
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
@@ -76,16 +76,19 @@ def category_reader(column: CategoryColumn, steps: Sequence[Step]) -> Callable[[
     unknown, missing = encoded[0], encoded_of.get(MISSING, encoded[0])
     words = {c.lower(): c for c in column.categories if c.lower() in BOOLS}  # true and false as training spells them
 
-    def read(cell: Any) -> tuple[float, ...] | None:
-        if words and isinstance(cell, _BOOLS):
-            if len(words) < len(BOOLS):
-                return None
-            cell = words[str(cell).lower()]
+    def of_cell(cell: Any) -> tuple[float, ...] | None:
         value = value_of(cell)
         if value is None:
             return None
         value = change(value)
         return missing if value != value else encoded_of.get(text_of(value), unknown)
+
+    of_text = functools.lru_cache(_MEMO)(of_cell)
+
+    def read(cell: Any) -> tuple[float, ...] | None:
+        if words and isinstance(cell, _BOOLS):
+            return of_cell(words[str(cell).lower()]) if len(words) == len(BOOLS) else None
+        return of_text(cell) if type(cell) is str and len(cell) <= _MEMO_LETTERS else of_cell(cell)
 
     return read
 
@@ -110,7 +113,7 @@ def date_reader(column: DateColumn, steps: Sequence[Step]) -> Callable[[Any], Mo
         days, clock = moment.toordinal() - _EPOCH, 3600 * moment.hour + 60 * moment.minute + moment.second
         seconds = 86_400 * days + clock
         phases = {
-            "year": (86_400 * (moment.timetuple().tm_yday - 1) + clock) / (365.25 * DAY),
+            "year": (86_400 * (days + _EPOCH - datetime.date(moment.year, 1, 1).toordinal()) + clock) / (365.25 * DAY),
             "month": (86_400 * (moment.day - 1) + clock) / (31 * DAY),
             "week": ((seconds / DAY + 3) % 7) / 7,
             "day": clock / DAY,

@@ -85,32 +85,32 @@ def _alike(cells: list[Any]) -> bool:
 
 
 class _Table:
-    """What costs a call of numpy is done for all columns at once, all else by the cell."""
+    """A call of numpy costs as much as a dozen cells, so few are made, each for all columns at once."""
 
     def __init__(self, encoder: TableEncoder, steps: Sequence[Step]) -> None:
         own = {c.name: [s for s in steps if s.column == c.name] for c in encoder.columns}
         numbers = [c for c in encoder.columns if isinstance(c, NumberColumn)]
         dates = [c for c in encoder.columns if isinstance(c, DateColumn)]
         categories = [c for c in encoder.columns if isinstance(c, CategoryColumn)]
+        scaled = [*numbers, *dates]
         self._numbers = [(c.name, number_reader(own[c.name])) for c in numbers]
         self._dates = [(c.name, date_reader(c, own[c.name])) for c in dates]
         self._categories = [(c.name, category_reader(c, own[c.name])) for c in categories]
-        scaled = [*numbers, *dates]
-        self._center = np.array([c.center for c in scaled], dtype=np.float64)
-        self._fill = np.array([c.center for c in numbers] + [int(c.center) for c in dates], dtype=np.float64)
-        self._scale = np.array([c.scale for c in scaled], dtype=np.float64)
+        fills = [*(c.center for c in numbers), *(float(int(c.center)) for c in dates)]  # dates are whole seconds
+        self._scales = [(fill, c.center, c.scale) for fill, c in zip(fills, scaled, strict=True)]
         self._curves = [(i, np.asarray(c.knots), np.asarray(c.heights)) for i, c in enumerate(numbers) if c.knots]
         self._codes = [(i, {v: n + 1 for n, v in enumerate(c.codes)}) for i, c in enumerate(numbers) if c.codes]
-        self._flags = np.array([i for i, c in enumerate(scaled) if c.flag], dtype=np.int64)
+        self._flags = [i for i, c in enumerate(scaled) if c.flag]
         # Where the encoder puts what ``encode`` makes in the order below.
         place = iter(np.argsort(encoder.order()).tolist())
         places = {c.name: [next(place) for _ in c.names] for c in encoder.columns}
         cycles = [places[c.name][-2 * len(c.parts) :] for c in dates if c.parts]
         made = [
-            *([places[c.name][0] for c in scaled] + [places[c.name][1] for c in scaled if c.flag]),
+            *(places[c.name][0] for c in scaled),
             *(at for cycle in cycles for at in cycle[::2]),
             *(at for cycle in cycles for at in cycle[1::2]),
             *(at for c in categories for at in places[c.name]),
+            *(places[c.name][1] for c in scaled if c.flag),
             *(places[c.name][-1] for c in numbers if c.codes),
         ]
         self._order = np.argsort(made)
@@ -119,11 +119,11 @@ class _Table:
         """float32 (rows, columns)."""
         numbers: list[list[float]] = []
         angles: list[list[float]] = []
-        codes: list[list[float]] = []
+        others: list[list[float]] = []
         for row in rows:
             values: list[float] = []
             turned: list[float] = []
-            coded: list[float] = []
+            other: list[float] = []
             for name, read in self._numbers:
                 if (value := read(row[name])) is None:
                     return None
@@ -136,22 +136,27 @@ class _Table:
             for name, read in self._categories:
                 if (code := read(row[name])) is None:
                     return None
-                coded += code
+                other += code
+            other += [values[at] != values[at] for at in self._flags]
+            other += [codes.get(values[at], 0) for at, codes in self._codes]
             numbers.append(values)
             angles.append(turned)
-            codes.append(coded + [known.get(values[at], 0) for at, known in self._codes])
-        raw = np.array(numbers, dtype=np.float64)
-        missing = np.isnan(raw)  # from here on as ``transform`` of each column does
-        filled = np.where(missing, self._fill, raw)
-        with np.errstate(over="ignore"):
-            scaled = soft_clip((filled - self._center) / self._scale)
+            others.append(other)
+        scaled = soft_clip(np.array([self._scaled(values) for values in numbers], dtype=np.float64))
         for at, knots, heights in self._curves:
-            scaled[:, at] = np.interp(filled[:, at], knots, heights)
+            fill = self._scales[at][0]
+            scaled[:, at] = np.interp([fill if v[at] != v[at] else v[at] for v in numbers], knots, heights)
         turns = np.array(angles, dtype=np.float64)
-        made = [scaled, missing[:, self._flags], np.sin(turns), np.cos(turns), np.array(codes, dtype=np.float64)]
+        made = [scaled, np.sin(turns), np.cos(turns), np.array(others, dtype=np.float64)]
         out = np.concatenate(made, axis=1).take(self._order, axis=1)
-        out[np.isnan(out)] = 0.0  # sine and cosine of no date
+        if any(v != v for turned in angles for v in turned):
+            out[np.isnan(out)] = 0.0  # sine and cosine of no date
         return out.astype(np.float32)
+
+    def _scaled(self, values: list[float]) -> list[float]:
+        """One row as ``transform`` of each column scales it, missing values filled."""
+        pairs = zip(values, self._scales, strict=True)
+        return [((fill if v != v else v) - center) / scale for v, (fill, center, scale) in pairs]
 
 
 def _text(encoder: TextEncoder, steps: Sequence[Step]) -> Callable[[Sequence[Row]], np.ndarray | None]:

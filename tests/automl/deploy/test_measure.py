@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 
 from automl.data.dataset import Dataset
-from automl.deploy.bundle import Bundle
+from automl.deploy import measure
 from automl.deploy.examples import raw_row
-from automl.deploy.export import export
 from automl.deploy.measure import BATCH, measured
-from tests.automl.deploy.test_bundle import made
+from automl.deploy.rows import FastRows
+from tests.automl.data.frames import fit_table
 
 
-def test_a_row_is_asked_as_a_client_sends_it(tmp_path, monkeypatch):
-    task, encoding, predictor, inputs, dataset = made("binary")
-    folder = export(tmp_path / "bundle", predictor, task, encoding, inputs)
-    asked, predict = [], Bundle.predict
-    monkeypatch.setattr(Bundle, "predict", lambda bundle, rows: asked.append(rows) or predict(bundle, rows))
-    cost = measured(folder, dataset)
+def test_rows_are_asked_as_a_client_sends_them(tmp_path, monkeypatch):
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(40), unit="D")
+    encoding, dataset = fit_table(a=np.arange(40.0), since=days, city=["x", "y", None, "x"] * 10)
+    asked: list[list] = []
+    fast = FastRows(encoding)
+
+    def predict(rows: list) -> None:
+        asked.append(rows)
+        assert fast.encode(rows) is not None
+
+    said = SimpleNamespace(
+        encoding=encoding, meta={"parameters": 7, "files": {}}, predict=predict, predict_encoded=list
+    )
+    monkeypatch.setattr(measure.Bundle, "load", lambda folder, threads: said)
+    cost = measured(tmp_path, dataset)
     assert {len(rows) for rows in asked} == {1, BATCH}
     for rows in asked:
         assert json.loads(json.dumps(rows)) == rows
     assert asked[0] != asked[1], "another row each time"
-    assert all(cost[name] > 0 for name in ("latency_ms", "batch_ms", "graph_ms", "parameters", "megabytes"))
+    assert all(cost[name] > 0 for name in ("latency_ms", "batch_ms")) and cost["parameters"] == 7
 
 
 def test_cells_of_every_kind_are_plain():

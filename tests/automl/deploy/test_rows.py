@@ -187,7 +187,7 @@ def check(encoding: Encoding, fast: FastRows, rows: Any, *, plain: bool = False)
 
 
 KINDS = ["english", "german", "typed"]
-shared = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=40, print_blob=True)
+shared = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=30)
 
 
 def test_the_files_hold_every_kind_of_field_and_step(encodings):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,7 @@ class ColumnarRows:
     def identity(self) -> Any:
         return stamp(self.path)
 
-    def chunks(self, size: int, bar: Progress) -> Iterator[Chunk]:
+    def chunks(self, size: int, bar: Progress) -> Generator[Chunk]:
         """Raises UserError for a file that is broken further on."""
         with _file(self.path) as file:
             yield from chunks_of(self._tables(file, size, bar), size, self._load)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from experiments.predict.rows import Chunk, Columns, Fields, stamp
 
 pc: Any = pyarrow.compute  # its functions are made at run time
 BLOCK = 8 << 20  # bytes; holds the longest line
+AHEAD, PATIENCE = 4, 1.0  # blocks, seconds
 HOPELESS = 1000  # rows: when none of the first is as wide as the header, the delimiter is wrong
 _PACKED = {".gz", ".bz2", ".xz", ".zip"}
 _PLACE = "row"  # no name of a column: these are numbers
@@ -66,7 +69,7 @@ class CsvRows:
         """Bytes of the file, where it is not packed."""
         return None if self.path.suffix.lower() in _PACKED else self.path.stat().st_size
 
-    def chunks(self, size: int, bar: Progress) -> Iterator[Chunk]:
+    def chunks(self, size: int, bar: Progress) -> Generator[Chunk]:
         """Raises UserError for what is no csv any more further on."""
         bad: dict[int, str] = {}  # position in the file -> why; the parser runs ahead of what it has handed over
         held, start = pa.table({_PLACE: pa.array([], pa.int64())}), 0
@@ -120,9 +123,9 @@ class CsvRows:
             include_columns=wanted, column_types=dict.fromkeys(wanted, pa.binary()), strings_can_be_null=False
         )
         try:
-            with _Progressed(self.path, dialect.encoding, bar) as source:
+            with _Paced(self.path, dialect.encoding, bar) as source:
                 file = pa.PythonFile(source, mode="r")
-                yield from pyarrow.csv.open_csv(file, read_options=read, parse_options=parse, convert_options=convert)
+                yield from source.paced(pyarrow.csv.open_csv(file, read, parse, convert))
         except pa.ArrowInvalid as error:
             if _is_over(error):
                 return
@@ -173,6 +176,38 @@ class CsvRows:
             return texts
         read = to_number(texts, decimal, unit)
         return read.astype(object).where(read.notna(), texts)  # what is none stays, so that it is told
+
+
+class _Paced(_Progressed):
+    """Read only a few blocks ahead of the rows that are asked for: arrow would go on to 32 of them, 256 MB.
+
+    Arrow gives a batch for each block, of no rows where it holds none, but for those before the first row.
+    """
+
+    def __init__(self, path: Path, encoding: str, bar: Progress) -> None:
+        super().__init__(path, encoding, bar)
+        self._ahead = threading.Semaphore(AHEAD)
+        self._waiting = True  # for rows; if they need more blocks than was foreseen they get them, slowly
+        self._over = False  # nobody asks for more
+
+    def read(self, size: int = -1) -> bytes:
+        while not self._ahead.acquire(timeout=PATIENCE) and not self._waiting:
+            pass
+        return b"" if self._over else super().read(size)
+
+    def paced(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in batches:
+                self._waiting = False
+                yield batch
+                self._waiting = True
+                self._ahead.release()
+        finally:  # arrow waits for its thread when it is freed, and the thread for Python: it must have ended before
+            self._over = self._waiting = True
+            self._ahead.release()
+            with contextlib.suppress(Exception):
+                for _ in batches:
+                    pass
 
 
 def numbers_among(fields: Fields, steps: Sequence[Step]) -> dict[str, tuple[str, str]]:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ class FileRows:
     def total(self) -> int | None:
         return len(self.files)
 
-    def chunks(self, size: int, bar: Progress) -> Iterator[Chunk]:
+    def chunks(self, size: int, bar: Progress) -> Generator[Chunk]:
         for start in range(0, len(self.files), size):
             files = self.files[start : start + size]
             names = [self._relative(f) for f in files]
@@ -115,7 +115,7 @@ class ArrayRows:
     def total(self) -> int | None:
         return len(self.array)
 
-    def chunks(self, size: int, bar: Progress) -> Iterator[Chunk]:
+    def chunks(self, size: int, bar: Progress) -> Generator[Chunk]:
         for start in range(0, len(self.array), size):
             part = self.array[start : start + size]
             yield Chunk(start, len(part), np.arange(len(part)), lambda a, b, part=part: np.asarray(part[a:b]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +65,11 @@ def predict(options: Options) -> Summary:
         if taken_over:
             print(f"going on behind {sum(t['rows'] for t in taken_over):,} rows of an earlier run", file=sys.stderr)
         answers.any = any(t["rows"] > t["bad"] for t in taken_over)
-        with Progress("predicting", rows.total, show=None if options.progress else False) as bar:
-            for number, chunk in enumerate(rows.chunks(size, bar)):
+        with (
+            Progress("predicting", rows.total, show=None if options.progress else False) as bar,
+            closing(rows.chunks(size, bar)) as chunks,
+        ):
+            for number, chunk in enumerate(chunks):
                 if number < parts.count:
                     continue
                 found = answers.of(chunk)

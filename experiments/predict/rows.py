@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,7 +47,7 @@ class Rows(Protocol):
     def identity(self) -> Any: ...
     @property
     def total(self) -> int | None: ...
-    def chunks(self, size: int, bar: Progress) -> Iterator[Chunk]: ...
+    def chunks(self, size: int, bar: Progress) -> Generator[Chunk]: ...
 
 
 def stamp(path: Path) -> list[Any]:

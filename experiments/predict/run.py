@@ -5,6 +5,7 @@ The options are checked before anything is imported that takes a second.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,11 +42,10 @@ class Options:
 def run(cfg: DictConfig) -> None:
     """The command line's way in."""
     options = options_of(cfg, HydraConfig.get().overrides.task)
-    import pyarrow as pa
-
+    # Arrow's own pool takes a gigabyte of addresses at once, which ``ulimit -v`` counts.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from experiments.predict.predict import predict, summary
 
-    pa.set_memory_pool(pa.system_memory_pool())  # arrow's own takes a gigabyte of addresses, which ulimit -v counts
     try:
         print(summary(predict(options)))
     except KeyboardInterrupt:

@@ -20,6 +20,7 @@ from automl.data.sources.series import SeriesSource
 from automl.data.sources.text import TextSource
 from automl.deploy.bundle import Bundle
 from automl.errors import UserError
+from experiments.predict.inputs import opened
 from experiments.predict.predict import predict
 from experiments.predict.run import Options
 from tests.experiments.predict.bundles import bundle_of, people
@@ -94,8 +95,6 @@ def test_a_folder_of_files(pictures, sounds, tmp_path, kind):
 
 
 def test_a_folder_that_changed_is_another_input(pictures, tmp_path):
-    from experiments.predict.inputs import opened
-
     png(tmp_path / "a.png")
     encoding = Bundle.load(pictures).encoding
     before = opened(tmp_path, encoding).identity

@@ -21,13 +21,15 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from automl.data.cells.reading import to_number
+from automl.data.progress import Progress
 from automl.data.sources.file import FileSource
 from automl.data.sources.frame import FrameSource
 from automl.deploy.bundle import Bundle
 from automl.errors import UserError
 from experiments.configuration import CONF
-from experiments.predict import answers
+from experiments.predict import answers, csv_rows
 from experiments.predict.csv_rows import bare_numbers
+from experiments.predict.inputs import opened
 from experiments.predict.predict import predict, rows_at_once, summary
 from experiments.predict.run import Options, options_of
 from tests.experiments.predict.bundles import bundle_of, calibrated, people
@@ -184,6 +186,22 @@ def test_what_is_unreadable_is_named(model, tmp_path):
     assert "unreadable  1: their answers are missing" in told
     assert "row 20: 5 fields where the header has 4: " in told and lines[20][:30] in told
     assert "column 'height' holds 'tall' in row 12, which is no number: taken as missing" in told
+
+
+def test_a_csv_is_read_no_further_than_is_asked_for(model, tmp_path, monkeypatch):
+    """And who stops in the middle is not waited for."""
+    monkeypatch.setattr(csv_rows, "BLOCK", 1 << 12)
+    path = written(people(2_000, seed=5), tmp_path / "a.csv")
+    reads = []
+
+    class Bar(Progress):
+        def advance(self, amount: float = 1) -> None:
+            reads.append(amount)
+
+    chunks = opened(path, Bundle.load(model).encoding).chunks(10, Bar("", None))
+    assert next(chunks).count == 10
+    assert 1 <= len(reads) <= csv_rows.AHEAD + 2 < path.stat().st_size >> 12
+    chunks.close()
 
 
 WRONG = [

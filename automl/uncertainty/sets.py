@@ -26,6 +26,9 @@ CLASS_ROWS = 30
 """So many calibration rows of a class give it scores of its own (``sets(..., by_class=True)``)."""
 CONFIDENCE = 0.95
 """How sure the bound on the error of what is answered is, see ``Calibration.threshold``."""
+ROUNDING = 1e-5
+"""Share of themselves by which answers for one row differ: the graph's from the network's, and with the rows asked
+along. Where many rows are alike many stand exactly at a limit, and without it they would be in or out by chance."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Calibration:
         if by_class:
             own = {c: s.quantile(level) for c, s in self.by_class.items()}
             limits[[c for c, q in own.items() if q < math.inf]] = [q for q in own.values() if q < math.inf]
-        return 1 - np.asarray(p, dtype=np.float64) <= limits
+        return np.asarray(p, dtype=np.float64) >= (1 - limits) * (1 - ROUNDING)
 
     def intervals(self, values: np.ndarray, spread: np.ndarray | None, level: float) -> np.ndarray:
         """Ends (rows, 2) that hold the true value for a share ``level`` of rows; its unit is the target's.
@@ -104,6 +107,7 @@ class Calibration:
         self._check(level)
         values = np.asarray(values, dtype=np.float64)
         half = self.scores.quantile(level) * widths(spread, self.offset, len(values))
+        half = half * (1 + ROUNDING) + 4 * np.finfo(np.float32).eps * np.abs(values)
         return np.stack([values - half, values + half], axis=1)
 
     def credibility(self, p: np.ndarray, spread: np.ndarray | None = None) -> np.ndarray:
@@ -113,10 +117,10 @@ class Calibration:
         for a single network.
         """
         if self.kind != "regression":
-            return self.scores.p_values(1 - np.asarray(p, dtype=np.float64).max(axis=1))
+            return self.scores.p_values(1 - np.asarray(p, dtype=np.float64).max(axis=1) * (1 + ROUNDING))
         if self.spreads is None or spread is None:
             return np.ones(len(p))
-        return self.spreads.p_values(np.asarray(spread, dtype=np.float64))
+        return self.spreads.p_values(np.asarray(spread, dtype=np.float64) * (1 - ROUNDING))
 
     def probability_interval(self, p: np.ndarray) -> np.ndarray:
         """Between what the probability of class 1 lies, for two classes: float (rows, 2). See ``venn``."""
@@ -145,7 +149,7 @@ class Calibration:
                 continue
             if binomial_tail(int(wrong), int(accepted), error) > 1 - CONFIDENCE:
                 break
-            found = float(least)
+            found = float(least) * (1 - ROUNDING)
         return found
 
     def _check(self, level: float) -> None:
@@ -164,13 +168,19 @@ class Calibration:
     @classmethod
     def from_json(cls, text: str) -> Calibration:
         """What ``to_json`` gave. Raises ValueError, KeyError or TypeError for anything else."""
-        plain = json.loads(text)
-        for name in ("scores", "spreads"):
-            plain[name] = None if plain[name] is None else _scores(plain[name])
+        try:
+            plain = json.loads(text)
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
+        plain["rows"], plain["scores"] = _count(plain["rows"]), _scores(plain["scores"])
+        plain["spreads"] = None if plain["spreads"] is None else _scores(plain["spreads"])
         for name in ("venn", "sure"):
-            plain[name] = None if plain[name] is None else np.asarray(plain[name], dtype=np.float64).reshape(-1, 3)
+            plain[name] = None if plain[name] is None else _finite(plain[name]).reshape(-1, 3)
+        if not isinstance(plain["kind"], str) or not isinstance(plain["by_class"], dict):
+            raise TypeError("kind must be a text, and by_class an object")
         plain["by_class"] = {int(c): _scores(s) for c, s in plain["by_class"].items()}
-        plain["decision"] = tuple(plain["decision"])
+        plain["decision"] = tuple(_finite(plain["decision"]).tolist())
+        plain["offset"] = None if plain["offset"] is None else _finite(plain["offset"]).item()
         return cls(**plain)
 
 
@@ -197,7 +207,23 @@ def binomial_tail(most: int, of: int, share: float) -> float:
 
 
 def _scores(plain: Mapping[str, Any]) -> Scores:
-    return Scores(int(plain["rows"]), np.asarray(plain["values"], dtype=np.float64))
+    rows, values = _count(plain["rows"]), _finite(plain["values"]).reshape(-1)
+    if not 0 < len(values) <= rows or (np.diff(values) < 0).any():
+        raise ValueError(f"{len(values)} scores of {rows} rows are none, too many, or not ascending")
+    return Scores(rows, values)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError(f"{value!r} is no number of rows")
+    return value
+
+
+def _finite(values: Any) -> np.ndarray:
+    found = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(found).all():
+        raise ValueError("it holds what is no finite number")
+    return found
 
 
 def _plain(value: Any) -> Any:

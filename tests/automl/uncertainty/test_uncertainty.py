@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -170,7 +171,7 @@ def test_temperature_is_found_and_left_alone():
     assert metrics.log_loss(hot.y, better) < metrics.log_loss(hot.y, hot.prediction)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(2, 60), st.integers(0, 10_000))
 def test_venn_abers_is_that_of_its_definition(rows: int, seed: int):
     from sklearn.isotonic import IsotonicRegression
@@ -251,3 +252,49 @@ def test_the_decision_moves_and_not_the_probabilities():
     assert metrics.scores("binary", y, p, weights=f1)["f1_macro"] > plain["f1_macro"]
     assert (metrics.decision("accuracy", y, p) == 1).all()
     assert (decide(p, weights) == (p[:, 1] > (y == 1).mean())).mean() > 0.99
+
+
+@pytest.mark.parametrize("apart", [1e-6, -1e-6])
+def test_rows_that_are_all_alike_are_covered_whatever_the_last_digits(apart: float):
+    """A table of few different rows: most stand exactly at the limit, and no machine rounds like another."""
+    y = (np.arange(100) % 5 == 0).astype(int)
+    held = Answers(np.tile([0.8, 0.2], (100, 1)), y)
+    of = made(held, held, task_of("binary", 2, "accuracy"))
+    again = held.prediction * (1 + apart)
+    assert of.sets(again, 0.75)[:, 0].all() and of.sets(again, 0.9)[:, 1].all()
+    assert of.credibility(again).min() == 1
+    assert (again.max(1) >= of.threshold(0.4)).all()
+    prediction, spread = np.full(100, 1000.0), np.full(100, 0.5)
+    told = Answers(prediction, prediction + np.arange(100) % 4, spread)
+    of = made(told, told, task_of("regression", 1, "r2"))
+    ends = of.intervals(prediction * (1 + apart / 10), spread * (1 + apart), 0.9)
+    assert ((ends[:, 0] <= told.y) & (told.y <= ends[:, 1])).all()
+    assert of.credibility(prediction, spread * (1 + apart)).min() == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": math.inf},
+        {"rows": "many"},
+        {"by_class": []},
+        {"scores": {"rows": 3, "values": []}},
+        {"scores": {"rows": 3, "values": [0.1, math.nan, 0.2]}},
+        {"scores": {"rows": 3, "values": [0.3, 0.1, 0.2]}},
+        {"scores": {"rows": math.inf, "values": [0.1]}},
+        {"scores": {"rows": 1, "values": [0.1, 0.2]}},
+        {"scores": [0.1]},
+        {"scores": None},
+        {"sure": [0.5, math.nan, 1]},
+        {"venn": [[0.5, 0.4]]},
+        {"decision": "heavy"},
+        {"offset": "wide"},
+        {"kind": 3},
+        {"more": 1},
+    ],
+)
+def test_a_calibration_that_is_none_is_refused(change: dict):
+    plain = json.loads(made(drawn(50, 2, 0), None, task_of("binary", 2, "accuracy")).to_json())
+    for text in (json.dumps(plain | change), json.dumps([plain]), "[" * 100_000):
+        with pytest.raises((ValueError, KeyError, TypeError)):
+            Calibration.from_json(text)

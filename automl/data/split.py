@@ -24,7 +24,7 @@ FOLDS, TIME_FOLDS = 5, 3  # along time the first of many folds would have next t
 # Rows that are held out to calibrate on: a tenth of what is left beside the test split, but so many at least (90 % of
 # cover are 90 +- 3 points with 100) and at most (90 +- .7). By themselves only where the rest is plenty.
 HELD_SHARE, LEAST_HELD, MOST_HELD = 0.1, 100, 2_000
-PLENTY_ROWS = 5_000
+PLENTY_ROWS, MOST_HELD_UNASKED = 5_000, 0.15
 
 Pairs = tuple[tuple[np.ndarray, np.ndarray], ...]
 
@@ -63,7 +63,7 @@ def split(
     ``test_share``: share of the rows that it is drawn from. ``valid_share``: share of the training rows; None fits it
     to their number. ``fold_count``: 0 for no folds, None for as many as ``advised_folds`` says. ``drop``: rows that are
     kept out of ``train`` and of the folds. ``hold``: whether rows are held out to calibrate on; None: where there are
-    ``PLENTY_ROWS`` and no folds.
+    ``PLENTY_ROWS``, no folds, and groups or times that are small enough.
     Same data and seed, same split. Raises UserError for shares and folds out of range and for groups or rows too few
     to split.
     """
@@ -80,12 +80,12 @@ def split(
         test, rest, how = _draw(dataset, free, test_share, kind, rng, 2 if len(kept) == 0 else 1)
         rest = np.union1d(rest, kept)
         why.append(f"test: {len(test):,} rows ({test_share:.0%}), {how}")
-    held, left = (
-        _hold(dataset, rest, kind, seed) if hold or (hold is None and _plenty(rest, fold_count)) else (rest[:0], rest)
-    )
+    held = _hold(dataset, rest, kind, seed) if hold else rest[:0]
+    if hold is None and not fold_count:
+        held = _hold_of_plenty(dataset, rest, kind, seed)
     if len(held):
         why.append(f"calibration: {len(held):,} rows are held out, {_how(dataset, rest, kind)}")
-    rest = left
+    rest = np.setdiff1d(rest, held)
     if given is not None and (given[rest] == VALID).any():
         valid, train = rest[given[rest] == VALID], rest[given[rest] != VALID]
         why.append(f"validation: the {len(valid):,} rows that are given as valid")
@@ -108,17 +108,23 @@ def split(
     return Split(np.setdiff1d(train, drop), np.sort(valid), np.sort(test), tuple(why), pairs, np.sort(held))
 
 
-def _plenty(rows: np.ndarray, fold_count: int | None) -> bool:
-    """Whether rows may be held out unasked."""
-    return len(rows) >= PLENTY_ROWS and not fold_count
-
-
-def _hold(dataset: Dataset, rows: np.ndarray, kind: Kind, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(held out, left), drawn as the other splits are; given validation rows stay what they are."""
-    free, kept = _free(dataset, rows)
+def _hold(dataset: Dataset, rows: np.ndarray, kind: Kind, seed: int) -> np.ndarray:
+    """Rows that are held out, drawn as the other splits are; given validation rows stay what they are."""
+    free, _ = _free(dataset, rows)
     count = min(max(HELD_SHARE * len(free), LEAST_HELD), MOST_HELD, len(free) / 3)
-    held, left, _ = _draw(dataset, free, count / max(len(free), 1), kind, np.random.default_rng([seed, 1]), 2)
-    return held, np.union1d(left, kept)
+    return _draw(dataset, free, count / max(len(free), 1), kind, np.random.default_rng([seed, 1]), 2)[0]
+
+
+def _hold_of_plenty(dataset: Dataset, rows: np.ndarray, kind: Kind, seed: int) -> np.ndarray:
+    """The same unasked: none where rows are few, or where a group or a time that stays whole would cost too many."""
+    free, _ = _free(dataset, rows)
+    if len(free) < PLENTY_ROWS:
+        return rows[:0]
+    try:
+        held = _hold(dataset, rows, kind, seed)
+    except UserError:  # too few groups
+        return rows[:0]
+    return held if len(held) <= MOST_HELD_UNASKED * len(free) else rows[:0]
 
 
 def check_shares(test_share: float, valid_share: float | None, fold_count: int | None) -> None:

@@ -305,3 +305,18 @@ def test_folds_and_groups_keep_away_from_rows_that_are_held_out():
 def frame_dataset(rows: int) -> Dataset:
     rng = np.random.default_rng(0)
     return Dataset("toy", pd.DataFrame({"a": rng.normal(size=rows)}), pd.Series(np.arange(rows) % 2, name="y"))
+
+
+@pytest.mark.parametrize("order", ["group", "time"])
+@pytest.mark.parametrize("parts", [3, 4])
+def test_a_whole_group_or_year_is_not_held_out_unasked(order: str, parts: int):
+    """Nor is what could be split before refused, for want of groups to calibrate on."""
+    dataset = dataclasses.replace(frame_dataset(9_000), **{order: np.arange(9_000) % parts * 1.0})
+    found = split(dataset, "binary", hold=None)
+    assert not len(found.held)
+    check(found, 9_000)
+
+
+def test_given_validation_rows_are_no_plenty_to_hold_out_of():
+    given = np.array([VALID] * 6_000 + [TRAIN] * 400)
+    assert not len(split(dataclasses.replace(frame_dataset(6_400), split=given), "binary", hold=None).held)

@@ -185,7 +185,7 @@ class Bundle:
         told = self._outputs(rows)
         if self.task.kind != "regression":
             return self.calibration.probability_interval(told[0])
-        return self.calibration.intervals(told[0], told[1] if len(told) > 1 else None, level)
+        return self._interval(told, level)
 
     def credibility(self, rows: Any) -> np.ndarray:
         """How usual each row is, 0 to 1, (rows,): see ``Calibration.credibility``."""
@@ -209,7 +209,7 @@ class Bundle:
         if level is not None:
             of = self.calibration
             known["credibility"] = of.credibility(out, spread)
-            known |= {"interval": of.intervals(out, spread, level)} if values else {"sets": of.sets(out, level)}
+            known |= {"interval": self._interval(told, level)} if values else {"sets": of.sets(out, level)}
         return Answer(self._decided(out), **known)
 
     def explain(self, row: Any, top: int = 5) -> Explanation:
@@ -222,6 +222,11 @@ class Bundle:
     @functools.cached_property
     def _background(self) -> dict[int, np.ndarray]:
         return read_background(self.folder)
+
+    def _interval(self, told: Sequence[np.ndarray], level: float) -> np.ndarray:
+        """With the center that ``predict`` adds too."""
+        ends = self.calibration.intervals(told[0], told[1] if len(told) > 1 else None, level)
+        return self.encoding.decode(ends)
 
     def _decided(self, out: np.ndarray) -> np.ndarray:
         return self.encoding.decode(out if self.task.kind == "regression" else decide(out, self.decision))

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -230,6 +231,26 @@ def test_it_tells_how_sure_it_is_of_classes(tmp_path):
     np.testing.assert_array_equal(told.prediction, decided)
     np.testing.assert_array_equal(told.credibility, bundle.credibility(dataset.table))
     assert bundle.answer(dataset.table).sets is None
+
+
+def test_an_interval_holds_the_center_that_float32_cannot(tmp_path):
+    dataset = table("regression")
+    target = dataset.target / 5000 + 1e9
+    encoding = Encoding.fit(dataclasses.replace(dataset, target=target), np.arange(60), kind="regression")
+    assert encoding.target.center
+    task = Task("toy", "regression", encoding.inputs, 1, "r2")
+    named = SimpleNamespace(name="output", type="tensor(float)")
+    session = SimpleNamespace(
+        get_inputs=lambda: [named], get_outputs=lambda: [named], run=lambda _, rows: [rows["output"][:, 0]]
+    )
+    bundle = Bundle(tmp_path, task, {"files": ["calibration.json"]}, session)  # type: ignore[arg-type]
+    known = Answers(np.zeros(60), np.linspace(-1, 1, 60))
+    text = calibrate(task, known, known, source="holdout", alike=True).to_json()
+    (tmp_path / "calibration.json").write_text(text)
+    bundle.__dict__["encoding"] = encoding
+    values, ends = bundle.predict(dataset.table), bundle.predict_interval(dataset.table, 0.5)
+    np.testing.assert_allclose(ends.mean(1), values)
+    np.testing.assert_array_equal(bundle.answer(dataset.table, 0.5).interval, ends)
 
 
 def test_it_tells_how_sure_it_is_of_values(tmp_path):

@@ -111,14 +111,18 @@ def prepared_as_before(cfg: DictConfig, wanted: Settings, dataset: Dataset, stor
     """
     asked, config = task_options(cfg), plain_config(cfg)
     hold = {"holdout": True, "auto": None}.get(wanted.calibrate, False)
-    ways = [folds_in(asked["folds"], wanted.budget)]
+    ways = [(folds_in(asked["folds"], wanted.budget), hold)]
     if wanted.calibrate == "folds" and asked["folds"] is None:
-        ways = [FOLDS]
+        ways = [(FOLDS, hold)]
     elif wanted.resume and asked["folds"] is None:
-        ways.append(None if ways[0] == 0 else 0)
+        ways.append((None if ways[0][0] == 0 else 0, hold))
+    if wanted.resume and hold is None:  # nothing was held out by what went before calibrate=auto
+        ways += [(folds, False) for folds, _ in ways]
     found: list[Prepared] = []
-    for folds in ways:
-        found.append(prepare(dataset, **{**asked, "seed": wanted.seed, "folds": folds, "hold": hold}))
+    for folds, held in ways:
+        if held is not hold and all(before.parts.held is None for before in found):
+            continue  # it would be the same rows again
+        found.append(prepare(dataset, **{**asked, "seed": wanted.seed, "folds": folds, "hold": held}))
         if wanted.resume and store is not None and earlier_search(store, config, found[-1]) is not None:
             return found[-1]
     return found[0]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -20,6 +21,7 @@ from automl.errors import UserError
 from automl.store.store import Store
 from automl.types import Budget
 from experiments.compose import composed
+from experiments.settings import settings
 from experiments.solve import pipeline
 from experiments.solve.pipeline import folds_in
 from experiments.solve.python import solve
@@ -295,6 +297,25 @@ def test_resume_says_what_it_did(tiny, tmp_path, monkeypatch, capsys):
     frame["size"] *= 2
     frame.to_csv(tiny, index=False)
     assert "differs in other rows, or split otherwise. It begins anew." in said()
+
+
+@pytest.mark.parametrize(("calibrate", "expected"), [("auto", [None, None, False]), ("valid", [False, False])])
+def test_a_search_from_before_rows_were_held_out_is_gone_on_with(calibrate, expected, monkeypatch):
+    """It learned from the rows that would be held out today: with these it is no search of the same data."""
+    asked = []
+
+    def prepare(dataset, *, folds, hold, **_):
+        asked.append(hold)
+        return SimpleNamespace(folds=folds, parts=SimpleNamespace(held=None if hold is False else "some"))
+
+    def earlier(store, config, prepared):
+        return 1 if (prepared.parts.held, len(asked)) == (None, len(expected)) else None
+
+    monkeypatch.setattr(pipeline, "prepare", prepare)
+    monkeypatch.setattr(pipeline, "earlier_search", earlier)
+    cfg = composed([*FAST, "resume=true", f"objective.calibrate={calibrate}"])
+    found = pipeline.prepared_as_before(cfg, settings(cfg), SimpleNamespace(), SimpleNamespace())  # type: ignore
+    assert found.parts.held is None and asked == expected
 
 
 def test_resume_beside_searches_of_other_recipes(tiny, tmp_path, monkeypatch, capsys):

@@ -11,16 +11,19 @@ from typing import Any
 
 from automl.data.dataset import Dataset
 from automl.deploy.bundle import Bundle
-from automl.deploy.examples import raw_row
+from automl.deploy.examples import ARRAYS_NAME, ROWS_NAME, raw_row
+from automl.deploy.explain import BACKGROUND
 from automl.errors import UserError
 
-NOT_NEEDED = {"raw.onnx", "Dockerfile", "requirements.txt"}  # to answer
+# To answer; pictures among examples and background would be more than the model.
+NOT_NEEDED = {"raw.onnx", "Dockerfile", "requirements.txt", "reference.json", "schema.json"}
+NOT_NEEDED |= {BACKGROUND, ROWS_NAME, ARRAYS_NAME}
 CALLS, WARM_UP, SECONDS = 25, 3, 1.0
 BATCH = 32
 
 
 def measured(folder: Path, dataset: Dataset) -> dict[str, float | None]:
-    """``parameters`` (all numbers that the model holds), ``megabytes`` of its files, ``latency_ms`` of one raw row.
+    """``parameters``: all numbers that the model holds; ``megabytes`` of what it answers by; ``latency_ms`` of a row.
 
     The row is a dict, name -> cell, as a client sends it: numbers, texts, None, dates as text, arrays of numbers for
     pictures, sounds and series. To parse the request, or to decode a picture's file, is not counted. ``batch_ms``: of

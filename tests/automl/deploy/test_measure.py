@@ -11,9 +11,13 @@ import pandas as pd
 from automl.data.dataset import Dataset
 from automl.deploy import measure
 from automl.deploy.examples import raw_row
+from automl.deploy.explain import write_background
+from automl.deploy.export import export
+from automl.deploy.fold import RAW
 from automl.deploy.measure import BATCH, measured
 from automl.deploy.rows import FastRows
 from tests.automl.data.frames import fit_table
+from tests.automl.deploy.test_bundle import made
 
 
 def test_rows_are_asked_as_a_client_sends_them(tmp_path, monkeypatch):
@@ -53,3 +57,16 @@ def test_cells_of_every_kind_are_plain():
     np.testing.assert_array_equal(row.pop("signal"), np.ones(3))
     assert row == {"n": 1, "x": 0.5, "gap": None, "day": "2020-01-02T00:00:00", "word": "a"}
     assert [type(v) for v in row.values()] == [int, float, type(None), str, str]
+
+
+def test_what_is_kept_to_explain_and_to_test_a_model_is_no_part_of_its_size(tmp_path):
+    """A limit on megabytes is one on the model: its reference rows may be larger."""
+    task, encoding, predictor, inputs, dataset = made("binary")
+
+    def fill(folder):
+        write_background(folder, [np.zeros((32, 10_000), np.float32)])
+        for name in (RAW, "reference.json", "schema.json"):
+            (folder / name).write_bytes(bytes(1_000_000))
+
+    folder = export(tmp_path / "bundle", predictor, task, encoding, inputs, fill=fill)
+    assert measured(folder, dataset)["megabytes"] < 0.1

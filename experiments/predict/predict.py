@@ -93,6 +93,7 @@ def predict(options: Options) -> Summary:
 def rows_at_once(bundle: Bundle) -> int:
     """Rows of a chunk: fewer the more numbers one is encoded as."""
     width = sum(math.prod(one.shape) for one in bundle.task.inputs) + len(bundle.encoding.fields)
+    width += bundle.task.num_outputs
     return min(max(NUMBERS // width, 1), MOST)
 
 

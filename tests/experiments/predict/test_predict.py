@@ -277,6 +277,7 @@ def test_a_chunk_is_small_where_a_row_is_wide(model):
     assert rows_at_once(loaded) == 1 << 16
     wide = dataclasses.replace(loaded.task.inputs[0], shape=(3, 64, 64))
     assert 100 < rows_at_once(dataclasses.replace(loaded, task=dataclasses.replace(loaded.task, inputs=(wide,)))) < 200
+    assert rows_at_once(dataclasses.replace(loaded, task=dataclasses.replace(loaded.task, num_outputs=10_000))) < 210
 
 
 @pytest.fixture(scope="module")

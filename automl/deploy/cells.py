@@ -98,12 +98,11 @@ def date_reader(column: DateColumn, steps: Sequence[Step]) -> Callable[[Any], Mo
     if not {s.do for s in steps} <= {"date", "placeholder"}:  # a word for "missing" is no date anyway
         return _unsure
     notation = next((s.values for s in steps if s.do == "date"), ())
-    swapped = bool(notation and notation[0])  # where days stand first, pandas takes 2020-02-01 for January 2nd
     missing = (math.nan,) * (1 + len(column.parts))
 
     @functools.lru_cache(_MEMO)
     def of_text(cell: str) -> Moment | None:
-        moment = (None if swapped else _of_iso(cell)) or dates_of([cell], *notation).item(0)
+        moment = _of_iso(cell) or dates_of([cell], *notation).item(0)
         if moment is None:  # not a time
             return missing if is_missing_word(cell) else None
         return angles(moment) if isinstance(moment, datetime.datetime) else None

@@ -45,6 +45,7 @@ _TIME = re.compile(
     r"(?::(?P<seconds>[0-5]\d(?:\.\d+)?))?\s*(?P<half>[ap])?\.?(?(half)m)\.?",
     re.IGNORECASE,
 )
+_YEAR_FIRST = re.compile(r"\D*\d{4}\D")
 _DAYS = re.compile(r"(-?\d+) days?", re.IGNORECASE)
 
 
@@ -95,15 +96,21 @@ def date_notation(values: Sequence[object]) -> tuple[Any, ...]:
 def dates_of(values: Sequence[object] | np.ndarray, days: bool = False, last: int = LAST_YEAR) -> np.ndarray:
     """Cells as datetime64[us] without a zone (those with one are brought to UTC), NaT where they are no date.
 
-    ``days``: the day stands before the month. ``last``: see ``last_year``; what pandas makes of two digits depends on
+    ``days``: the day stands before the month, but where the year stands first, as in ISO 8601: pandas would read
+    2020-02-01 as January 2nd then. ``last``: see ``last_year``; what pandas makes of two digits depends on
     the year in which it is asked. A period is its first moment.
     """
-    texts = [_date_text(v, last) for v in values]
+    texts = pd.Series([_date_text(v, last) for v in values], dtype=object)
+    if not days:
+        return _parsed(texts, False)
+    year_first = np.array([t is not None and _YEAR_FIRST.match(t) is not None for t in texts], dtype=bool)
+    return np.where(year_first, _parsed(texts.where(year_first), False), _parsed(texts.where(~year_first), True))
+
+
+def _parsed(texts: pd.Series, days: bool) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "could not infer format": each value is meant to be looked at
-        parsed = pd.to_datetime(
-            pd.Series(texts, dtype=object), errors="coerce", utc=True, format="mixed", dayfirst=days
-        )
+        parsed = pd.to_datetime(texts, errors="coerce", utc=True, format="mixed", dayfirst=days)
     return parsed.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")  # nanoseconds end in the year 2262
 
 

@@ -195,3 +195,9 @@ def test_any_cells_are_read_without_an_error(cells: list) -> None:
     reading = reading_of(column)
     for name, read in READERS.items():
         assert len(read(column, *(reading.values if name == reading.what else ()))) == len(cells)
+
+
+def test_a_date_that_begins_with_its_year_is_no_matter_of_days_first():
+    """A file that writes 31.01.2020, and a client that sends ISO dates or date objects."""
+    told = dates_of(["2020-02-01", "01.02.2020", datetime.date(2020, 2, 1), "2020-02-01T06:30:00", None, "x"], True)
+    assert [str(t)[:10] for t in told[:4]] == ["2020-02-01"] * 4 and np.isnat(told[4:]).all()

@@ -154,7 +154,7 @@ class Judge:
 
 def answered(bundle: Bundle, path: Path, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """What the graph of a file answers for encoded rows: output, and spread if any."""
-    return with_session(bundle, path, 0).outputs_encoded(inputs)
+    return with_session(bundle, path, 1).outputs_encoded(inputs)
 
 
 def with_session(bundle: Bundle, path: Path, threads: int) -> Bundle:

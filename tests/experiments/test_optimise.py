@@ -41,8 +41,13 @@ def ran(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def copy(ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(optimising, "ROUNDS", 2)
+    monkeypatch.setattr(optimising, "ROUNDS", 1)
     return Path(shutil.copytree(ran / "run", tmp_path / "run"))
+
+
+@pytest.fixture
+def fp32_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimising, "order", lambda size: iter([(size, "fp32"), (1, "fp32")]))
 
 
 def opened(folder: Path) -> Bundle:
@@ -75,7 +80,7 @@ def test_a_bundle_is_optimised_and_answers(copy):
     assert not list(copy.rglob("*.part"))
 
 
-def test_what_is_lost_is_said(copy):
+def test_what_is_lost_is_said(copy, fp32_only):
     """Without the files of the search nobody knows what refitted networks would say of rows they have not seen."""
     config = (copy / "config.yaml").read_text()
     (copy / "config.yaml").write_text(config.replace("/searches", "/gone"))
@@ -84,7 +89,7 @@ def test_what_is_lost_is_said(copy):
     assert Bundle.load(copy / "bundle").variant == {}
 
 
-def test_labelled_rows_judge_where_the_run_is_gone(ran, copy):
+def test_labelled_rows_judge_where_the_run_is_gone(ran, copy, fp32_only):
     (copy / "result.json").unlink()
     with pytest.raises(UserError, match=r"give labelled rows: data\.path=FILE data\.target=COLUMN"):
         optimised(opened(copy), "latency", 20)

@@ -19,8 +19,8 @@ SEARCHED = 0.8
 """Share of the budget that is searched before anything is kept for training the chosen networks once more."""
 LEAST_SEARCH = 0.5
 """Share that is searched whatever else takes long: a budget of seconds would all go to reading otherwise."""
-EXPORT, EXPORT_MEMBER = 1.2, 0.4
-"""Seconds of an export, and more of them for each member of the ensemble."""
+EXPORT, EXPORT_MEMBER = 2.0, 0.4
+"""Seconds of an export, of all that a bundle holds beside its graph too, and more for each member of the ensemble."""
 IMPORTANCE, LEAST_IMPORTANCE, MOST_IMPORTANCE = 0.02, 0.3, 2.0
 """Share of the budget, and seconds at least and at most, in which the exported model is asked what it looks at: two
 seconds tell all columns of most tables apart, and a short run has more use for its seconds in the search."""

@@ -21,7 +21,7 @@ from automl.types import Kind
 
 ECE_BINS = 15
 EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Powers of the classes' shares that a decision for ``f1_macro`` divides by: the best on the rows is taken."""
+"""Powers of the classes' shares that a decision may divide by: see ``decision``."""
 SMALLEST = 1e-7
 """Probabilities are clipped to [SMALLEST, 1] before a logarithm: the resolution of the float32 they come in."""
 
@@ -177,19 +177,24 @@ def decision(metric: str, y: np.ndarray, p: np.ndarray, shares: np.ndarray | Non
     """Weights (classes,), largest 1, by which probabilities are multiplied before the largest is decided for.
 
     ``balanced_accuracy``: one over the classes' shares in ``y``, which is best where the probabilities are right, as a
-    row of class c counts 1 / share(c) (Elkan 2001, "The foundations of cost-sensitive learning", theorem 1).
-    ``f1_macro``: one over a power of the shares, the best of ``EXPONENTS``; every other metric: all 1. A class that
-    has no row has the weight of the rarest. ``shares``: of the classes, where more rows than these tell them.
+    row of class c counts 1 / share(c) (Elkan 2001, "The foundations of cost-sensitive learning", theorem 1). They are
+    not for a class of a row or two, which would then be the answer everywhere: where these rows are judged better by
+    more than a standard error with a smaller power of ``EXPONENTS``, that is taken. ``f1_macro``: the best power; every
+    other metric: all 1. A class that has no row has the weight of the rarest. ``shares``: of the classes, where more
+    rows than these tell them.
     """
     if metric not in MOVED:
         return np.ones(p.shape[1])
     if shares is None:
         shares = np.bincount(y, minlength=p.shape[1]) / len(y)
     inverse = shares[shares > 0].min() / np.where(shares > 0, shares, shares[shares > 0].min())
-    if metric == "balanced_accuracy":
+    judged = [(_of("multiclass")[metric](y, p * inverse**power), power) for power in EXPONENTS]
+    best, power = max(judged, key=lambda pair: pair[0])
+    rows = np.bincount(y)
+    error = float(np.sqrt((0.25 / rows[rows > 0]).sum())) / (rows > 0).sum()  # of a mean of recalls, at most
+    if metric == "balanced_accuracy" and best - judged[-1][0] <= error:
         return inverse
-    tried = [inverse**power for power in EXPONENTS]
-    return max(tried, key=lambda weights: f1_macro(y, p * weights))
+    return inverse**power
 
 
 def _checked(kind: Kind, y: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -298,3 +298,15 @@ def test_a_calibration_that_is_none_is_refused(change: dict):
     for text in (json.dumps(plain | change), json.dumps([plain]), "[" * 100_000):
         with pytest.raises((ValueError, KeyError, TypeError)):
             Calibration.from_json(text)
+
+
+def test_a_class_of_a_row_or_two_is_not_the_answer_everywhere():
+    """A network gives it a share of a thousand where it has one in ten thousand: weighed by that it would win."""
+    y = (np.arange(1_000) % 5 == 0).astype(int)
+    p = np.where(y[:, None] == [0, 1, 2], 0.7, [0.25, 0.25, 0.003])
+    shares = np.array([0.8, 0.1999, 0.0001])
+    for some in (y, np.append(y[:-1], 2)):  # and one row of it among those that judge
+        weights = metrics.decision("balanced_accuracy", some, p, shares)
+        assert (decide(p, weights) == y).mean() > 0.99
+    right = np.where(y[:, None] == [0, 1], 0.9, 0.1)
+    assert (metrics.decision("balanced_accuracy", y, right, shares[:2])).tolist() == [0.1999 / 0.8, 1]

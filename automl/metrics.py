@@ -159,7 +159,9 @@ def scores(
     return found
 
 
-def score(metric: str, kind: Kind, y: np.ndarray, prediction: np.ndarray, weights: np.ndarray | None = None) -> float:
+def score(
+    metric: str, kind: Kind, y: np.ndarray, prediction: np.ndarray, weights: np.ndarray | float | None = None
+) -> float:
     """One metric as a score, higher is better: losses are negated. Raises ValueError for one the kind has not.
 
     ``weights``: of the decision; None: those that suit the metric on these rows best (``decision``).

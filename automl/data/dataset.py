@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -99,4 +99,17 @@ def joined(first: Part, second: Part) -> Part:
         inputs=tuple(np.concatenate(pair) for pair in zip(first.inputs, second.inputs, strict=True)),
         y=np.concatenate([first.y, second.y]),
         rows=np.concatenate([first.rows, second.rows]),
+    )
+
+
+def take(dataset: Dataset, rows: np.ndarray) -> Dataset:
+    """The data set with these rows only, in this order."""
+    return replace(
+        dataset,
+        table=dataset.table.iloc[rows].reset_index(drop=True),
+        target=dataset.target.iloc[rows].reset_index(drop=True),
+        arrays={name: array[rows] for name, array in dataset.arrays.items()},
+        split=None if dataset.split is None else dataset.split[rows],
+        group=None if dataset.group is None else dataset.group[rows],
+        time=None if dataset.time is None else dataset.time[rows],
     )

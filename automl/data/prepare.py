@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from automl.data.dataset import Dataset, Part, Parts
+from automl.data.dataset import Dataset, Part, Parts, take
 from automl.data.encode import Encoding
 from automl.data.folds import Folds
 from automl.data.identity import identity
@@ -147,16 +147,3 @@ def drop_unlabelled(dataset: Dataset, marked: np.ndarray, why: list[str]) -> tup
     why.append(f"left out {int((~known).sum()):,} rows without a target")
     place = np.cumsum(known) - 1
     return take(dataset, np.flatnonzero(known)), place[marked[known[marked]]]
-
-
-def take(dataset: Dataset, rows: np.ndarray) -> Dataset:
-    """The data set with these rows only, in this order."""
-    return dataclasses.replace(
-        dataset,
-        table=dataset.table.iloc[rows].reset_index(drop=True),
-        target=dataset.target.iloc[rows].reset_index(drop=True),
-        arrays={name: array[rows] for name, array in dataset.arrays.items()},
-        split=None if dataset.split is None else dataset.split[rows],
-        group=None if dataset.group is None else dataset.group[rows],
-        time=None if dataset.time is None else dataset.time[rows],
-    )

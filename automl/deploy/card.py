@@ -59,8 +59,8 @@ def card(facts: Mapping[str, Any]) -> str:
 
     ``facts``: what result.json holds (``experiments.solve.result.compose_result``), and any of: ``target``, its name;
     ``license`` of the data; ``columns``, how many the model reads; ``example``, a raw row; ``classes``, as
-    ``class_rows`` gives them; ``decision``, how an answer is made of
-    probabilities; ``knowledge``, what was used of past runs; ``files``, names of the folder; ``digest``.
+    ``class_rows`` gives them; ``decision``, how an answer is made of probabilities; ``knowledge``, what was used of past
+    runs; ``files``, names of the folder; ``no_raw``, why there is no raw.onnx; ``digest``.
     """
     sections = {
         "": _what(facts),
@@ -288,7 +288,8 @@ def _files(facts: Mapping[str, Any]) -> str:
         wheel = "the code that answers, to install" if name.endswith(".whl") else ""
         rows.append((f"`{name}`", _FILES.get(name, wheel)))
     text = table(("file", "what"), rows) if rows else ""
-    return "\n\n".join([t for t in (text, f"Digest: `{facts['digest']}`." if facts.get("digest") else "") if t])
+    why = sentence(facts["no_raw"]) if facts.get("no_raw") else ""
+    return "\n\n".join([t for t in (text, why, f"Digest: `{facts['digest']}`." if facts.get("digest") else "") if t])
 
 
 def _kinds(facts: Mapping[str, Any]) -> list[Modality]:

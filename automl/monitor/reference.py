@@ -9,14 +9,13 @@ workers, are sums of vectors. It holds no row, and its size is that of the refer
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from automl.data.columns import as_date, as_number
-from automl.data.dataset import Dataset
+from automl.data.dataset import Dataset, take
 from automl.data.encode.audio import AudioEncoder
 from automl.data.encode.category import CategoryColumn
 from automl.data.encode.dates import DAY, DateColumn
@@ -67,7 +66,7 @@ def reference_of(
         rows = rows[np.linspace(0, len(rows) - 1, ROWS).astype(np.int64)]
     parts: list[list[Measure]] = []
     for at in range(0, len(rows), CHUNK):
-        some = _rows(dataset, rows[at : at + CHUNK])
+        some = take(dataset, rows[at : at + CHUNK])
         parts.append(list(measured(encoding, some, encoding.transform(some))))
     fields = [m._replace(values=np.concatenate([p[i].values for p in parts])) for i, m in enumerate(parts[0])]
     measures = [_binned(m) for m in (*fields, *answered(task, predictions))]
@@ -183,16 +182,6 @@ def _mean(array: np.ndarray) -> np.ndarray:
     seen = (~np.isnan(flat)).sum(1)
     mean = np.where(seen > 0, np.nansum(flat, axis=1) / np.maximum(seen, 1), np.nan)
     return mean.astype(np.float32).astype(np.float64)
-
-
-def _rows(dataset: Dataset, rows: np.ndarray) -> Dataset:
-    """The data set with these rows only, for an encoding."""
-    return dataclasses.replace(
-        dataset,
-        table=dataset.table.iloc[rows].reset_index(drop=True),
-        target=dataset.target.iloc[rows].reset_index(drop=True),
-        arrays={name: array[rows] for name, array in dataset.arrays.items()},
-    )
 
 
 def _binned(measure: Measure) -> dict[str, Any]:

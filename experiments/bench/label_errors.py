@@ -23,8 +23,7 @@ import pandas as pd
 from omegaconf import DictConfig
 from sklearn import datasets
 
-from automl.data.dataset import TEST, Dataset
-from automl.data.prepare import take
+from automl.data.dataset import TEST, Dataset, take
 from automl.data.quality.features import quick_features
 from automl.data.quality.quick import class_probabilities
 from automl.data.quality.suspects import MAX_FIT, find_label_errors, stratified

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from automl.data.columns import column_kinds
-from automl.data.dataset import TEST, Dataset, Part
-from automl.data.prepare import prepare, take
+from automl.data.dataset import TEST, Dataset, Part, take
+from automl.data.prepare import prepare
 from automl.data.sources.file import FileSource, stem
 from automl.errors import UserError
 from automl.files import write_atomically

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from automl.data.dataset import Dataset
-from automl.data.prepare import Prepared, take
+from automl.data.dataset import Dataset, take
+from automl.data.prepare import Prepared
 from automl.deploy.judge import Ensemble, Rows
 from automl.errors import UserError
 from automl.metrics import scores

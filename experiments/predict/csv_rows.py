@@ -19,7 +19,7 @@ import pyarrow.csv
 from automl.data.cells.reading import to_number
 from automl.data.progress import Progress
 from automl.data.read.files import short
-from automl.data.read.table import Dialect, _parse_error, _Progressed, sniff
+from automl.data.read.table import Dialect, Progressed, parse_error, sniff
 from automl.data.step import Step
 from automl.errors import UserError
 from experiments.predict.rows import Chunk, Columns, Fields, stamp
@@ -129,7 +129,7 @@ class CsvRows:
         except pa.ArrowInvalid as error:
             if _is_over(error):
                 return
-            raise _parse_error(self.path, dialect, error) from error
+            raise parse_error(self.path, dialect, error) from error
         except UnicodeDecodeError as error:
             raise UserError(
                 f"{self.path} is not {dialect.encoding}; set data.encoding to what it is written in"
@@ -178,7 +178,7 @@ class CsvRows:
         return read.astype(object).where(read.notna(), texts)  # what is none stays, so that it is told
 
 
-class _Paced(_Progressed):
+class _Paced(Progressed):
     """Read only a few blocks ahead of the rows that are asked for: arrow would go on to 32 of them, 256 MB.
 
     Arrow gives a batch for each block, of no rows where it holds none, but for those before the first row.

@@ -20,9 +20,9 @@ from automl.data.read.arrays import read_npz, x_y_split
 from automl.data.read.files import short
 from automl.data.read.table import is_columnar
 from automl.data.read.ts import read_label_first, read_ts
-from automl.data.sources.file import _REFUSED
-from automl.data.sources.text import _text
-from automl.data.sources.walk import _files
+from automl.data.sources.file import REFUSED
+from automl.data.sources.text import text_of_file
+from automl.data.sources.walk import files_of
 from automl.errors import UserError
 from experiments.predict.columnar import ColumnarRows
 from experiments.predict.csv_rows import CsvRows
@@ -51,8 +51,8 @@ def opened(path: Path, encoding: Encoding, delimiter: str | None = None, code: s
         return FileRows.found(path, str(fields[0]["name"]), lone)
     if arrays:
         return ArrayRows(path, _array(path))
-    if suffix in _REFUSED:
-        raise UserError(f"{path} {_REFUSED[suffix]}")
+    if suffix in REFUSED:
+        raise UserError(f"{path} {REFUSED[suffix]}")
     if is_columnar(path):
         return ColumnarRows.opened(path, encoding)
     return CsvRows.opened(path, fields, encoding.target.name, encoding.steps, delimiter, code)
@@ -71,11 +71,11 @@ class FileRows:
     def found(cls, path: Path, name: str, kind: str) -> FileRows:
         """Those below a folder in the order of their names, links to folders not followed; or the one file."""
         endings = _ENDINGS[kind]
-        files = list(_files(path, endings, Counter())) if path.is_dir() else [path]
+        files = list(files_of(path, endings, Counter())) if path.is_dir() else [path]
         if not files:
             raise UserError(f"{path} holds no file that ends in {', '.join(endings)}. Set data.path=FOLDER")
         root = path if path.is_dir() else path.parent
-        return cls(root, files, name, (lambda file: _text(file)[0]) if kind == "text" else content)
+        return cls(root, files, name, (lambda file: text_of_file(file)[0]) if kind == "text" else content)
 
     @property
     def identity(self) -> Any:

@@ -124,7 +124,7 @@ def interval(
     groups = np.arange(len(y)) if together is None else together
     if times < 100 or len(np.unique(groups)) < 2:
         return None
-    weights = np.ones(prediction.shape[-1]) if weights is None else weights
-    drawn = [score(metric, kind, y[rows], prediction[rows], weights) for rows in drawn_groups(groups, times)]
+    fixed = 1.0 if weights is None else weights  # not one that each draw finds best
+    drawn = [score(metric, kind, y[rows], prediction[rows], fixed) for rows in drawn_groups(groups, times)]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return [float(low), float(high)] if higher_is_better(metric) else [float(-high), float(-low)]

@@ -24,7 +24,7 @@ from automl.deploy.importance import Importances, importance
 from automl.deploy.measure import measured
 from automl.deploy.onnx import Agreement, compare, write_onnx
 from automl.errors import UserError
-from automl.metrics import decision, score, scores
+from automl.metrics import score, scores
 from automl.training.ensemble import blend, select
 from automl.training.predictor import Deployed, Predictor, outputs, predict, target_scale
 from automl.types import Limits, Task, Trial
@@ -122,7 +122,7 @@ def finish(
         asked = prepared.parts.held or networks.rows
         looked_at = importance(
             *(loaded.predict_encoded, prepared.encoding, asked.inputs, asked.y),
-            partial(score, prepared.task.metric, prepared.task.kind, weights=model.weights),
+            partial(score, prepared.task.metric, prepared.task.kind, weights=model.decides),
             importance_seconds(clock.seconds),
         )
     total = sum(weight for _, weight in members)
@@ -170,6 +170,11 @@ class Model:
     calibration: Calibration | None
     weights: np.ndarray | None
     temperature: float
+
+    @property
+    def decides(self) -> np.ndarray | float:
+        """The weights as a factor, also where they are all 1: a score without any would look for its own."""
+        return 1.0 if self.weights is None else self.weights
 
 
 class Networks:
@@ -273,10 +278,6 @@ class Networks:
         if task.kind != "regression":
             learned = prepared.learned.y if self.folds is not None else np.concatenate([parts.train.y, parts.valid.y])
             shares = np.bincount(learned, minlength=task.num_outputs) / len(learned)
-        if not calibrated:
-            decided = None if shares is None else decision(task.metric, judged.y, judged.prediction, shares)
-            moved = decided if decided is not None and (decided != 1).any() else None
-            return Model(model, judged.prediction, None, moved, temperature)
         held = None
         if parts.held is not None:
             told_held = outputs(model, parts.held.inputs)
@@ -289,7 +290,8 @@ class Networks:
             shares=shares,
         )
         moved = np.asarray(calibration.decision) if calibration.decision else None
-        return Model(model, (judged if held is None else held).prediction, calibration, moved, temperature)
+        unseen = (judged if held is None else held).prediction
+        return Model(model, unseen, calibration if calibrated else None, moved, temperature)
 
     def within(
         self, members: Members, calibrated: bool, folder: Path, dataset: Dataset, notes: list[str]

@@ -250,7 +250,7 @@ def _looks_like_data(header: list[str], body: list[list[str]], target: str | Non
     return True
 
 
-class _Progressed(io.RawIOBase):
+class Progressed(io.RawIOBase):
     """A binary file that recodes to utf-8 when it must and moves a progress bar as it is read."""
 
     def __init__(self, path: Path, encoding: str, progress: Progress) -> None:
@@ -284,7 +284,7 @@ def _parse(path: Path, dialect: Dialect) -> pa.Table:
     parse = pyarrow.csv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True)
     size = path.stat().st_size
     with Progress(f"reading {path.name}", size if path.suffix != ".gz" else None, "bytes") as progress:
-        source = _Progressed(path, dialect.encoding, progress)
+        source = Progressed(path, dialect.encoding, progress)
         try:
             with source:
                 table = pyarrow.csv.read_csv(
@@ -293,7 +293,7 @@ def _parse(path: Path, dialect: Dialect) -> pa.Table:
         except pa.ArrowInvalid as error:
             if "UTF8" in str(error) and dialect.encoding == "utf-8":
                 raise UnicodeDecodeError("utf-8", b"", 0, 1, str(error)) from error
-            raise _parse_error(path, dialect, error) from error
+            raise parse_error(path, dialect, error) from error
     columns = []
     for values in table.itercolumns():
         values = pc.utf8_trim_whitespace(values)
@@ -301,7 +301,7 @@ def _parse(path: Path, dialect: Dialect) -> pa.Table:
     return pa.table(columns, names=list(dialect.names))
 
 
-def _parse_error(path: Path, dialect: Dialect, error: Exception) -> UserError:
+def parse_error(path: Path, dialect: Dialect, error: Exception) -> UserError:
     if "Could not skip initial" in str(error):
         return UserError(f"{path} has a header but no rows; give a file with at least one row per class")
     found = re.search(r"Expected (\d+) columns, got (\d+)", str(error))

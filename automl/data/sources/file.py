@@ -20,7 +20,7 @@ from automl.types import Modality
 
 _PICKLE = "is a pickle, which can run code, and is refused; save the data as csv or npz"
 _OTHER = "is of a kind that is not read; save the data as csv, parquet, arrow, npz or npy"
-_REFUSED = {
+REFUSED = {
     **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".joblib"), _PICKLE),
     **dict.fromkeys((".json", ".jsonl", ".ndjson", ".h5", ".hdf5", ".mat", ".arff", ".db", ".sqlite", ".rds"), _OTHER),
     ".ts": "holds series; use data=series",
@@ -67,8 +67,8 @@ class FileSource:
                 )
             x, modality, why = as_modality(x, self.modality)
             return from_arrays(x, y, modality, name=name, origin=str(path), split=split, notes=(why,))
-        if suffix in _REFUSED:
-            raise UserError(f"{path} {_REFUSED[suffix]}")
+        if suffix in REFUSED:
+            raise UserError(f"{path} {REFUSED[suffix]}")
         if is_columnar(path):
             refuse_given(self, ("delimiter", "encoding"), f"is for csv files; {path} says it itself")
         read = read_table(path, delimiter=self.delimiter, encoding=self.encoding, target=self.target)

@@ -53,7 +53,7 @@ class TextSource:
 
     def _folder(self, path: Path) -> Dataset:
         found = walk(path, (".txt",), "text")
-        read = [_text(f) for f in found.files]
+        read = [text_of_file(f) for f in found.files]
         told = Counter(note for _, note in read if note)
         notes = [f"{count:,} files are {note}" for note, count in told.items()]
         dataset = from_table(
@@ -67,7 +67,7 @@ class TextSource:
         return dataclasses.replace(dataset, split=found.split)
 
 
-def _text(path: Path) -> tuple[str, str]:
+def text_of_file(path: Path) -> tuple[str, str]:
     """(text of the first ``_MAX_BYTES``, note). Raises UserError for a file that is none."""
     try:
         with path.open("rb") as file:

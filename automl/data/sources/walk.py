@@ -56,7 +56,7 @@ def walk(folder: Path, endings: tuple[str, ...], what: str) -> Found:
     for root in parts if nested else [folder]:
         for group in _folders(root):
             before = len(files)
-            for file in [] if group.name.lower() in _NO_CLASS else _files(group, endings, skipped):
+            for file in [] if group.name.lower() in _NO_CLASS else files_of(group, endings, skipped):
                 files.append(file)
                 labels.append(_plain(group.name))
                 split.append(parts.get(root, ""))
@@ -128,7 +128,7 @@ def _refuse_other_kinds(folder: Path, endings: tuple[str, ...], what: str, flat:
 def _too_few(
     folder: Path, endings: tuple[str, ...], what: str, loose: int, classes: int, skipped: Counter[str]
 ) -> UserError:
-    inner = [d.name for d in _folders(folder) if sum(any(_files(g, endings, Counter())) for g in _folders(d)) > 1]
+    inner = [d.name for d in _folders(folder) if sum(any(files_of(g, endings, Counter())) for g in _folders(d)) > 1]
     if loose:
         found = f"{loose} {what} files but no class folders"
     else:
@@ -142,7 +142,7 @@ def _too_few(
     )
 
 
-def _files(group: Path, endings: tuple[str, ...], skipped: Counter[str]) -> Iterator[Path]:
+def files_of(group: Path, endings: tuple[str, ...], skipped: Counter[str]) -> Iterator[Path]:
     """Files below a class folder, in a stable order; links to folders are not followed, as they may lead in a ring."""
     for here, folders, names in os.walk(group, onerror=_refuse):
         folders[:] = sorted(f for f in folders if not _is_litter(Path(f)))

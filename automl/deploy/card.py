@@ -59,7 +59,7 @@ def card(facts: Mapping[str, Any]) -> str:
 
     ``facts``: what result.json holds (``experiments.solve.result.compose_result``), and any of: ``target``, its name;
     ``license`` of the data; ``columns``, how many the model reads; ``example``, a raw row; ``classes``, as
-    ``class_rows`` gives them; ``decision``, how an answer is made of probabilities; ``knowledge``, what was used of past
+    ``class_rows`` gives them; ``decision``, how an answer comes of probabilities; ``knowledge``, what was used of past
     runs; ``files``, names of the folder; ``no_raw``, why there is no raw.onnx; ``digest``.
     """
     sections = {

@@ -145,6 +145,11 @@ def test_what_is_absent_is_left_out() -> None:
     assert "a number, from" in text and "predict_proba" not in text and "intervals is guaranteed" in text
 
 
+def test_it_says_why_other_languages_have_no_model() -> None:
+    assert "There is none: x is text." in card(FACTS | {"no_raw": "There is none: x is text"})
+    assert "There is none" not in card(FACTS | MORE)
+
+
 def test_the_head_is_what_hubs_read() -> None:
     text = card(FACTS | MORE)
     made = yaml.safe_load(text.split("---\n")[1])

@@ -20,7 +20,7 @@ from automl.training.state import TrainingState
 from automl.training.train import find_device, train
 from nas.family import build
 from nas.job import Job, Order, Outcome, one_line
-from nas.preflight import SHARE, free_gb, latency_ms, memory_gb, over_limit, too_slow
+from nas.preflight import SHARE, free_gb, latency_ms, memory_gb, over_limit, row_ms, too_slow
 
 
 def evaluate(job: Job, order: Order) -> Outcome:
@@ -95,6 +95,7 @@ def evaluate(job: Job, order: Order) -> Outcome:
             cut=cut,
             folded=folds is not None,
             predictions=fit.predictions,
+            row_ms=row_ms(network, job.task, job.valid),
             weights=save(
                 {name: tensor.contiguous().cpu() for name, tensor in fit.state.items()}, {"candidate": candidate.id}
             ),

@@ -69,7 +69,8 @@ class Outcome:
     ``Job.folds.valid`` when ``folded``. ``weights``: the trained network's state as safetensors bytes, with the
     candidate's id as ``candidate`` in their metadata. Both None unless ok. ``epochs``: really trained; ``cut``: they
     are fewer than asked because time was up, not because the curve was flat. ``latency_ms``: of one row, when it was
-    asked for. ``resume``: what a longer training goes on from, when the order asked to keep it.
+    asked for. ``row_ms``: of a row among many, once trained. ``resume``: what a longer training goes on from, when the
+    order asked to keep it.
     """
 
     status: Status
@@ -82,6 +83,7 @@ class Outcome:
     predictions: np.ndarray | None = None
     weights: bytes | None = None
     latency_ms: float | None = None
+    row_ms: float | None = None
     resume: bytes | None = None
     cut: bool = False
     folded: bool = False

@@ -1,4 +1,7 @@
-"""What can be known of a candidate before it is trained: its size, its latency, the memory that training needs."""
+"""What can be known of a candidate before it is trained: its size, its latency, the memory that training needs.
+
+And of one that was trained, what an answer costs.
+"""
 
 from __future__ import annotations
 
@@ -66,6 +69,17 @@ def latency_ms(network: nn.Module, task: Task, part: Part) -> float:
             if time.perf_counter() - began > SECONDS:
                 break
     return 1000 * statistics.median(times[WARM_UP:] or times)
+
+
+def row_ms(network: nn.Module, task: Task, part: Part) -> float:
+    """Milliseconds of a row, among ``PROBE`` squared, through the network on this CPU."""
+    predictor, rows = Predictor(network.cpu(), task), min(PROBE**2, len(part))
+    inputs = tuple(as_tensor(x[:rows]) for x in part.inputs)
+    with nothing_remembered(), torch.inference_mode():
+        predictor.eval()
+        start = time.perf_counter()
+        predictor(*inputs)
+    return 1000 * (time.perf_counter() - start) / rows
 
 
 def memory_gb(network: nn.Module, task: Task, part: Part, candidate: Candidate) -> float:

@@ -21,6 +21,9 @@ LEAST_SEARCH = 0.5
 """Share that is searched whatever else takes long: a budget of seconds would all go to reading otherwise."""
 EXPORT, EXPORT_MEMBER = 2.0, 0.4
 """Seconds of an export, of all that a bundle holds beside its graph too, and more for each member of the ensemble."""
+ANSWERED = 500
+"""Rows, beside those of the test split, that the chosen networks answer after the search: to be compared with what was
+judged, and their graph with them, and to be timed."""
 IMPORTANCE, LEAST_IMPORTANCE, MOST_IMPORTANCE = 0.02, 0.3, 2.0
 """Share of the budget, and seconds at least and at most, in which the exported model is asked what it looks at: two
 seconds tell all columns of most tables apart, and a short run has more use for its seconds in the search."""
@@ -32,13 +35,13 @@ class Clock:
     """A run's time. ``seconds``: of the whole run; None without a bound. ``began``: of ``time.monotonic()``, None: now.
 
     ``before``: seconds that earlier attempts at the search have spent of these. ``refit``: seconds that the last
-    trainings of what would be chosen take, by what is known now. ``export``: the same of writing and measuring the
-    bundle, and of asking it what it looks at.
+    trainings of what would be chosen take, by what is known now. ``answers``: the same of answering the rows by which
+    it is checked and judged. ``export``: of writing the bundle, and of asking it what it looks at.
     """
 
     def __init__(self, seconds: float | None = None, began: float | None = None) -> None:
         self.seconds = seconds
-        self.before = self.export = self.refit = 0.0
+        self.before = self.export = self.refit = self.answers = 0.0
         self._began = time.monotonic() if began is None else began
         self._searched_from = 0.0
 
@@ -68,7 +71,7 @@ class Clock:
         """Seconds that are left for the search; what it had before counts."""
         if self.seconds is None:
             return None
-        end = self.seconds - self.before - self.export
+        end = self.seconds - self.before - self.export - self.answers
         searched = self.before + end - self._searched_from
         end -= min(self.refit, max(searched - SEARCHED * self.seconds, 0.0))
         least = self._searched_from + LEAST_SEARCH * self.seconds - self.before
@@ -97,7 +100,7 @@ def refit_seconds(asked: bool | None, clock: Clock, members: int) -> float | Non
         return 0.0
     if asked or clock.left is None:
         return None
-    return max(clock.left - export_seconds(members, clock.seconds), 0.0)
+    return max(clock.left - export_seconds(members, clock.seconds) - clock.answers, 0.0)
 
 
 # --- a strategy

@@ -63,7 +63,7 @@ def split(
     ``test_share``: share of the rows that it is drawn from. ``valid_share``: share of the training rows; None fits it
     to their number. ``fold_count``: 0 for no folds, None for as many as ``advised_folds`` says. ``drop``: rows that are
     kept out of ``train`` and of the folds. ``hold``: whether rows are held out to calibrate on; None: where there are
-    ``PLENTY_ROWS``, no folds, and groups or times that are small enough.
+    ``PLENTY_ROWS``, no folds, no order in time, and groups that are small enough.
     Same data and seed, same split. Raises UserError for shares and folds out of range and for groups or rows too few
     to split.
     """
@@ -116,9 +116,12 @@ def _hold(dataset: Dataset, rows: np.ndarray, kind: Kind, seed: int) -> np.ndarr
 
 
 def _hold_of_plenty(dataset: Dataset, rows: np.ndarray, kind: Kind, seed: int) -> np.ndarray:
-    """The same unasked: none where rows are few, or where a group or a time that stays whole would cost too many."""
+    """The same unasked: none where rows are few, or where a group that stays whole would cost too many.
+
+    None along time either: the latest rows are worth most to learn from, and guarantee nothing about those to come.
+    """
     free, _ = _free(dataset, rows)
-    if len(free) < PLENTY_ROWS:
+    if len(free) < PLENTY_ROWS or dataset.time is not None:
         return rows[:0]
     try:
         held = _hold(dataset, rows, kind, seed)

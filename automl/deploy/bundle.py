@@ -97,7 +97,10 @@ class Bundle:
                 raise UserError(f"{folder / META} was changed: its digest is another; export the model again")
             task = serial.from_plain(Task, meta["task"])
             answering = variant_of(meta, variant)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            decision = answering.get("decision", meta.get("decision", ()))
+            if len(decision) not in (0, len(task.classes)) or not np.isfinite(np.asarray(decision, dtype=float)).all():
+                raise ValueError(f"decision {decision} is not a number for each class")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise UserError(f"{folder} holds no readable bundle ({error}); export the model again") from error
         bundle = cls(folder, task, meta, session_of(folder / answering.get("file", MODEL), threads), answering)
         if ROWS_NAME in meta["files"] and not answering:  # a variant's answers differ, as it says itself

@@ -70,7 +70,8 @@ def pipeline(cfg: DictConfig, folder: Path, dataset: Dataset, engine: Engine, ev
             events.start(config, task.name, task.metric)
             if engine.hands > 1:  # trainings run elsewhere: this process only waits now
                 threading.Thread(target=load_exporter, name="exporter").start()
-            trials = run_search(record, job, profile, learner, strategy, engine, wanted, clock, events)
+            judging = len(prepared.parts.test)
+            trials = run_search(record, job, profile, learner, strategy, engine, wanted, clock, events, judging)
 
         # Stage 5: the model that is deployed, judged once on the test rows.
         finished = finish(

@@ -33,7 +33,7 @@ from nas.engines.base import Engine
 from nas.job import Job, Outcome
 from nas.search import search as nas_search
 from nas.session import Session
-from nas.time import Clock
+from nas.time import ANSWERED, Clock
 
 
 @dataclass
@@ -113,8 +113,11 @@ def run_search(
     wanted: Settings,
     clock: Clock,
     events: Events,
+    judging: int,
 ) -> list[Trial]:
     """Search; every trial, those from before it was stopped too. Each is written down the moment it ends.
+
+    ``judging``: rows that the model is judged on in the end, which takes its time.
 
     The search ends sooner than its budget says where its networks take long to be trained once more. Ctrl-C or SIGTERM
     ends the search, not the run, once there is something to make a model of.
@@ -131,10 +134,14 @@ def run_search(
     def finished(trial: Trial, outcome: Outcome | None) -> None:
         record.write(trial, outcome)
         known.append(trial)
+        if outcome is not None and outcome.row_ms is not None:
+            row_ms[trial.number] = outcome.row_ms
         clock.refit = last_trainings(known, job, engine.hands, wanted)
+        leading = sum(row_ms.get(t.number, 0.0) for t in leaders(known, wanted.ensemble))
+        clock.answers = (judging + ANSWERED) * leading / 1000
         events.trial(trial)
 
-    known = list(record.trials)
+    known, row_ms = list(record.trials), dict[int, float]()
     before = clock.before = record.hold.spent or 0.0
     clock.refit = last_trainings(known, job, engine.hands, wanted)
 
@@ -174,11 +181,16 @@ def last_trainings(trials: Sequence[Trial], job: Job, hands: int, wanted: Settin
     """About how many seconds the ensemble takes to be trained once more, were the search to end now."""
     if wanted.refit is False or job.folds is not None:
         return 0.0
+    chosen = leaders(trials, wanted.ensemble)
+    return sum(price(whole(t, trials), job) for t in chosen) / min(hands, max(len(chosen), 1))
+
+
+def leaders(trials: Sequence[Trial], most: int) -> list[Trial]:
+    """The best of so many candidates: about what an ensemble would be of."""
     best: dict[str, Trial] = {}
     for trial in sorted((t for t in trials if t.score is not None), key=lambda t: -(t.score or 0.0)):
         best.setdefault(trial.candidate.id, trial)
-    chosen = list(best.values())[: wanted.ensemble]
-    return sum(price(whole(t, trials), job) for t in chosen) / min(hands, max(len(chosen), 1))
+    return list(best.values())[:most]
 
 
 def other_code(versions: Sequence[str]) -> tuple[str, ...]:

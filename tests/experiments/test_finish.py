@@ -153,7 +153,8 @@ class Search:
             trial = Trial("line", Candidate("mlp", {"n": number}), 6, 0, "ok", 0.9 - 0.1 * number, number=number)
             self.add(trial)
         monkeypatch.setattr(finish, "export", self.export)
-        monkeypatch.setattr(finish, "write_onnx", lambda path, predictor, *_: self.refuse([predictor]))
+        monkeypatch.setattr(finish, "write_onnx", self.write_onnx)
+        monkeypatch.setattr(finish, "write_cut", lambda *of: None)
         monkeypatch.setattr(finish, "select", self.select)
         monkeypatch.setattr(finish.Bundle, "load", lambda folder: self)
         monkeypatch.setattr(finish, "measured", lambda folder, dataset: dict(self.cost))
@@ -178,9 +179,12 @@ class Search:
             if int(p.network.bias[0]) in self.broken:
                 raise ExportMismatch("the graph differs\nby 0.000475")
 
+    def write_onnx(self, path, predictor, *_):
+        self.refuse([predictor] if isinstance(predictor, Predictor) else predictor.ensemble.members)
+        self.exported += not isinstance(predictor, Predictor)
+
     def export(self, folder, predictor, *more):
-        self.refuse(predictor.ensemble.members)
-        self.exported += more[-1] is finish.write_onnx
+        more[-1](folder / "model.onnx", predictor, (), ())
         return folder
 
     def outputs_encoded(self, inputs):
@@ -194,6 +198,18 @@ class Search:
         prepared = SimpleNamespace(task=self.task, parts=PARTS, folds=None, encoding=encoding, dataset=dataset)
         return finish.finish(prepared, engine_of(), self.artifacts, self.trials, None, self.folder,  # type: ignore[arg-type]
                              ensemble=5, refit=refit, calibrated=True, clock=Clock(), events=Events())  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", [ValueError("no schema of this"), OSError(28, "No space left on device")])
+def test_a_fault_beside_the_graph_is_not_held_against_the_networks(tmp_path, monkeypatch, fault):
+    search = Search(tmp_path, monkeypatch)
+
+    def export(folder, predictor, *more):
+        raise fault
+
+    monkeypatch.setattr(finish, "export", export)
+    with pytest.raises(type(fault)):
+        search.finish()
 
 
 def test_a_member_that_cannot_be_exported_is_left_out_and_the_rest_goes_on(tmp_path, monkeypatch):

@@ -34,7 +34,9 @@ def test_a_search_ends_in_time_for_what_follows_it(now):
     assert (clock.elapsed, clock.left, clock.for_search) == (45.0, 155.0, 155.0 - export)
     clock.refit = 10.0  # what would be chosen takes so long to be trained once more
     assert clock.for_search == 145.0 - export
-    clock.refit = 1e9
+    clock.answers = 4.0  # and what it would be judged on so long to be answered
+    assert clock.for_search == 141.0 - export and refit_seconds(None, clock, 5) == 151.0 - export
+    clock.answers, clock.refit = 0.0, 1e9
     assert clock.for_search == SEARCHED * 200.0 - 40.0, "a search has its share first"
 
 

@@ -307,6 +307,12 @@ def frame_dataset(rows: int) -> Dataset:
     return Dataset("toy", pd.DataFrame({"a": rng.normal(size=rows)}), pd.Series(np.arange(rows) % 2, name="y"))
 
 
+def test_the_latest_rows_are_not_held_out_unasked():
+    dataset = dataclasses.replace(frame_dataset(7_000), time=np.arange(7_000.0))
+    assert not len(split(dataset, "binary", hold=None).held)
+    assert len(split(dataset, "binary", hold=True).held) == 525
+
+
 @pytest.mark.parametrize("order", ["group", "time"])
 @pytest.mark.parametrize("parts", [3, 4])
 def test_a_whole_group_or_year_is_not_held_out_unasked(order: str, parts: int):

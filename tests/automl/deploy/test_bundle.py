@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import os
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from torch import nn
 from automl.data.dataset import Dataset
 from automl.data.encode.encoding import Encoding
 from automl.deploy import onnx as graph
-from automl.deploy.bundle import Bundle
+from automl.deploy.bundle import Bundle, digest_of
 from automl.deploy.explain import write_background
 from automl.deploy.export import export, write_meta
 from automl.deploy.onnx import ExportMismatch, compare, write_onnx
@@ -285,6 +286,17 @@ def test_a_digest_names_a_model_and_nothing_else(tmp_path):
     (other.folder / "calibration.json").write_text("{}")
     with pytest.raises(UserError, match=r"calibration\.json"):
         Bundle.load(other.folder)
+
+
+def test_a_decision_is_a_number_for_each_class(tmp_path):
+    bundle, _ = calibrated("binary", tmp_path)
+    meta = json.loads((bundle.folder / "meta.json").read_text())
+    for decision in ([1.0], [1.0, 2.0, 3.0], [1.0, None], [1.0, math.inf], [1.0, 10**400], "ab", 3):
+        meta["decision"] = decision
+        meta["digest"] = digest_of(meta)
+        (bundle.folder / "meta.json").write_text(json.dumps(meta))
+        with pytest.raises(UserError, match="export the model again"):
+            Bundle.load(bundle.folder)
 
 
 def test_rows_of_extremes_are_checked(tmp_path):

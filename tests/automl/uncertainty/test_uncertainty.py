@@ -167,6 +167,10 @@ def test_temperature_is_found_and_left_alone():
     right = drawn(200, 4, 1)
     assert temperature_of(right.prediction, right.y) == 1
     assert temperature_of(right.prediction[:1], right.y[:1]) == 1
+    # All right: no surer than one wrong row more would allow.
+    few = np.full((30, 3), 0.1) + 0.7 * np.eye(3)[np.arange(30) % 3]
+    sharper = tempered(few, temperature_of(few, np.arange(30) % 3))
+    assert 0.9 < sharper.max() < 0.98
     better = tempered(hot.prediction, temperature_of(hot.prediction, hot.y))
     assert metrics.log_loss(hot.y, better) < metrics.log_loss(hot.y, hot.prediction)
 

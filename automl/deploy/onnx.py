@@ -24,6 +24,8 @@ from automl.training.predictor import outputs
 from automl.training.rows import as_tensor
 
 TOLERANCE = 1e-4
+UNPACKS = "BitwiseAnd"
+"""What weights that are kept as bits begin with: computed beforehand they would be floats in the file."""
 ROWS = 96
 """Rows at most that are compared: a large network takes a second for so many long series, in torch and here again."""
 
@@ -144,7 +146,7 @@ def _simplify(model: ir.Model) -> None:
     of an ensemble; onnxruntime looks for the same when it loads the graph.
     """
     common_passes.InlinePass()(model)
-    optimizer.fold_constants(model)
+    optimizer.fold_constants(model, should_fold=lambda node: False if node.op_type == UNPACKS else None)
     ir.passes.Sequential(
         common_passes.RemoveUnusedNodesPass(),
         common_passes.RemoveUnusedFunctionsPass(),

@@ -10,7 +10,7 @@ MAPS = {"image", "colour", "tiny", "audio"}
 WORDS = {"text", "names"}
 SEQUENCES = {"series", "short", "unequal"}
 EXPECTED = {
-    "mlp": set(TASKS) - {"text", "names", "several"},
+    **dict.fromkeys(("mlp", "binary"), set(TASKS) - {"text", "names", "several"}),
     **dict.fromkeys(("resnet_mlp", "ft_transformer", "tabm", "boosted_trees"), TABULAR),
     "linear": TABULAR | SEQUENCES,
     **dict.fromkeys(("convnet", "convnet_shared", "mobilenet", "convnext", "vit", "pretrained"), MAPS),

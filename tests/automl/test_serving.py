@@ -539,7 +539,7 @@ BAD_ARRAYS: dict[str, tuple[str, Any, str]] = {
     "an object": ("image", [{"image": object()}], "row 1 is no array"),
     "a flat list": ("image", [{"image": [1, 2, 3]}], "row 1 has shape"),
     "grey among colour": ("image", [{"image": np.ones((8, 10, 3))}, {"image": np.ones((4, 4))}], "differ in colours"),
-    "no file": ("image", [{"image": b"no picture"}], "row 1 is no readable picture"),
+    "no file": ("image", [{"image": b"no picture"}], "row 1 is no readable picture: it is none of PNG, JPEG"),
     "an empty file": ("image", [{"image": b""}], "row 1 is empty"),
     "an empty text": ("image", [{"image": ""}], "row 1 is empty"),
     "no base64": ("image", [{"image": "a b c"}], "row 1 is no base64"),

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from automl.data.read.files import short
 from automl.errors import UserError
@@ -47,7 +47,8 @@ def decode_image(content: bytes | Path, *, place: str, mode: str = "RGB") -> np.
     except UserError:
         raise
     except Exception as error:  # a decoder raises whatever it stumbles over
-        reason = short(str(error) or type(error).__name__)
+        unknown = isinstance(error, UnidentifiedImageError)  # its text shows an object of Python
+        reason = f"it is none of {', '.join(FORMATS)}" if unknown else short(str(error) or type(error).__name__)
         raise UserError(f"{place} is no readable picture: {reason}; mend it or remove it") from error
 
 

@@ -114,7 +114,7 @@ class Bundle:
         return Encoding.load(self.folder)
 
     @functools.cached_property
-    def _fast(self) -> FastRows:
+    def fast(self) -> FastRows:
         """The same for one or a few plain rows, without pandas."""
         return FastRows(self.encoding)
 
@@ -205,7 +205,10 @@ class Bundle:
 
     def answer(self, rows: Any, level: float | None = None) -> Answer:
         """All that ``predict`` and its like say, rows being read once. ``level``: None for no sets and intervals."""
-        told = self._outputs(rows)
+        return self.answer_of(self._outputs(rows), level)
+
+    def answer_of(self, told: Sequence[np.ndarray], level: float | None = None) -> Answer:
+        """The same of what ``outputs_encoded`` gave for the rows."""
         out, spread = told[0], told[1] if len(told) > 1 else None
         values = self.task.kind == "regression"
         known: dict[str, np.ndarray] = {} if values else {"probabilities": out}
@@ -235,10 +238,12 @@ class Bundle:
         return self.encoding.decode(out if self.task.kind == "regression" else decide(out, self.decision))
 
     def _outputs(self, rows: Any) -> list[np.ndarray]:
-        encoded = self._fast.encode(rows)
-        return self.outputs_encoded(
-            self.encoding.transform(self.encoding.dataset(rows)) if encoded is None else encoded
-        )
+        return self.outputs_encoded(self.encode(rows))
+
+    def encode(self, rows: Any) -> tuple[np.ndarray, ...]:
+        """Raw rows in any form that ``predict`` takes to encoded inputs, without pandas where that can be done."""
+        encoded = self.fast.encode(rows)
+        return self.encoding.transform(self.encoding.dataset(rows)) if encoded is None else encoded
 
 
 def session_of(path: Path, threads: int) -> onnxruntime.InferenceSession:

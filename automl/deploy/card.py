@@ -49,7 +49,7 @@ _FILES = {
     "calibration.json": "how sure the answers are",
     "background.safetensors": "training rows, encoded, that explanations compare with",
     "requirements.txt": "what the model needs, in the versions that it was made with",
-    "Dockerfile": "an image that runs the self-test",
+    "Dockerfile": "an image that serves the model: docker run -p 127.0.0.1:8000:8000 -e LEVEL4_TOKEN=...",
     "README.md": "this text",
 }
 

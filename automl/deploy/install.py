@@ -15,21 +15,25 @@ SELF_TEST = (
 
 def requirements_text(*, sounds: bool = False) -> str:
     """requirements.txt: the runtime's needs in the versions that run here. ``sounds``: it is sent files of sounds."""
-    names = [*NEEDS, *([OPTIONAL["audio"]] if sounds else [])]
+    names = [*NEEDS, *(OPTIONAL["audio"] if sounds else ())]
     return "".join(f"{name}=={importlib.metadata.version(name)}\n" for name in names)
 
 
 def dockerfile(wheel: str) -> str:
-    """A Dockerfile for the bundle's folder: it installs what is needed, and asks the model its examples.
+    """A Dockerfile for the bundle's folder: an image that serves it. While it is made the model is asked its examples.
 
-    ``wheel``: the name of the runtime in the folder.
+    ``wheel``: the name of the runtime in the folder. A container is reached from outside, so its server needs a token:
+    docker build -t model . && docker run -p 127.0.0.1:8000:8000 -e LEVEL4_TOKEN=... model
     """
     return f"""FROM python:3.11-slim
 RUN useradd --create-home bundle
 WORKDIR /bundle
 COPY requirements.txt {wheel} ./
-RUN pip install --no-cache-dir -r requirements.txt && pip install --no-cache-dir --no-deps ./{wheel}
+RUN pip install --no-cache-dir -r requirements.txt && pip install --no-cache-dir "./{wheel}[serve]"
 COPY . .
 USER bundle
-CMD ["python", "-c", "{SELF_TEST}"]
+RUN python -c "{SELF_TEST}"
+EXPOSE 8000
+HEALTHCHECK CMD python -c "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/readyz')"
+CMD ["python", "-m", "automl.serve", "/bundle", "--host", "0.0.0.0"]
 """

@@ -2,35 +2,40 @@
 
 pip install outputs/.../bundle/level4_runtime-*.whl        # no torch comes along
 python -c "from level4 import Bundle; ..."
+pip install 'outputs/.../bundle/level4_runtime-....whl[serve]' && python -m automl.serve outputs/.../bundle
 
 Every bundle carries one: a model is read by the code that wrote it, whatever version comes later. It holds ``level4``
-and the modules that ``automl.deploy.bundle`` imports, found by reading their imports, so it is for environments without
-the whole program.
+and the modules that ``automl.deploy.bundle`` and the server import, found by reading their imports, so it is for
+environments without the whole program.
 """
 
 from __future__ import annotations
 
 import ast
 import base64
+import functools
 import hashlib
 import importlib.metadata
-import importlib.util
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from automl.version import package_version
 
-ROOTS = ("level4", "automl.deploy.bundle")
+HERE = Path(__file__).parents[2]
+ROOTS = ("level4", "automl.deploy.bundle", "automl.serve.__main__")
+ASSETS = ("automl.serve.pages",)  # packages whose files come along
 FLOOR = "automl"  # of our own packages this alone is sent: what lies above is not needed for an answer
 NEEDS = ("numpy", "pandas", "pillow", "onnxruntime", "safetensors")
-OPTIONAL = {"audio": "scipy"}  # reads and resamples sounds
+SERVE = ("fastapi", "uvicorn", "uvloop", "httptools", "python-multipart", "prometheus-client")
+OPTIONAL = {"audio": ("scipy",), "serve": SERVE}  # audio: reads and resamples sounds
+_MARKERS = {"uvloop": "sys_platform != 'win32'"}
 
 
 def write_runtime(folder: Path) -> Path:
     """Write the wheel into a folder and return its path (PEP 427). The same code gives the same bytes."""
     info = f"level4_runtime-{package_version()}.dist-info"
-    files = {f"{module.replace('.', '/')}{ending}": text for module, ending, text in sources()}
+    files = {f"{module.replace('.', '/')}{ending}": text for module, ending, text in sources()} | dict(assets())
     files[f"{info}/METADATA"] = metadata().encode()
     files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: level4\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     lines = [f"{path},sha256={digest(content)},{len(content)}" for path, content in files.items()]
@@ -48,16 +53,31 @@ def wheel_name() -> str:
 
 def metadata() -> str:
     """Each need at least as new as here: older ones were never tried."""
-    needs = [f"Requires-Dist: {name}>={importlib.metadata.version(name)}" for name in NEEDS]
-    needs += [
-        f'Requires-Dist: {name}>={importlib.metadata.version(name)}; extra == "{extra}"'
-        for extra, name in OPTIONAL.items()
-    ]
+    needs = [f"Requires-Dist: {_as_here(name)}" for name in NEEDS]
+    for extra, names in OPTIONAL.items():
+        for name in names:
+            wanted = " and ".join([*filter(None, [_MARKERS.get(name)]), f'extra == "{extra}"'])
+            needs.append(f"Requires-Dist: {_as_here(name)}; {wanted}")
     extras = [f"Provides-Extra: {extra}" for extra in OPTIONAL]
     head = ["Metadata-Version: 2.1", "Name: level4-runtime", f"Version: {package_version()}"]
     return "\n".join(
         [*head, "Summary: Answers from a bundle of Level 4.", *extras, *needs, "Requires-Python: >=3.11", ""]
     )
+
+
+def _as_here(name: str) -> str:
+    try:
+        return f"{name}>={importlib.metadata.version(name)}"
+    except importlib.metadata.PackageNotFoundError:  # an extra that is not installed here
+        return name
+
+
+def assets() -> Iterator[tuple[str, bytes]]:
+    """Path in the wheel, and content, of the files of ``ASSETS``."""
+    for package in ASSETS:
+        folder = package.replace(".", "/") + "/assets"
+        for file in sorted((HERE / folder).glob("*")):
+            yield f"{folder}/{file.name}", file.read_bytes()
 
 
 def sources() -> Iterator[tuple[str, str, bytes]]:
@@ -68,11 +88,10 @@ def sources() -> Iterator[tuple[str, str, bytes]]:
         if module in seen:
             continue
         seen.add(module)
-        spec = importlib.util.find_spec(module)
-        if spec is None or spec.origin is None:
+        if (file := file_of(module)) is None:
             continue
-        text = Path(spec.origin).read_bytes()
-        yield module, "/__init__.py" if spec.submodule_search_locations else ".py", text
+        text = file.read_bytes()
+        yield module, "/__init__.py" if file.name == "__init__.py" else ".py", text
         todo += [*parents(module), *imports(text.decode())]
 
 
@@ -99,14 +118,14 @@ def imports(text: str) -> list[str]:
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [name for name in found if name.partition(".")[0] == FLOOR and is_module(name)]
+    return [name for name in found if name.partition(".")[0] == FLOOR and file_of(name)]
 
 
-def is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # a name in a module
-        return False
+@functools.cache
+def file_of(module: str) -> Path | None:
+    """Where a module of ours lies, None for what is none. Nothing is imported: a server would take a second."""
+    place = HERE.joinpath(*module.split("."))
+    return next((f for f in (place / "__init__.py", place.with_suffix(".py")) if f.is_file()), None)
 
 
 def digest(content: bytes) -> str:

@@ -54,8 +54,8 @@ def reference_of(
     """The reference as plain JSON: ``version``, ``rows`` and ``measures``, which ``counts_of`` reads.
 
     ``dataset``: after its steps, as the encoding was fitted on it. ``rows``: positions (rows,), of which ``ROWS`` are
-    looked at, evenly spread. ``predictions``: probabilities (n, classes) or values (n,), of any rows: best of such as
-    no network learned from, as a network is surer of those that it has learned.
+    looked at, evenly spread. ``predictions``: probabilities (n, classes) or values (n,) of the very model that will
+    answer, of rows that it has not learned from, as it is surer of those that it has.
 
     Each measure has ``field``, ``what`` and ``counts``. With ``edges`` it is a number: bin i holds the values above
     edge i up to edge i + 1, the first its lower edge too; behind the bins are counted: missing, below, above. With
@@ -69,7 +69,7 @@ def reference_of(
         some = take(dataset, rows[at : at + CHUNK])
         parts.append(list(measured(encoding, some, encoding.transform(some))))
     fields = [m._replace(values=np.concatenate([p[i].values for p in parts])) for i, m in enumerate(parts[0])]
-    measures = [_binned(m) for m in (*fields, *answered(task, predictions))]
+    measures = [binned(m) for m in (*fields, *answered(task, predictions))]
     return {"version": VERSION, "rows": len(rows), "predictions": len(predictions), "measures": measures}
 
 
@@ -184,7 +184,8 @@ def _mean(array: np.ndarray) -> np.ndarray:
     return mean.astype(np.float32).astype(np.float64)
 
 
-def _binned(measure: Measure) -> dict[str, Any]:
+def binned(measure: Measure) -> dict[str, Any]:
+    """What the reference holds of a measure of its rows, see ``reference_of``."""
     state: dict[str, Any] = {"field": measure.field, "what": measure.what}
     if measure.names is None:
         state["edges"] = _edges(measure.values[np.isfinite(measure.values)])

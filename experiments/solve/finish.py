@@ -163,11 +163,9 @@ class Model:
     """What is deployed: ``predictor`` answers, ``calibration`` tells how sure that is, None where nobody asked.
 
     ``weights``: of the decision (classes,), None: the likeliest class. ``temperature``: in the predictor already.
-    ``unseen``: predictions for rows that no network had learned from when it made them.
     """
 
     predictor: Deployed
-    unseen: np.ndarray
     calibration: Calibration | None
     weights: np.ndarray | None
     temperature: float
@@ -291,8 +289,7 @@ class Networks:
             shares=shares,
         )
         moved = np.asarray(calibration.decision) if calibration.decision else None
-        unseen = (judged if held is None else held).prediction
-        return Model(model, unseen, calibration if calibrated else None, moved, temperature)
+        return Model(model, calibration if calibrated else None, moved, temperature)
 
     def within(
         self, members: Members, calibrated: bool, folder: Path, dataset: Dataset, notes: list[str]
@@ -327,7 +324,7 @@ class Networks:
         predictors = self.final(members)
 
         def more(draft: Path) -> None:
-            fill(draft, self.prepared, dataset, model.predictor, model.calibration, model.weights, model.unseen)
+            fill(draft, self.prepared, dataset, model.predictor, model.calibration, model.weights)
 
         total = sum(w for _, w in members)
         # What an ensemble of fewer is cut out of the graph with (``automl.deploy.cut``).

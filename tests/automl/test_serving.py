@@ -588,3 +588,17 @@ def test_one_long_row_makes_not_all_long() -> None:
     rows = [[0.5] * 5, [0.5] * 1_000_000]
     field = encoding.fields[0]["name"]
     assert encoding.dataset([{field: r} for r in rows]).arrays[field].shape == (2, 1, 12)
+
+
+@pytest.mark.parametrize("top", [255, 1.0, 37.5])
+@pytest.mark.parametrize("colours", [(), (3,)])
+def test_a_large_picture_is_what_its_values_are(top: float, colours: tuple[int, ...]) -> None:
+    """A file is made small as bytes; its values as an array go the long way."""
+    x = (RNG.integers(0, 256, (ROWS, 8, 10, *colours)) * (top / 255)).astype(np.uint8 if top == 255 else np.float64)
+    encoding = fitted(FrameSource(x, np.arange(ROWS) % 2, modality="image").load())
+    (field,) = encoding.fields
+    large = RNG.integers(0, 256, (31, 47, *colours)).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(large).save(file, "PNG")
+    values = field["low"] + large[None] / field["gain"]
+    same(served(encoding, [{"image": file.getvalue()}]), served(encoding, values if top != 255 else large[None]))

@@ -91,14 +91,16 @@ def _one(field: Mapping[str, Any], value: Any, row: int) -> np.ndarray:
         if file is None:
             pixels = np.zeros((height, width) if channels == 1 else (height, width, channels), dtype=np.uint8)
         else:
-            content = _content(file, place, "png or jpeg")
+            content = content_of(file, place, "png or jpeg")
             pixels = decode_image(content, place=place, mode=_MODES.get(channels, "RGB"))
+        if field["files"] or channels in (1, 3):  # as the encoder would, before eight bytes are made of each
+            pixels = resize_one(pixels, height, width)
         if field["files"]:
-            return resize_one(pixels, height, width)  # as those of training were, before anything else
+            return pixels
         # A file holds 0..255, whatever the values were in the arrays that the model learned from.
         return from_bytes(pixels, field["low"], field["gain"])
     if field["kind"] == "audio" and field.get("sounds") and (empty or file is not None):
-        sound = None if file is None else audio.decode_wav(_content(file, place, "wav"), place=place)
+        sound = None if file is None else audio.decode_wav(content_of(file, place, "wav"), place=place)
         return audio.spectrogram(sound, field["shape"][1])
     try:
         array = np.asarray(value)
@@ -114,7 +116,7 @@ def _one(field: Mapping[str, Any], value: Any, row: int) -> np.ndarray:
     return array
 
 
-def _content(value: str | bytes, place: str, what: str) -> bytes:
+def content_of(value: str | bytes, place: str, what: str) -> bytes:
     """The bytes of a file, which JSON carries as base64 text, also of the alphabet for addresses and cut into lines."""
     if not value:
         raise UserError(f"{place} is empty; send a {what} file, or null for none")

@@ -127,7 +127,7 @@ def test_answers_of_a_regression() -> None:
     task = Task("toy", "regression", (), 1, "r2")
     values = np.random.default_rng(0).normal(1e6, 1, 500).astype(np.float32)
     (measure,) = answered(task, values)
-    state = module._binned(measure)
+    state = module.binned(measure)
     assert sum(state["counts"]) == 500 and state["counts"][-3:] == [0, 0, 0]
     outside = module._counts(state, np.array([0.0, np.nan, 1e7, np.inf, -np.inf]))
     assert outside[-3:].tolist() == [1, 2, 2] and outside.sum() == 5
@@ -142,7 +142,7 @@ NUMBERS = st.one_of(
 @settings(max_examples=150, deadline=None)
 def test_bins_of_any_numbers(values: list[float], others: list[float]) -> None:
     measure = module.Measure("f", "value", np.array(values, dtype=np.float64))
-    state = json.loads(json.dumps(module._binned(measure), allow_nan=False))
+    state = json.loads(json.dumps(module.binned(measure), allow_nan=False))
     edges, counts = state["edges"], state["counts"]
     known = measure.values[~np.isnan(measure.values)]
     assert module._counts(state, measure.values).tolist() == counts
@@ -161,10 +161,10 @@ def test_bins_of_any_numbers(values: list[float], others: list[float]) -> None:
 
 def test_bins_hold_alike_many() -> None:
     values = np.random.default_rng(0).lognormal(size=5_000)
-    counts = module._binned(module.Measure("f", "value", values))["counts"][:-3]
+    counts = module.binned(module.Measure("f", "value", values))["counts"][:-3]
     assert len(counts) == BINS and max(counts) - min(counts) <= 2
     heavy = np.where(np.arange(5_000) % 2 == 0, 0.0, values)
-    counts = module._binned(module.Measure("f", "value", heavy))["counts"]
+    counts = module.binned(module.Measure("f", "value", heavy))["counts"]
     assert counts[0] == 2_500, "a value that half of the rows have is a bin of its own"
 
 

@@ -1,0 +1,1 @@
+"""Have the rows of a file moved away from those that a model learned from? ``level4 +experiment=monitor``."""

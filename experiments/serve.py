@@ -1,0 +1,81 @@
+"""A server of a bundle or a registry: ``level4 +experiment=serve bundle=FOLDER``.
+
+The options are checked here; then this process becomes the server, so that nothing of the program but it is in memory.
+``server=ray`` runs the same application in replicas of Ray Serve, for people with a cluster.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+import automl
+from automl.data.read.files import existing
+from automl.errors import UserError
+from automl.serve.limits import Limits
+from automl.serve.settings import TOKEN, VARIABLE, Settings
+from experiments.options import check_types
+
+SERVERS = ("uvicorn", "ray")
+
+
+def run(cfg: DictConfig) -> None:
+    """Does not return. Raises UserError for a wrong option."""
+    if cfg.server not in SERVERS:
+        raise UserError(f"server={cfg.server} must be one of: {', '.join(SERVERS)}")
+    settings = settings_of(cfg, os.environ.get(TOKEN))
+    if cfg.server == "ray":
+        on_ray(settings)
+        return
+    root = str(Path(next(iter(automl.__path__))).parent)
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environ = {**os.environ, VARIABLE: settings.to_env(), "PYTHONPATH": os.pathsep.join(paths)}
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, "-m", "automl.serve"], environ)
+
+
+def on_ray(settings: Settings) -> None:
+    """Serve on Ray until told to end: ``workers`` replicas behind Ray's own proxy, each with its own numbers.
+
+    Raises UserError where Ray Serve is not installed. The folders must be there on every machine of the cluster.
+    """
+    try:
+        from ray import serve
+    except ModuleNotFoundError as error:
+        raise UserError(f"server=ray needs {error.name}. Run: pip install 'ray[serve]'") from error
+    from automl.serve.app import create_app
+
+    def app() -> Any:
+        return create_app(settings)
+
+    deployed: Any = serve.deployment(
+        serve.ingress(app)(),
+        name="level4",
+        num_replicas=settings.workers,
+        max_ongoing_requests=settings.limits.queue,
+        max_queued_requests=settings.limits.queue,
+    )
+    serve.start(http_options={"host": settings.host, "port": settings.port})
+    serve.run(deployed.bind(), name="level4", blocking=True)
+
+
+def settings_of(cfg: DictConfig, token: str | None) -> Settings:
+    """The checked options. Raises UserError that names the one that is wrong."""
+    names = {field.name for field in dataclasses.fields(Settings)} - {"token"}
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    options = {name: plain[name] for name in names}
+    check_types(Settings, {n: v for n, v in options.items() if n != "limits"}, "")
+    check_types(Limits, options["limits"], "limits.")
+    for name in ("bundle", "registry"):
+        if options[name] is not None:
+            options[name] = str(existing(options[name], option=name).absolute())
+    try:
+        limits = Limits(**options["limits"])
+    except ValueError as error:
+        raise UserError(f"limits.{error}") from error
+    return Settings(**{**options, "limits": limits}, token=token)

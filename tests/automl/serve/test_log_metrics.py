@@ -1,0 +1,107 @@
+"""What is written of requests: numbers, and lines without values."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from automl.serve import log as logs
+from automl.serve.log import RequestLog
+from tests.automl.serve.made import ROW, asked, predicted, server
+
+Bundles = Callable[[str], Path]
+
+
+def lines(folder: Path) -> list[dict[str, object]]:
+    (path,) = folder.glob("*.jsonl")
+    assert path.stat().st_mode & 0o077 == 0
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_lines_hold_no_values(bundle: Bundles, tmp_path: Path) -> None:
+    app = server(bundle("table"), state=str(tmp_path), monitor=False)
+    told = predicted(app, rows=[{**ROW, "city": "Secretville"}] * 2)
+    asked(app, "GET", "/models/nothing")
+    app.log.flush()
+    first, second = lines(tmp_path / "log")
+    assert first.keys() == {"at", "id", "path", "code", "ms", "model", "rows"}
+    assert (first["id"], first["code"], first["rows"]) == (told.json()["id"], 200, 2)
+    assert first["model"] == told.json()["model"] and second["code"] == 404
+    assert "Secretville" not in (next((tmp_path / "log").iterdir())).read_text()
+
+
+def test_named_columns_alone_are_kept(bundle: Bundles, tmp_path: Path) -> None:
+    app = server(bundle("table"), state=str(tmp_path), monitor=False, log_columns=("size", "other"))
+    predicted(app, rows=[ROW, {**ROW, "size": "x" * 999}])
+    app.log.flush()
+    assert lines(tmp_path / "log")[0]["cells"] == [{"size": 50.0}, {"size": "x" * 200}]
+
+
+def test_values_in_warnings_stay_out_of_the_log(bundle: Bundles, capfd: pytest.CaptureFixture[str]) -> None:
+    import logging.config
+
+    from automl.serve.run import _LOGGING
+
+    logging.config.dictConfig(_LOGGING)
+    try:
+        predicted(server(bundle("table")), rows=[{**ROW, "size": "Secretville"}])
+        assert "Secretville" not in "".join(capfd.readouterr())
+    finally:
+        for name in ("automl", "automl.data", "uvicorn"):
+            logging.getLogger(name).handlers.clear()
+            logging.getLogger(name).setLevel(logging.NOTSET)
+            logging.getLogger(name).propagate = True
+
+
+def test_old_days_go_and_a_full_day_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, young = tmp_path / "requests-2020-01-01.jsonl", tmp_path / "requests-2020-01-05.jsonl"
+    for path, days in ((old, 9), (young, 1)):
+        path.write_text("{}\n")
+        os.utime(path, (time.time() - days * 86_400,) * 2)
+    log = RequestLog(tmp_path, 7)
+    log.add("id", "/predict", 200, 0.001, "m@1", [])
+    log.flush()
+    assert not old.exists() and young.exists()
+    monkeypatch.setattr(logs, "MEGABYTES", 0)
+    log.add("id", "/predict", 200, 0.001, "m@1", [])
+    log.flush()
+    assert log.dropped == 1
+
+
+def test_a_disk_that_is_full_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "log").write_text("a file in the folder's place")
+    log = RequestLog(tmp_path / "log", 7)
+    for _ in range(3):
+        log.add("id", "/predict", 200, 0.001, "m@1", [])
+        log.flush()
+    assert log.dropped == 3 and len(caplog.records) == 1
+
+
+def test_no_log_is_written_for_zero_days(tmp_path: Path) -> None:
+    log = RequestLog(tmp_path / "log", 0)
+    log.add("id", "/predict", 200, 0.001, "m@1", [])
+    log.flush()
+    assert not (tmp_path / "log").exists()
+
+
+def test_metrics_count_requests_rows_and_codes(bundle: Bundles) -> None:
+    app = server(bundle("table"))
+    for _ in range(3):
+        predicted(app, rows=[ROW] * 2)
+    predicted(app, rows=[])
+    predicted(app, rows=[{}])
+    text = asked(app, "GET", "/metrics").text
+    short = app.models.find(None).short
+    assert f'level4_requests_total{{code="200",digest="{short}",model="table"}} 3.0' in text
+    assert 'level4_requests_total{code="422",digest="",model=""} 1.0' in text  # no question: nobody was asked
+    assert f'level4_requests_total{{code="422",digest="{short}",model="table"}} 1.0' in text
+    assert f'level4_rows_total{{digest="{short}",model="table"}} 6.0' in text
+    assert f'level4_request_seconds_count{{digest="{short}",model="table"}} 3.0' in text
+    assert 'level4_model_loads_total{model="table",result="ok"} 1.0' in text
+    assert re.search(r"^level4_queue_length 0\.0$", text, re.M) and re.search(r"^level4_in_flight 0\.0$", text, re.M)

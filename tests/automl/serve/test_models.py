@@ -1,0 +1,255 @@
+"""One version takes another's place while requests come."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from automl.deploy.bundle import Bundle
+from automl.deploy.registry import Registry, Version
+from automl.errors import UserError
+from automl.serve.limits import Limits
+from automl.serve.models import Models, Wanted
+from automl.serve.settings import Settings
+from tests.automl.serve.made import ROW, another, asked, client, predicted, server
+
+Bundles = Callable[[str], Path]
+
+
+class Aliases:
+    """A source of versions, as a registry is."""
+
+    def __init__(self, **folders: Path) -> None:
+        self.folders, self.stamp = dict(folders), 0
+
+    def state(self) -> object:
+        return self.stamp
+
+    def wanted(self) -> Wanted:
+        return {"price": {alias: version(folder) for alias, folder in self.folders.items()}}
+
+    def point(self, alias: str, folder: Path) -> None:
+        self.folders[alias] = folder
+        self.stamp += 1
+
+
+def version(folder: Path) -> Version:
+    return Version("price", json.loads((folder / "meta.json").read_text())["digest"], folder)
+
+
+class Counting:
+    """A recorder."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, float]] = []
+        self.closed = False
+
+    def add(self, request: str, rows: Any, told: Any, seconds: float | None = None) -> None:
+        self.seen.append((request, float(told[0][0])))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def two(bundle: Bundles, tmp_path: Path) -> tuple[Path, Path]:
+    """Versions whose answers differ by 1,000."""
+    return bundle("values"), another(bundle("values"), tmp_path / "second")
+
+
+def value(reply: Any) -> float:
+    return reply.json()["answers"][0]["value"]
+
+
+def test_a_swap_loses_and_mixes_nothing(two: tuple[Path, Path]) -> None:
+    app = server(two[0])
+    source = Aliases(champion=two[0])
+    app.models = Models(source, app.limits)
+    app.models.start()
+    base = Bundle.load(two[0]).predict([ROW])[0]
+    values = {version(two[0]).digest[:16]: base, version(two[1]).digest[:16]: base + 1000}
+    seen: list[str] = []
+
+    async def run() -> None:
+        async with client(app) as session:
+            ends = asyncio.Event()
+
+            async def ask() -> None:
+                while not ends.is_set():
+                    reply = await session.post("/predict", json={"rows": [ROW]})
+                    assert reply.status_code == 200
+                    digest = reply.json()["model"].partition("@")[2]
+                    assert value(reply) == pytest.approx(values[digest], rel=1e-6)
+                    seen.append(digest)
+
+            asking = [asyncio.create_task(ask()) for _ in range(8)]
+            for turn in range(4):
+                source.point("champion", two[(turn + 1) % 2])
+                await asyncio.to_thread(app.models.check)
+                await asyncio.sleep(0.05)
+            ends.set()
+            await asyncio.gather(*asking)
+
+    asyncio.run(run())
+    assert set(seen) == values.keys() and len(seen) > 20
+
+
+def test_a_broken_version_leaves_the_old_one(two: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
+    source = Aliases(champion=two[0])
+    app = server(two[0])
+    loads: Counter[str] = Counter()
+    app.models = Models(source, app.limits, told=lambda name, result: loads.update([result]))
+    app.models.start()
+    before = predicted(app, rows=[ROW]).json()["model"]
+    (two[1] / "model.onnx").write_bytes(b"broken")
+    source.point("champion", two[1])
+    for _ in range(3):
+        app.models.check()
+    reply = predicted(app, rows=[ROW])
+    assert reply.status_code == 200 and reply.json()["model"] == before
+    (told,) = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert "\n" not in told and f"{before.partition('@')[2]} answers on" in told and "export the model again" in told
+    shown = asked(app, "GET", "/models").json()["models"][0]
+    assert "model.onnx" in shown["error"] and str(two[1]) not in shown["error"]
+    assert asked(app, "GET", "/readyz").status_code == 200 and loads == {"ok": 1, "failed": 1}
+    source.point("champion", two[0])  # rolled back
+    app.models.check()
+    assert asked(app, "GET", "/models").json()["models"][0]["error"] is None
+
+
+def test_a_registry_that_cannot_be_read_changes_nothing(
+    two: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    source = Aliases(champion=two[0])
+    models = Models(source, Limits())
+    models.start()
+
+    def fails() -> Wanted:
+        raise OSError(5, "Input/output error")
+
+    wanted, source.wanted, source.stamp = source.wanted, fails, 1  # type: ignore[method-assign]
+    models.check()
+    models.check()
+    assert models.find("price").digest == version(two[0]).digest and len(caplog.records) <= 2
+    source.wanted = wanted  # type: ignore[method-assign]
+    source.point("champion", two[1])
+    models._again = 0.0  # the next try
+    models.check()
+    assert models.find("price").digest == version(two[1]).digest
+
+
+def test_nothing_that_runs_is_one_line(bundle: Bundles, tmp_path: Path) -> None:
+    folder = shutil.copytree(bundle("table"), tmp_path / "b")
+    (folder / "encoding.json").unlink()
+    with pytest.raises(UserError) as caught:
+        server(folder)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="no readable bundle"):
+        server(tmp_path / "nothing")
+
+
+def test_the_folder_of_a_bundle_is_looked_at(two: tuple[Path, Path], tmp_path: Path) -> None:
+    """One that is exported anew in its place is taken."""
+    folder = shutil.copytree(two[0], tmp_path / "served")
+    app = server(folder)
+    first = value(predicted(app, rows=[ROW]))
+    shutil.rmtree(folder)
+    app.models.check()
+    assert value(predicted(app, rows=[ROW])) == first
+    shutil.copytree(two[1], folder)
+    app.models._again = 0.0
+    app.models.check()
+    assert value(predicted(app, rows=[ROW])) == pytest.approx(first + 1000)
+
+
+def test_a_canary_takes_its_share_and_sticks(two: tuple[Path, Path]) -> None:
+    app = server(two[0], canary=0.25)
+    app.models = Models(Aliases(champion=two[0], challenger=two[1]), app.limits)
+    app.models.start()
+
+    async def run() -> tuple[list[str], list[str]]:
+        async with client(app) as session:
+            ids = [f"request-{i:04}" for i in range(400)]
+
+            async def ask(request: str, **more: str) -> str:
+                headers = {"X-Request-Id": request}
+                reply = await session.post("/predict", json={"rows": [ROW], **more}, headers=headers)
+                return reply.json()["model"]
+
+            rounds = [[await ask(i) for i in ids] for _ in range(2)]
+            assert rounds[0] == rounds[1]
+            return rounds[0], [await ask(i, model="price@champion") for i in ids[:50]]
+
+    free, named = asyncio.run(run())
+    challenger = f"price@{version(two[1]).digest[:16]}"
+    assert 60 < free.count(challenger) < 140 and challenger not in named
+
+
+def test_a_shadow_is_asked_and_not_heard(two: tuple[Path, Path]) -> None:
+    recorders: dict[str, Counting] = {}
+    app = server(two[0], shadow=True)
+
+    def recorder(of: Version, bundle: Bundle) -> Counting:
+        return recorders.setdefault(of.digest, Counting())
+
+    app.models = Models(Aliases(champion=two[0], challenger=two[1]), app.limits, recorder=recorder)
+    app.models.start()
+    champion, challenger = (recorders[version(t).digest] for t in two)
+
+    async def run() -> None:
+        async with client(app) as session:
+            for _ in range(5):
+                assert (
+                    (await session.post("/predict", json={"rows": [ROW]}))
+                    .json()["model"]
+                    .endswith(version(two[0]).digest[:16])
+                )
+            until = time.monotonic() + 5
+            while len(challenger.seen) < 5 and time.monotonic() < until:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    assert [i for i, _ in challenger.seen] == [i for i, _ in champion.seen] and len(champion.seen) == 5
+
+
+def test_what_was_replaced_is_closed_when_nobody_needs_it(two: tuple[Path, Path]) -> None:
+    recorders: dict[str, Counting] = {}
+    source = Aliases(champion=two[0])
+    models = Models(source, Limits(seconds=0.05), recorder=lambda v, b: recorders.setdefault(v.digest, Counting()))
+    models.start()
+    source.point("champion", two[1])
+    models.check()
+    old, new = (recorders[version(t).digest] for t in two)
+    assert not old.closed
+    time.sleep(0.15)
+    models.check()
+    assert old.closed and not new.closed
+
+
+def test_one_broken_name_holds_up_no_other(bundle, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry")
+    one, two = another(bundle("values"), tmp_path / "one"), another(bundle("values"), tmp_path / "two", 2000.0)
+    for name in ("fine", "torn", "gone"):
+        registry.add(one, name, alias="champion")
+    models = Models.of(Settings(registry=str(tmp_path / "registry")))
+    models.start()
+    (tmp_path / "registry" / "names" / "torn.json").write_text("{")
+    digest = registry.add(two, "fine", alias="champion")
+    late = registry.add(another(bundle("values"), tmp_path / "three", 3000.0), "gone", alias="champion")
+    shutil.rmtree(registry.resolve(f"gone@{late[:12]}").folder)
+    models.check()
+    assert models.find("fine").digest == digest
+    assert (
+        models.find("torn").digest
+        == models.find("gone").digest
+        == json.loads((one / "meta.json").read_text())["digest"]
+    )
+    assert models.table["torn"].error and models.table["gone"].error and models.table["fine"].error is None

@@ -1,0 +1,56 @@
+"""The options of a server, as the command line gives them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from automl.errors import UserError
+from automl.serve.settings import Settings
+from experiments.compose import composed
+from experiments.serve import on_ray, run, settings_of
+
+
+def settings(*words: str, token: str | None = None) -> Settings:
+    return settings_of(composed(["+experiment=serve", *words]), token)
+
+
+def test_the_recipe_has_every_option_with_its_default(tmp_path: Path) -> None:
+    given = settings(f"bundle={tmp_path}")
+    assert given == Settings(bundle=str(tmp_path), state="outputs/serve")
+    assert settings(f"registry={tmp_path}", "limits.rows=7", "hosts=[a.example]").limits.rows == 7
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["registry=null"], "set bundle=FOLDER or registry=FOLDER"),
+        (["bundle=nothing-here"], "bundle"),
+        (["bundle=.", "workers=0"], "workers=0 must be at least 1"),
+        (["bundle=.", "workers=two"], "workers=two must be a whole number"),
+        (["bundle=.", "canary=2"], "canary=2 must be a share"),
+        (["bundle=.", "host=0.0.0.0"], "LEVEL4_TOKEN"),
+        (["bundle=.", "limits.rows=0"], "limits.rows=0 must be above 0"),
+        (["bundle=.", "limits.bytes=many"], "limits.bytes=many"),
+        (["bundle=.", "hosts=a"], "hosts=a must be a list"),
+        (["bundle=.", "port=99999"], "port=99999"),
+    ],
+)
+def test_a_wrong_option_is_one_line(words: list[str], told: str) -> None:
+    with pytest.raises(UserError) as caught:
+        settings(*words)
+    assert told in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_another_server_is_one_line() -> None:
+    with pytest.raises(UserError, match="server=flask must be one of: uvicorn, ray"):
+        run(composed(["+experiment=serve", "bundle=.", "server=flask"]))
+
+
+def test_without_ray_serve_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray.serve", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install 'ray\[serve\]'"):
+        on_ray(Settings(bundle="."))

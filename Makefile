@@ -42,6 +42,6 @@ lock:
 	.venv-lock/bin/python -m pip freeze --all --exclude level4 --exclude pip > requirements.lock
 	rm -rf .venv-lock build
 
-# What can be made again. Not outputs/ and multirun/: models, and the past runs that level 4 learns from.
+# What can be made again. Not outputs/ and multirun/, the models, nor ~/.local/share/level4, the past runs.
 clean:
 	rm -rf .venv build *.egg-info

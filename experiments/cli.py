@@ -25,6 +25,7 @@ from experiments.configuration import SEARCH_PATH
 from experiments.explain import explain, printable
 from experiments.settings import check, hide_passwords, keep_config, refuse_unread
 from experiments.signals import terminated
+from experiments.sweep import finished_before, refuse_direction, tell_end, to_minimise
 
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
@@ -36,7 +37,10 @@ def main() -> None:
         print(f"level4 {code_version()}")
         return
     with one_line_errors():
-        job()
+        try:
+            job()
+        finally:
+            tell_end()
     if "torch" in sys.modules and sys.getprofile() is sys.gettrace() is None:  # else who watches wants the last word
         end()
 
@@ -55,16 +59,23 @@ def end() -> None:
 
 
 @hydra.main(version_base="1.3", config_path=SEARCH_PATH, config_name="config")
-def job(cfg: DictConfig) -> None:
-    """One run of the composed configuration."""
+def job(cfg: DictConfig) -> float | None:
+    """One run of the composed configuration. What makes a model returns how good it is, for a sweeper that optimises:
+    see ``experiments.sweep.to_minimise``.
+    """
     with one_line_errors(resumable=cfg.reads is None):
         of = HydraConfig.get()
+        folder = Path(of.runtime.output_dir)
         if of.mode == RunMode.MULTIRUN:
             hide_passwords(Path(of.sweep.dir) / "multirun.yaml")
+            refuse_direction(of)
         refuse_unread(cfg, of.overrides.task)
         check(cfg)  # a wrong value is told before the heavy imports
-        keep_config(cfg, Path(of.runtime.output_dir))
-        hydra.utils.call(cfg.run, cfg)
+        if of.mode == RunMode.MULTIRUN and (before := finished_before(cfg, folder)) is not None:
+            print(f"{folder} has finished before, with the same options: it is not run again")
+            return to_minimise(before)
+        keep_config(cfg, folder)
+        return hydra.utils.call(cfg.run, cfg)
 
 
 @contextmanager

@@ -6,20 +6,27 @@ In a checkout ``experiments/conf`` is a link to ``conf``; in a wheel the files t
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from automl.store.place import own_url
 
 SEARCH_PATH = "pkg://experiments.conf"
 CONF = Path(str(resources.files("experiments"))) / "conf"
 _LEFT_OUT = re.compile(r"^#.*\bnot \w+ by default\b", re.MULTILINE)
 
 
-def options_of(group: str) -> list[str]:
-    """The options of a group: its yaml files, by name; those in a folder of it as ``bench/NAME``."""
-    folder = CONF / group
-    return sorted(file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.yaml"))
+def options_of(group: str, also: Sequence[Path] = ()) -> list[str]:
+    """The options of a group: its yaml files, by name; those in a folder of it as ``bench/NAME``.
+
+    ``also``: folders like conf.
+    """
+    folders = [conf / group for conf in (CONF, *also)]
+    return sorted({f.relative_to(of).with_suffix("").as_posix() for of in folders for f in of.rglob("*.yaml")})
 
 
 def by_default(group: str) -> list[str]:
@@ -28,7 +35,11 @@ def by_default(group: str) -> list[str]:
 
 
 def register() -> None:
-    """``family=all`` and ``methods=all``: what lies in conf takes part, and no list of it is kept by hand."""
+    """``family=all`` and ``methods=all``: what lies in conf takes part, and no list of it is kept by hand.
+
+    ``${own_store:}`` is where a person's past runs lie.
+    """
+    OmegaConf.register_new_resolver("own_store", own_url, replace=True)
     store = ConfigStore.instance()
     store.store(group="family", name="all", node={"defaults": by_default("family")})
     learners = [{f"/metalearner@{name}": name} for name in by_default("metalearner")]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import re
 import shlex
 from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
 
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -25,6 +28,10 @@ def explain(error: BaseException | None) -> str | None:
             return f"Error: {flat(str(error))}"
         if isinstance(error, OverrideParseException):
             return explain_signs(error.override)
+        if isinstance(error, RecursionError) and "full_key" in str(error):  # OmegaConf's addition to the text
+            return (
+                "Error: the configuration holds itself: a YAML alias (*) stands inside of what it names. Write it out."
+            )
         if isinstance(error, OSError) and error.errno in (_FULL if error.filename is None else _NOT_WRITABLE):
             place = "the disk" if error.filename is None else error.filename  # a write names no file
             return f"Error: {place}: {error.strerror}. Set hydra.run.dir=FOLDER, or mend that place."
@@ -68,10 +75,11 @@ def explain_signs(override: str) -> str:
 def explain_text(text: str) -> str:
     """Hydra's own texts, shortened: what could not be found, and the choices."""
     missing = re.search(r"Could not (?:find|load) '([^'/]+)/([^']+)'", text)
-    if missing and (options := options_of(missing[1])):
+    if missing and (options := options_of(missing[1], also := searched(text))):
         near = difflib.get_close_matches(missing[2], options, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        return f"{missing[1]}={missing[2]} is not there.{hint} Choices: {', '.join(options)}."
+        own = "" if also else " Yamls of your own: 'hydra.searchpath=[file:///FOLDER]'."
+        return f"{missing[1]}={missing[2]} is not there.{hint} Choices: {', '.join(options)}.{own}"
     if sweep := re.search(r"Ambiguous value for argument '([^=]+)=(.*?)'\n", text):
         key, value = sweep[1], sweep[2]
         return (
@@ -82,6 +90,15 @@ def explain_text(text: str) -> str:
     if needed and (options := options_of(needed[1])):
         return f"{needed[1]} is missing. Set {needed[1]}=... to one of: {', '.join(options)}."
     return flat(text.split("Config search path")[0])
+
+
+def searched(text: str) -> list[Path]:
+    """The folders that ``hydra.searchpath`` names, as one of Hydra's texts lists them."""
+    found = []
+    for kind, place in re.findall(r"provider=hydra\.searchpath[^,]*, path=(pkg|file)://(\S+)", text):
+        with contextlib.suppress(ImportError):  # a package that is not there
+            found.append(Path(place) if kind == "file" else Path(str(resources.files(place.replace("/", ".")))))
+    return found
 
 
 def printable(text: str) -> str:

@@ -14,14 +14,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from automl.data.read.files import existing
 from automl.errors import UserError
 from automl.store.rows import task_digest
 from automl.store.store import Store
 from automl.types import Task, Trial
-from experiments.options import made
+from experiments.stores import opened
 from metalearner.past import shipped
 from metalearner.past.file import Past, read_knowledge, write_knowledge
 from metalearner.past.history import rank_within
+
+SQLITE = b"SQLite format 3\0"  # how its files begin
 
 
 def run(cfg: DictConfig) -> None:
@@ -31,9 +34,9 @@ def run(cfg: DictConfig) -> None:
         if wanted[name] is not None and not isinstance(wanted[name], str):
             raise UserError(f"knowledge.{name}={wanted[name]} must be the path of a file, or null")
     console = Console(highlight=False)
-    with made(cfg, "store") as store:
+    with opened(cfg) as store:
         if wanted["import"]:
-            new, held = take_in(store, read_knowledge(wanted["import"]))
+            new, held = take_in(store, past_of(wanted["import"]))
             console.print(f"{new} new trials from {wanted['import']}, {held} were there already", markup=False)
         if wanted["export"]:
             count = write_knowledge(wanted["export"], of_store(store))
@@ -48,6 +51,17 @@ def of_store(store: Store) -> Iterator[Past]:
         trials = store.trials(digest=task_digest(task))
         if trials:
             yield task, profile, trials
+
+
+def past_of(path: str) -> Iterator[Past]:
+    """The past runs in a file: one that ``knowledge.export`` wrote, or the store of another folder."""
+    with existing(path, option="knowledge.import").open("rb") as file:
+        database = file.read(len(SQLITE)) == SQLITE
+    if not database:
+        yield from read_knowledge(path)
+        return
+    with Store(f"sqlite:///{path}") as other:
+        yield from of_store(other)
 
 
 def take_in(store: Store, past: Iterable[Past]) -> tuple[int, int]:

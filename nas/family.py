@@ -26,6 +26,8 @@ from automl.types import Axis, Candidate, Family, Option, Task
 from nas.job import Job
 
 T = TypeVar("T", bound=Option)
+NAMED = "network"
+"""The axis of ``FamilySpace.named``."""
 _begins: WeakKeyDictionary[Job, dict[str, bool]] = WeakKeyDictionary()  # a network is built to know it
 
 
@@ -33,14 +35,20 @@ class FamilySpace(ModelSpace):
     """Base of every family's ModelSpace: ``self.choose`` declares an axis and returns the value to build with.
 
     Called plainly, the space is NNI's: ``simplify()`` lists every axis. Called inside NNI's ``model_context`` it is
-    the network of one candidate, made of plain torch modules.
+    the network of one candidate, made of plain torch modules. ``shares``: whether the shared training axes are added.
     """
+
+    shares = True
 
     def choose(self, name: str, options: Sequence[T], *, parent: str = "", when: Sequence[Option] = ()) -> T:
         """Declare the axis ``name``; it is active only while axis ``parent`` holds one of ``when``."""
         value = self.add_mutable(Categorical(list(options), label=name))
         self.condition(name, parent, when)
         return ensure_frozen(value)
+
+    def named(self, digest: str) -> None:
+        """Says which network a user gave, as an axis of one option: no candidate of another is taken for one of it."""
+        self.choose(NAMED, (digest,))
 
     def shared(self, name: str, default: T) -> T:
         """The candidate's choice of a training axis that shapes the network too (``dropout``)."""
@@ -86,9 +94,10 @@ def search_axes(families: Mapping[str, Family], task: Task, shared: Sequence[Axi
     for name, family in families.items():
         if not family.supports(task):
             continue
-        own = family.space(task).axes()
+        space = family.space(task)
+        own = space.axes()
         taken = {a.name for a in own}
-        axes[name] = own + tuple(a for a in shared if a.name not in taken)
+        axes[name] = own + tuple(a for a in shared if space.shares and a.name not in taken)
     if not axes:
         kinds = " + ".join(sorted({i.modality for i in task.inputs}))
         raise UserError(

@@ -89,7 +89,7 @@ def memory_gb(network: nn.Module, task: Task, part: Part, candidate: Candidate) 
     """
     weights = sum(p.numel() for p in network.parameters() if p.requires_grad) * 4
     options = Options.of(candidate.choices)
-    moments = 2 if options.optimizer == "adamw" else 1
+    moments = 1 if options.optimizer in ("sgd", "lion") else 2
     copies = 1 + options.ema  # the best weights, the moving average
     predictor = Predictor(network, task)
     with as_it_was(network):

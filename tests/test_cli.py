@@ -8,6 +8,7 @@ import pytest
 
 from automl.errors import UserError
 from experiments.cli import one_line_errors
+from experiments.compose import composed
 from experiments.explain import explain
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,6 +82,20 @@ except UserError as error:
     print(error, [m for m in {HEAVY} if m in sys.modules])"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert "none.csv does not exist" in done.stdout and done.stdout.endswith("[]\n"), done.stdout + done.stderr
+
+
+def test_yamls_of_other_people_are_among_the_choices(tmp_path):
+    (tmp_path / "budget").mkdir()
+    (tmp_path / "budget/night.yaml").write_text("trials: null\nseconds: 9\nepochs: 3\n")
+    own = f"hydra.searchpath=[file://{tmp_path}]"
+    assert composed(["data=sklearn", own, "budget=night"]).budget.seconds == 9
+    with pytest.raises(UserError, match=r"Did you mean 'night'\? Choices: night, small, standard\.$"):
+        composed(["data=sklearn", own, "budget=nite"])
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(UserError, match=r"Choices: small, standard\. .*'hydra.searchpath=\[file:///FOLDER\]'"),
+    ):
+        composed(["data=sklearn", "hydra.searchpath=[pkg://nowhere.conf]", "budget=nite"])
 
 
 def test_help_lists_the_groups_and_shows_how_to_begin():

@@ -13,7 +13,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -52,8 +52,7 @@ class Hold:
             # which a trial that is being written refers to.
             known = sa.select(schema.searches.c.id).where(schema.searches.c.id == search)
             c.execute(known.with_for_update(key_share=True))
-            age = (_seconds(c) - a.beat).label("age")
-            rows = c.execute(sa.select(schema.attempts, age).where(a.search_id == search).order_by(a.id)).all()
+            rows = attempts_at(c, search)
             if (holder := next((r for r in rows if r.held and not gone(r)), None)) is not None:
                 raise UserError(
                     f"search {search} is at work in process {holder.pid} on {holder.host.split(' ')[0]} "
@@ -103,6 +102,13 @@ class Hold:
             # A store that is busy or lost, or a search that is: the next trial meets it and says so.
             with contextlib.suppress(UserError), self.store._write() as c:
                 self.beat(c)
+
+
+def attempts_at(c: sa.Connection, search: int) -> Sequence[Any]:
+    """The rows of ``attempts`` of a search, oldest first, each with ``age``: seconds since its last sign of life."""
+    a = schema.attempts.c
+    age = (_seconds(c) - a.beat).label("age")
+    return c.execute(sa.select(schema.attempts, age).where(a.search_id == search).order_by(a.id)).all()
 
 
 def here() -> str:

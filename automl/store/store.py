@@ -2,7 +2,7 @@
 
 How a search uses it::
 
-    store = Store("sqlite:///outputs/store.db")
+    store = Store("sqlite:///store.db")
     search = store.begin(key, task, profile, seed=0, config=config, prior=prior, resume=True)
     with store.hold(search.id, budget, workers) as hold:  # no other process may take it up meanwhile
         done = store.trials(search=search.id)     # after a kill: everything that had finished
@@ -42,7 +42,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from automl.errors import UserError
 from automl.serial import dumps, from_json, to_json
 from automl.store import schema
-from automl.store.hold import Hold
+from automl.store.hold import Hold, attempts_at, gone
 from automl.store.rows import choices_text, storable, task_digest, trial_of, trial_row, without_passwords
 from automl.types import Budget, Candidate, Prior, Profile, Runs, Task, Trial
 from automl.version import code_version
@@ -65,7 +65,7 @@ class Search:
 @dataclass(frozen=True)
 class SearchSummary:
     """One line of a list of searches. ``best``: highest score; times are ISO 8601 in UTC; not finished:
-    None.
+    None. ``token``: see ``Search``.
     """
 
     id: int
@@ -80,6 +80,13 @@ class SearchSummary:
     best: float | None
     config: dict[str, Any]
     result: dict[str, Any] | None
+    token: str
+    last_trial_at: str | None
+
+
+def folder_name(key: str, search_id: int, token: str) -> str:
+    """Of the files of a search. The token, since another store may have given the same number to another search."""
+    return "-".join(filter(None, [key[:12], str(search_id), token]))
 
 
 class Store:
@@ -88,7 +95,7 @@ class Store:
     Raises UserError, one line, when the database cannot be opened, read or written.
     """
 
-    def __init__(self, url: str = "sqlite:///outputs/store.db"):
+    def __init__(self, url: str):
         self._engine = schema.open_engine(url)
         self.name = without_passwords(self._engine.url.render_as_string(hide_password=True))
         """The URL without the password: for results and reports."""
@@ -286,13 +293,14 @@ class Store:
                 sa.func.count().label("trials"),
                 sa.func.count(sa.case((t.status == "ok", 1))).label("ok"),
                 sa.func.max(sa.case((t.status == "ok", t.score))).label("best"),
+                sa.func.max(t.finished_at).label("last"),
             )
             .where(t.search_id.is_not(None))
             .group_by(t.search_id)
             .subquery()
         )
         query = (
-            sa.select(schema.searches, k.name.label("task"), count.c.trials, count.c.ok, count.c.best)
+            sa.select(schema.searches, k.name.label("task"), count.c.trials, count.c.ok, count.c.best, count.c.last)
             .join(schema.tasks)
             .outerjoin(count, count.c.search_id == s.id)
             .order_by(s.id)
@@ -316,9 +324,23 @@ class Store:
                     best=r.best,
                     config=json.loads(r.config),
                     result=None if r.result is None else json.loads(r.result),
+                    token=r.token,
+                    last_trial_at=r.last,
                 )
                 for r in c.execute(query)
             ]
+
+    def finished_by_task(self) -> dict[str, int]:
+        """``task_digest`` -> how many of its trials succeeded."""
+        t, k = schema.trials.c, schema.tasks.c
+        query = sa.select(k.digest, sa.func.count().label("ok")).join_from(schema.trials, schema.tasks)
+        with self._read() as c:
+            return {row.digest: row.ok for row in c.execute(query.where(t.status == "ok").group_by(k.digest))}
+
+    def at_work(self, search_id: int) -> bool:
+        """Whether a living process has the search."""
+        with self._read() as c:
+            return any(r.held and not gone(r) for r in attempts_at(c, search_id))
 
     def tasks(self) -> list[tuple[Task, Profile | None]]:
         """Every task with its newest profile, oldest task first."""

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from automl.training import named
 from automl.types import Task
 
 FOCUS = 2.0
@@ -75,6 +76,11 @@ class Loss(nn.Module):
         self.values = task.kind == "regression"
         known = VALUES if self.values else CLASSES
         name = name or next(iter(known))
+        self.own: nn.Module | None = None  # one of torch's, as torch makes it
+        if named.is_named(name):
+            of, arguments = named.named(name, named.VALUE_LOSSES if self.values else named.CLASS_LOSSES)
+            self.own = of(**arguments)
+            known = {name: self.own}
         if name not in known:
             raise ValueError(f"no loss {name!r} for {task.kind}; losses are: {', '.join(known)}")
         self.name, self.smoothing = name, smoothing
@@ -86,8 +92,11 @@ class Loss(nn.Module):
         out = out.float()
         if self.values:
             members = out.numel() // len(y)
-            return VALUES[self.name](out.reshape(len(y), members), y[:, None].expand(-1, members))
+            of = self.own or VALUES[self.name]
+            return of(out.reshape(len(y), members), y[:, None].expand(-1, members))
         if out.ndim == 3:
             y = y.repeat_interleave(out.shape[1])
             out = out.flatten(0, 1)
+        if self.own is not None:
+            return self.own(out, y)
         return CLASSES[self.name](out, y, self.smoothing, self.weight)

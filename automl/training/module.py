@@ -101,7 +101,7 @@ class Training(pl.LightningModule):
         self.rng = np.random.default_rng(0)
         self.where = device
         self.optimizer = make_optimizer(network, options.optimizer, options.learning_rate, options.weight_decay)
-        self.schedule = Schedule(self.optimizer, options.schedule, self.loader.steps * horizon)
+        self.schedule = Schedule(self.optimizer, options.schedule, self.loader.steps * horizon, horizon)
         self.ema = Ema(network, self.loader.steps * horizon) if options.ema else None
         self.weights = [p for p in network.parameters() if p.requires_grad]
         self.last_step = self.loader.steps * epochs

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from automl.training import named
+
 SCALE: Mapping[str, float] = {"adamw": 1.0, "sgd": 30.0, "lion": 0.2}
 WARMUP = 0.05
 """Share of the steps in which cosine and constant schedules rise linearly."""
@@ -73,7 +75,13 @@ class DecoupledSGD(SGD):
 
 
 def make_optimizer(network: nn.Module, name: str, learning_rate: float, weight_decay: float) -> Optimizer:
-    """Build the optimizer; vectors (biases, norms) are not decayed. Raises ValueError for an unknown name."""
+    """Build the optimizer; vectors (biases, norms) are not decayed. Raises ValueError for an unknown name.
+
+    One of torch's own (``automl.training.named``) is as torch makes it: its arguments say the rate and the decay.
+    """
+    if named.is_named(name):
+        of, arguments = named.named(name, named.OPTIMIZERS)
+        return of([p for p in network.parameters() if p.requires_grad], **arguments)
     if name not in SCALE:
         raise ValueError(f"unknown optimizer {name!r}; optimizers are: {', '.join(SCALE)}")
     weights = [p for p in network.parameters() if p.requires_grad]
@@ -114,10 +122,16 @@ SCHEDULES: Mapping[str, Callable[[float], float]] = {f.__name__: f for f in (cos
 class Schedule:
     """Sets an optimizer's rates by position: a pure function of the step, so resuming needs nothing but the step."""
 
-    def __init__(self, optimizer: Optimizer, name: str, steps: int) -> None:
-        if name not in SCHEDULES:
+    def __init__(self, optimizer: Optimizer, name: str, steps: int, epochs: int = 1) -> None:
+        """``steps``: of all ``epochs``, which torch's own schedules (``automl.training.named``) count."""
+        self.steps = max(1, steps)
+        if named.is_named(name):
+            of, arguments = named.named(name, named.SCHEDULES)
+            self.factor = lambda t: of(int(t * epochs), **arguments)
+        elif name in SCHEDULES:
+            self.factor = SCHEDULES[name]
+        else:
             raise ValueError(f"unknown schedule {name!r}; schedules are: {', '.join(SCHEDULES)}")
-        self.factor, self.steps = SCHEDULES[name], max(1, steps)
         self.optimizer = optimizer
         self.peaks = [group["lr"] for group in optimizer.param_groups]
 

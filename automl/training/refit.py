@@ -7,6 +7,7 @@ import math
 from torch import nn
 
 from automl.data.dataset import Part
+from automl.training import named
 from automl.training.options import Options
 from automl.training.train import Fit, train
 from automl.types import Choices, Task
@@ -41,14 +42,15 @@ def refit(
     Where ``seconds`` are not enough the rates are brought down in them; where there was no time for that it is a
     timeout: keep the first weights then.
     """
-    rate = Options.of(choices).learning_rate
+    first = Options.of(choices)
+    slower = {"learning_rate": RATE * first.learning_rate, "optimizer": named.slower(first.optimizer, RATE)}
     length = shorter(epochs)
     return train(
         network,
         task,
         rows,
         None,
-        {**choices, "learning_rate": RATE * rate},
+        {**choices, **slower},
         epochs=length,
         horizon=length,
         seed=seed,

@@ -43,7 +43,7 @@ class Asked:
     root: Path
     sets: list[str]
     trials: int
-    seeds: list[int]
+    seed: list[int]
 
 
 def run(cfg: DictConfig) -> None:
@@ -63,7 +63,7 @@ def run(cfg: DictConfig) -> None:
     for said in [DIGITS, *found]:
         data = said.get("data") or ["data=file", f"data.path={quoted(str(options.root.resolve() / said['file']))}"]
         for twin in (False, True):
-            rows = [solved(data, twin, seed, options.trials) for seed in options.seeds]
+            rows = [solved(data, twin, seed, options.trials) for seed in options.seed]
             score, kilobytes, ms = (statistics.mean(r[i] for r in rows) for i in range(3))
             network = "float" if twin else "binary"
             print(f"{said['name']:<24}{network:<10}{score:>8.4f}{kilobytes:>9.0f}{ms:>11.3f}", flush=True)

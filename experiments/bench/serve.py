@@ -2,8 +2,8 @@
 
     level4 +experiment=bench/serve [bench.peers=[level4,bare,litserve]]
 
-A bundle of a table of ``bench.columns`` columns, an untrained MLP, is served by each peer (``experiments.bench.peers``)
-in an environment of its own, which is made once: the bundle's own wheel, which all peers answer with, and the peer's
+A bundle of a table of ``bench.columns`` columns, an untrained MLP, is served by each peer
+(``experiments.bench._peers``) in an environment of its own, which is made once: the bundle's own wheel, which all peers answer with, and the peer's
 packages. The server has core 0, ``wrk`` (a Debian package) core 1. Each request is one raw row as JSON, another each
 time. ``bare`` is a script of thirty lines with FastAPI: what is possible.
 
@@ -47,7 +47,7 @@ SHARE = 0.9
 PORT = 8790
 START, STOP = 120.0, 20.0  # seconds for the slowest to begin and to end
 ROWS = 500  # different ones that are sent
-HERE = Path(__file__).parent / "peers"
+HERE = Path(__file__).parent / "_peers"
 WRK = """
 local bodies = {}
 for line in io.lines(os.getenv("BODIES")) do bodies[#bodies + 1] = line end
@@ -92,14 +92,13 @@ def as_records(row: Row) -> Any:
 
 def as_tensors(row: Row) -> Any:
     """By the Open Inference Protocol, a tensor for each column."""
-    return {
-        "inputs": [
-            {"name": n, "shape": [1], "datatype": "BYTES" if isinstance(v, str) else "FP64", "data": [v]}
-            if isinstance(v, str | float | int)
-            else {"name": n, "shape": [1], "datatype": "FP64", "data": [None]}
-            for n, v in row.items()
-        ]
-    }
+    tensors = [
+        {"name": n, "shape": [1], "datatype": "BYTES", "data": [v], "parameters": {"content_type": "str"}}
+        if isinstance(v, str)
+        else {"name": n, "shape": [1], "datatype": "FP64", "data": [v]}
+        for n, v in row.items()
+    ]
+    return {"parameters": {"content_type": "pd"}, "inputs": tensors}
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,8 @@ def run(cfg: DictConfig) -> None:
     kept_rows(options.out)
     with tempfile.TemporaryDirectory(prefix="serve-") as scratch:
         bundle, rows = bundle_of(Path(scratch), options.columns, 1)
-        rows = [{n: plain(v) for n, v in row.items()} for row in rows[:ROWS]]
+        rows = [{n: plain(v) for n, v in row.items()} for row in rows]
+        rows = [row for row in rows if None not in row.values()][:ROWS]  # not each protocol has a missing cell
         wheel = write_runtime(Path(scratch))
         found: dict[str, list[Row]] = {name: [] for name in options.peers}
         faults: dict[str, str] = {}

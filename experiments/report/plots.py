@@ -105,6 +105,17 @@ def search_curve(trials: Sequence[Trial], metric: str, over: str = "trials") -> 
     return _figure(data, x, metric_name(metric), showlegend=True, xaxis=ticks)
 
 
+def stairs(name: str, x: list[float], y: list[float], place: int) -> dict[str, Any]:
+    """One of several lines that show the best so far."""
+    look = {"line": {"shape": "hv", "width": 2, "color": COLOURS[place % len(COLOURS)]}, "marker": {"size": 5}}
+    return {"type": "scatter", "mode": "lines+markers", "name": label(name), "x": x, "y": y, **look}
+
+
+def over(x: str, metric: str, data: list[dict[str, Any]]) -> Figure:
+    """Lines of a metric, each with its name."""
+    return _figure(data, x, f"{metric_name(metric)} (validation)", showlegend=True)
+
+
 def front(trials: Sequence[Trial], best: Sequence[Trial], metric: str) -> Figure:
     """Score against latency of every measured trial; ``best``, from the fastest on, are joined by a line."""
     on = {t.number for t in best}

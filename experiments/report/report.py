@@ -168,6 +168,7 @@ def _asked(result: Mapping[str, Any], task: Task) -> Html:
 
 _FACTS = {
     "origin": "From",
+    "hash": "Mark of the data",
     "rows": "Rows",
     "train": "To train on",
     "valid": "To choose by",

@@ -69,16 +69,42 @@ def test_rows_part(result: Mapping[str, Any], task: Task, tested: Tested | None)
         always = "the mean" if task.kind == "regression" else "the shares of the classes"
         parts.append(tag("p", f"“No model” is what always answering {always} would give.", class_="note"))
     if tested is not None:
-        parts.append(_errors_of_values(tested) if task.kind == "regression" else _errors_of_classes(tested, task))
+        parts.append(_errors_of_values(tested, task) if task.kind == "regression" else _errors_of_classes(tested, task))
     return join(parts)
 
 
-def _errors_of_values(tested: Tested) -> Html:
+def mistakes(tested: Tested, task: Task) -> list[dict[str, Any]]:
+    """The largest errors, or the surest mistakes, worst first: ``row``, ``true``, ``predicted``, and ``error`` or
+    ``confidence``.
+    """
+    y, p, guess = tested.y, tested.prediction, tested.guess
+    if task.kind == "regression":
+        worst = np.argsort(-np.abs(p - y), kind="stable")[:MISTAKES].tolist()
+        told = [{"true": float(y[i]), "predicted": float(p[i]), "error": float(p[i] - y[i])} for i in worst]
+    else:
+        wrong = np.flatnonzero(y != guess)
+        worst = wrong[np.argsort(-p[wrong, guess[wrong]], kind="stable")][:MISTAKES].tolist()
+        named = task.classes
+        told = [{"true": named[y[i]], "predicted": named[guess[i]], "confidence": float(p[i, guess[i]])} for i in worst]
+    return [{"row": int(tested.row[i]), **of} for i, of in zip(worst, told, strict=True)]
+
+
+def each_class(tested: Tested, task: Task) -> list[dict[str, Any]]:
+    """Of each class its ``rows``, the share of them that was found (``recall``) and the share of answers naming it that
+    was right (``precision``); None for a share of nothing.
+    """
+    y, guess, k = tested.y, tested.guess, len(task.classes)
+    hits, truly, said = (np.bincount(of, minlength=k).tolist() for of in (y[y == guess], y, guess))
+    return [
+        {"class": name, "rows": n, "recall": h / n if n else None, "precision": h / s if s else None}
+        for name, n, s, h in zip(task.classes, truly, said, hits, strict=True)
+    ]
+
+
+def _errors_of_values(tested: Tested, task: Task) -> Html:
     y, value = tested.y, tested.prediction
-    worst = np.argsort(-np.abs(value - y), kind="stable")[:MISTAKES]
     rows = [
-        (int(row), amount(true), amount(said), f"{said - true:+.4g}")
-        for row, true, said in zip(tested.row[worst], y[worst].tolist(), value[worst].tolist(), strict=True)
+        (of["row"], amount(of["true"]), amount(of["predicted"]), f"{of['error']:+.4g}") for of in mistakes(tested, task)
     ]
     return join(
         [
@@ -105,28 +131,27 @@ def _errors_of_classes(tested: Tested, task: Task) -> Html:
             ),
         )
     ]
-    hits = np.bincount(y[y == guess], minlength=len(names))
-    truly, said = np.bincount(y, minlength=len(names)), np.bincount(guess, minlength=len(names))
-    recall, precision = hits / np.maximum(truly, 1), hits / np.maximum(said, 1)
-    order = np.arange(len(names)) if len(names) <= 30 else np.argsort(recall, kind="stable")[:30]
+    told = each_class(tested, task)
+    if len(names) > 30:
+        told = sorted(told, key=lambda of: of["recall"] or 0.0)[:30]
     rows = [
         (
-            names[i],
-            int(truly[i]),
-            meter(recall[i], f"{100 * recall[i]:.1f} %") if truly[i] else "no test row",
-            meter(precision[i], f"{100 * precision[i]:.1f} %") if said[i] else "never said",
+            of["class"],
+            of["rows"],
+            "no test row" if of["recall"] is None else meter(of["recall"], f"{100 * of['recall']:.1f} %"),
+            "never said" if of["precision"] is None else meter(of["precision"], f"{100 * of['precision']:.1f} %"),
         )
-        for i in order.tolist()
+        for of in told
     ]
-    title = "Each class" if len(order) == len(names) else "The 30 hardest classes"
+    title = "Each class" if len(told) == len(names) else "The 30 hardest classes"
     parts += [
         tag("h3", title),
         table(["class", "rows", "found, of its rows", "right, when named"], rows, numbers=[1], narrow=True),
     ]
-    wrong = np.flatnonzero(y != guess)
-    surest = wrong[np.argsort(-p[wrong, guess[wrong]], kind="stable")][:MISTAKES].tolist()
-    if surest:
-        rows = [(int(tested.row[i]), names[y[i]], names[guess[i]], f"{100 * p[i, guess[i]]:.1f} %") for i in surest]
+    rows = [
+        (of["row"], of["true"], of["predicted"], f"{100 * of['confidence']:.1f} %") for of in mistakes(tested, task)
+    ]
+    if rows:
         parts += [
             tag("h3", "The surest mistakes"),
             tag("p", "Worth a look: a wrong label hides here more often than elsewhere.", class_="note"),

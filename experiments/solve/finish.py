@@ -31,6 +31,7 @@ from automl.types import Limits, Task, Trial
 from automl.uncertainty.calibrate import Answers, calibrate, temperature_of, tempered, told
 from automl.uncertainty.sets import Calibration
 from experiments.events import Events
+from experiments.report.words import count
 from experiments.solve.again import Members, trained_again, whole
 from experiments.solve.artifacts import Artifacts
 from experiments.solve.filling import fill
@@ -193,7 +194,7 @@ class Networks:
         self.prepared, self.engine, self.artifacts, self.trials = prepared, engine, artifacts, trials
         self.best = once_each(artifacts.best(trials))
         if not self.best:
-            raise UserError(nothing_worked(trials))
+            raise UserError(nothing_worked(trials, artifacts.folder))
         # The best were all judged by the folds, or none was: a search too short for a single training of full length.
         self.folds = prepared.folds if artifacts.folded(self.best[0]) else None
         parts = prepared.parts
@@ -484,13 +485,18 @@ def within_limits(task: Task, trials: Sequence[Trial]) -> Callable[[tuple[int, .
     return allowed
 
 
-def nothing_worked(trials: Sequence[Trial]) -> str:
-    """Why there is no model, in one line."""
+def nothing_worked(trials: Sequence[Trial], folder: Path) -> str:
+    """Why there is no model, in one line. ``folder``: where the networks of those that worked would lie."""
     if not trials:
         return "the budget ended before a single training did. Raise budget.seconds or budget.trials."
-    status, count = Counter(t.status for t in trials).most_common(1)[0]
+    if ok := sum(t.status == "ok" for t in trials):
+        return (
+            f"{count(ok, 'training')} succeeded, but {folder} does not hold what came of it any more, so no model can "
+            "be made. Raise budget.trials or budget.seconds to train further ones, or set resume=false to begin anew"
+        )
+    status, most = Counter(t.status for t in trials).most_common(1)[0]
     error = next(t.error for t in trials if t.status == status)
     return (
-        f"none of {len(trials)} trainings succeeded; {count} of them {status}: {error}. "
+        f"none of {len(trials)} trainings succeeded; {most} of them {status}: {error}. "
         "Raise the budget or the limits, or set family=[...]"
     )

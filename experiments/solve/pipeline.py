@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -23,6 +24,7 @@ from experiments.solve.prior import level_of, past_runs
 from experiments.solve.result import compose_result, write_outputs
 from experiments.solve.search import earlier_search, recorded, run_search
 from experiments.solve.solution import Solution
+from experiments.stores import opened
 from metalearner.profile import profile as measure
 from nas.engines.base import Engine
 from nas.family import search_axes
@@ -31,8 +33,10 @@ from nas.recipe import training_axes
 from nas.time import FOLD_SECONDS, Clock
 
 
-def pipeline(cfg: DictConfig, folder: Path, dataset: Dataset, engine: Engine, events: Events) -> Solution:
-    """The six stages, from data as they were read to the outputs in ``folder``."""
+def pipeline(
+    cfg: DictConfig, folder: Path, dataset: Dataset, engine: Engine, events: Events, overrides: Sequence[str] = ()
+) -> Solution:
+    """The six stages, from data as they were read to the outputs in ``folder``. ``overrides``: that were typed."""
     wanted, config = settings(cfg), plain_config(cfg)
     # Imports are not the run's time.
     clock = Clock(wanted.budget.seconds, events.began + events.seconds.get("import", 0.0))
@@ -42,7 +46,7 @@ def pipeline(cfg: DictConfig, folder: Path, dataset: Dataset, engine: Engine, ev
         # What one of these refuses is told before the data are prepared.
         strategy, learner = made(cfg, "strategy"), learner_of(cfg, wanted.budget)
         families = made_families(cfg)
-        store: Store = stack.enter_context(made(cfg, "store"))
+        store = stack.enter_context(opened(cfg))
         events.listeners.append(made(cfg, "tracker"))
 
         with events.during("prepare"):  # stages 1 to 3: the task, its rows, and where past runs say to look for a model
@@ -88,7 +92,7 @@ def pipeline(cfg: DictConfig, folder: Path, dataset: Dataset, engine: Engine, ev
             events=events,
         )
         result = compose_result(
-            level=level_of(learner),
+            level=level_of(learner, families.values()),
             seed=wanted.seed,
             prepared=prepared,
             trials=trials,
@@ -97,6 +101,8 @@ def pipeline(cfg: DictConfig, folder: Path, dataset: Dataset, engine: Engine, ev
             seconds=events.seconds | {"total": events.total},
             store=store.name,
             notes=record.notes,
+            profile=profile,
+            overrides=overrides,
         )
         write_card(finished.bundle, prepared, result, finished.test_predictions)
         write_outputs(folder, prepared, finished, result, trials, record.prior, profile)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from automl.store.store import Store
-from automl.types import MetaLearner, Runs, Task
+from automl.types import Family, MetaLearner, Runs, Task
 from metalearner.past.shipped import with_shipped
 
 
-def level_of(learner: MetaLearner) -> int:
-    """4 where past runs decide where a search starts; a learner that looks at none says ``level = 3``."""
-    return getattr(learner, "level", 4)
+def level_of(learner: MetaLearner, families: Iterable[Family] = ()) -> int:
+    """4 where past runs decide where a search starts; a learner that looks at none says ``level = 3``.
+
+    Where all networks are a user's own it is what their families say (``level = 1``).
+    """
+    return min(getattr(learner, "level", 4), max((getattr(f, "level", 4) for f in families), default=4))
 
 
 def past_runs(store: Store, task: Task, before_search: int | None = None) -> Runs:

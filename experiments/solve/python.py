@@ -49,7 +49,7 @@ def solve(
     source = source_of(cfg, data, target)
     check(cfg)
     keep_config(cfg, out, "folder")
-    return start(cfg, out, source)
+    return start(cfg, out, source, overrides)
 
 
 def _named(data: Any, overrides: Sequence[str]) -> list[str]:

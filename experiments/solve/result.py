@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from automl.data.quality import Finding
 from automl.deploy.importance import to_json
 from automl.files import write_atomically
 from automl.serial import dumps
+from automl.store.rows import without_passwords
 from automl.task.goal import parse_goal
 from automl.types import Prior, Profile, Trial
 from automl.uncertainty.sets import decide
@@ -26,10 +28,16 @@ from experiments.events import STAGES
 from experiments.explain import printable
 from experiments.progress import one_line
 from experiments.report.report import write_report
+from experiments.report.test_rows import Tested, each_class, mistakes
 from experiments.report.words import as_metric, interval, met, number, without_a_model
 from experiments.solve.finish import Finished
 from experiments.solve.solution import Solution
+from experiments.solve.tables import leaderboard, trials_frame
+from experiments.stores import shortened
 from nas.pareto import pareto_front
+
+FORMAT = 1
+"""Of result.json."""
 
 
 def compose_result(
@@ -42,9 +50,15 @@ def compose_result(
     seconds: Mapping[str, float],
     store: str,
     notes: Sequence[str] = (),
+    profile: Profile | None = None,
+    overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
     """result.json, a contract that other parts and people read. Scores are in the metric's own unit and sign.
 
+    ``format``: of this file; it grows where a name goes or changes its meaning. ``overrides``: the options that were
+    typed. ``hash``: see ``automl.data.identity``. ``profile``: the numbers by which similar data are found; null where
+    one could not be measured. ``expected``: what the prior said of each axis of the best trial's family.
+    ``classes_on_test``, ``mistakes``: see ``experiments.report.test_rows``.
     ``baseline``: the metrics of always answering the class shares, or the mean, on the test rows. ``interval``: 95 % of
     the task's metric over redrawn test rows. ``deployed``: see ``automl.deploy.measure``. ``calibration``: see
     ``automl.uncertainty.calibrate.told``. ``test_likeliest``: test metrics, were the likeliest class decided for; null
@@ -57,7 +71,9 @@ def compose_result(
     goal = parse_goal(task.goal)
     own = partial(as_metric, task.metric)
     quality = prepared.quality
+    tested = Tested.of(task, predictions_frame(prepared, finished))
     return {
+        "format": FORMAT,
         "version": code_version(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "task": {
@@ -67,6 +83,7 @@ def compose_result(
             "metric": task.metric,
             "classes": list(task.classes),
             "goal": task.goal,
+            "limits": asdict(task.limits),
             "goal_met": None if goal is None else goal.met({**finished.test, **finished.cost}),
             "why": list(task.why),
         },
@@ -74,7 +91,9 @@ def compose_result(
         "findings": [] if quality is None else [told(finding) for finding in quality.findings],
         "level": level,
         "seed": seed,
-        "prior": None if prior is None else {"why": list(prior.why), "families": dict(prior.families)},
+        "overrides": [without_passwords(word) for word in overrides],
+        "profile": None if profile is None else {n: finite(v) for n, v in profile.as_dict().items()},
+        "prior": None if prior is None else told_prior(prior, trials),
         "trials": {status: sum(t.status == status for t in trials) for status in statuses},
         "seconds": {name: round(seconds.get(name, 0.0), 3) for name in ("total", *STAGES)},
         "judged_by": finished.judged_by,
@@ -91,6 +110,8 @@ def compose_result(
             for t in pareto_front(trials)
         ],
         "notes": [*notes, *finished.notes],
+        "classes_on_test": [] if tested is None or task.kind == "regression" else each_class(tested, task),
+        "mistakes": [] if tested is None else mistakes(tested, task),
         "calibration": finished.calibration,
         "test_likeliest": finished.plain,
         "deployed": dict(finished.cost),
@@ -113,11 +134,30 @@ def compose_result(
                 "parameters": t.parameters,
                 "latency_ms": t.latency_ms,
                 "error": one_line(t.error),
+                "curve": [finite(own(value)) for value in t.curve],
             }
             for t in trials
         ],
         "bundle": str(finished.bundle),
         "store": store,
+    }
+
+
+def finite(value: float | None) -> float | None:
+    """JSON has no NaN."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def told_prior(prior: Prior, trials: Sequence[Trial]) -> dict[str, Any]:
+    """Where the search started, as far as the report shows it."""
+    best = max((t for t in trials if t.score is not None), key=lambda t: t.score or 0.0, default=None)
+    family = best.candidate.family if best is not None else ""
+    axes, weights = prior.axes.get(family, ()), prior.weights.get(family, {})
+    return {
+        "why": list(prior.why),
+        "families": dict(prior.families),
+        "expected": [{"axis": a.name, "options": list(a.options), "weights": list(weights[a.name])} for a in axes],
+        "portfolio": [{"family": c.family, "choices": dict(c.choices)} for c in prior.portfolio],
     }
 
 
@@ -150,9 +190,9 @@ def write_outputs(
     profile: Profile,
 ) -> None:
     frame = predictions_frame(prepared, finished)
-    temporary = folder / "predictions.parquet.part"
-    frame.to_parquet(temporary, index=False)
-    temporary.replace(folder / "predictions.parquet")
+    write_parquet(folder / "predictions.parquet", frame)
+    write_parquet(folder / "trials.parquet", trials_frame(result))
+    write_atomically(folder / "leaderboard.csv", leaderboard(result).to_csv(index=False))
     write_report(
         folder / "report.html",
         result,
@@ -165,6 +205,12 @@ def write_outputs(
         predictions=frame,
     )
     write_atomically(folder / "result.json", dumps(result, indent=2) + "\n")
+
+
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    temporary = path.with_name(f"{path.name}.part")
+    frame.to_parquet(temporary, index=False)
+    temporary.replace(path)
 
 
 def predictions_frame(prepared: Prepared, finished: Finished) -> pd.DataFrame:
@@ -188,6 +234,7 @@ def facts(prepared: Prepared) -> dict[str, Any]:
     dataset, parts = prepared.dataset, prepared.parts
     return {
         "origin": dataset.origin,
+        "hash": prepared.task.data,
         "rows": len(dataset),
         "train": len(prepared.learned),
         "valid": prepared.judging,
@@ -216,4 +263,5 @@ def summary(solution: Solution) -> str:
         lines.append(f"goal      {result['task']['goal']}: {met(result['task']['goal_met'])}")
     lines += [f"note      {printable(note)}" for note in result["notes"]]
     lines += [f"model     {solution.bundle}", f"report    {solution.folder / 'report.html'}"]
+    lines.append(f"past runs {shortened(result['store'])}")
     return "\n".join(lines)

@@ -6,6 +6,7 @@ What the search needs takes seconds to import, and comes after.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -17,19 +18,24 @@ from experiments.options import made, task_options
 from experiments.progress import Progress
 from experiments.settings import settings
 from experiments.solve.solution import Solution
+from experiments.sweep import to_minimise
 from nas.engines.base import Engine
 
 
-def run(cfg: DictConfig) -> None:
-    """The command line's way in."""
-    solution = start(cfg, Path(HydraConfig.get().runtime.output_dir))
+def run(cfg: DictConfig) -> float:
+    """The command line's way in. Returns what a sweeper minimises."""
+    of = HydraConfig.get()
+    solution = start(cfg, Path(of.runtime.output_dir), overrides=list(of.overrides.task))
     from experiments.solve.result import summary
 
     print(summary(solution))
+    return to_minimise(solution.result)
 
 
-def start(cfg: DictConfig, folder: Path, source: Source | None = None) -> Solution:
-    """Read the data, then do everything else. ``source``: in place of the configured one."""
+def start(cfg: DictConfig, folder: Path, source: Source | None = None, overrides: Sequence[str] = ()) -> Solution:
+    """Read the data, then do everything else. ``source``: in place of the configured one. ``overrides``: that were
+    typed, for the result.
+    """
     task_options(cfg)  # what is wrong with them is told before a large file is read
     with contextlib.ExitStack() as stack:
         shown = stack.enter_context(Progress(settings(cfg).budget, quiet=not cfg.progress))
@@ -43,4 +49,4 @@ def start(cfg: DictConfig, folder: Path, source: Source | None = None) -> Soluti
             engine.warm_up()  # its workers import what this process imports meanwhile
             from experiments.solve.pipeline import pipeline
 
-        return pipeline(cfg, folder, dataset, engine, events)
+        return pipeline(cfg, folder, dataset, engine, events, overrides)

@@ -17,7 +17,7 @@ from nni.nas.strategy.base import Strategy
 from automl.data.prepare import Prepared
 from automl.serial import dumps
 from automl.store.hold import Hold
-from automl.store.store import Search, Store
+from automl.store.store import Search, Store, folder_name
 from automl.types import Budget, MetaLearner, Prior, Profile, Trial
 from automl.version import code_version
 from experiments.events import Events
@@ -87,17 +87,16 @@ def recorded(
     """
     key = search_key(config, prepared)
     earlier = store.searches(key=key) if wanted.resume else []
-    search = store.begin(
-        key, prepared.task, profile, seed=wanted.seed, config=dict(config), prior=prior, resume=wanted.resume
-    )
+    kept = {**config, "artifacts": str(Path(config["artifacts"]).resolve())}  # for a resume from another folder
+    search = store.begin(key, prepared.task, profile, seed=wanted.seed, config=kept, prior=prior, resume=wanted.resume)
     with store.hold(search.id, budget, workers) as hold:
         trials = store.trials(search=search.id)
         if wanted.resume:
             line = resumed.said(search, config, len(trials), store.searches(task=prepared.task.name))
             print(printable(line), file=sys.stderr)
-        # The token, since another store may have given the same number to another search.
-        named = "-".join(filter(None, [key[:12], str(search.id), search.token]))
-        artifacts = Artifacts(Path(config["artifacts"]) / named)
+        places = [kept["artifacts"], *(s.config["artifacts"] for s in earlier[-1:])]
+        folders = [Path(place) / folder_name(key, search.id, search.token) for place in places]
+        artifacts = Artifacts(next((f for f in folders if f.is_dir()), folders[0]))
         artifacts.remember(trials)
         notes = other_code([s.code_version for s in earlier[-1:]])
         yield SearchRecord(store, search, hold, artifacts, budget, trials, notes)

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from automl.deploy.bundle import Bundle
+
+
+LEADERS = 10  # trials that a notebook shows
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,25 @@ class Solution:
     def predict_proba(self, rows: Any) -> np.ndarray:
         """Class probabilities (rows, classes), in the order of ``result["task"]["classes"]``."""
         return self._open().predict_proba(rows)
+
+    def leaderboard(self) -> pd.DataFrame:
+        """The deployed model, then the trials, best first: see ``experiments.solve.tables.leaderboard``."""
+        from experiments.solve.tables import leaderboard
+
+        return leaderboard(self.result)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what came out, and the first of the leaderboard."""
+        from experiments.report.page import Html, join, tag
+        from experiments.report.words import metric_name, number
+
+        task, chosen = self.result["task"], self.result["chosen"]["family"]
+        value, known = self.result["test"][task["metric"]], self.result["val"][task["metric"]]
+        text = f"{metric_name(task['metric'])} {number(value)} on the test rows, {number(known)} validation; {chosen}"
+        where = tag("p", "Report: ", tag("code", str(self.folder / "report.html")))
+        # pandas escapes what the cells hold.
+        leaders = Html(self.leaderboard().head(LEADERS + 1).to_html(index=False, na_rep="", float_format="%.4g"))
+        return join([tag("p", tag("b", task["name"]), f": {text}"), leaders, where])
 
     def _open(self) -> Bundle:
         if "bundle" not in self._loaded:

@@ -35,6 +35,7 @@ from experiments.collect.data import Ready, entries, look, mixed, ready
 from experiments.explain import printable
 from experiments.options import made, made_families
 from experiments.settings import learner_of, number, same, truth, whole, writable
+from experiments.stores import opened
 from experiments.transfer.compare import Anytime, Event, Pair, compare
 from experiments.transfer.page import page_of
 from metalearner.follow import Follow
@@ -102,7 +103,7 @@ def benchmark(cfg: DictConfig) -> tuple[dict[str, Any], list[Pair]]:
     pairs = []
     try:
         engine.warm_up(wait=True)
-        with made(cfg, "store") as store:
+        with opened(cfg) as store:
             for site, axes in sites(wanted, families):
                 for seed in wanted.seeds:
                     order = (3, 4) if len(pairs) % 2 == 0 else (4, 3)  # neither always has the warmer machine

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from automl.training.options import Options
 from automl.types import Axis, Candidate, Family, Input, Option, Prior, Task
-from nas.family import build, search_axes
+from nas.family import NAMED, build, search_axes
 from nas.recipe import training_axes
 from nas.space import SearchSpace
 
@@ -184,7 +184,7 @@ class FamilyContract:
             trained = {a.name for a in training_axes(task)} | set(Options.__dataclass_fields__) | {"dropout"}
             assert not set(names) & trained, "an axis of the architecture has the name of a training axis"
             for i, axis in enumerate(own):
-                assert len(axis.options) > 1, f"{axis.name} leaves no choice"
+                assert len(axis.options) > 1 or axis.name == NAMED, f"{axis.name} leaves no choice"
                 assert all(type(o) in (str, int, float, bool) for o in axis.options)
                 if axis.parent:
                     parent = own[names.index(axis.parent)]

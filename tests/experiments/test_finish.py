@@ -354,10 +354,21 @@ def test_a_finished_search_can_be_made_into_another_model(tmp_path, monkeypatch)
     looked_at, how = first.result["importance"], first.result["importance_from"]
     assert {f["field"] for f in looked_at} == {"x0", "x1"} and all(f["mean"] > 0.05 for f in looked_at)
     assert how["learned"] and how["fields"] == 2 and f"{how['rows']} rows" == first.result["data"]["valid"]
-    later = ["resume=true", "objective.refit=false", "objective.ensemble=1"]
+    later = [
+        "resume=true",
+        "objective.refit=false",
+        "objective.ensemble=1",
+        f"store.url=sqlite:///{tmp_path}/outputs/store.db",
+    ]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # the search knows where its networks lie
     second = solve(frame.inputs[0], frame.y, seconds=None, trials=2, overrides=[*search, *later])
     assert [m["refit"] for m in second.result["ensemble"]] == [False]
     assert "on training and validation rows together" not in (second.folder / "report.html").read_text()
     assert not second.result["importance_from"]["learned"]
-    with sqlite3.connect(Path("outputs/store.db")) as db:
+    with sqlite3.connect(tmp_path / "outputs/store.db") as db:
         assert db.execute("select count(*) from trials").fetchone() == (2,)
+    for file in tmp_path.glob("outputs/searches/*/*"):
+        file.unlink()
+    with pytest.raises(UserError, match=r"2 trainings succeeded, but .* does not hold what came of it any more"):
+        solve(frame.inputs[0], frame.y, seconds=None, trials=2, overrides=[*search, *later])

@@ -72,7 +72,46 @@ def test_result_json_keeps_the_contract(result):
     assert set(result["seconds"]) == {"total", "read", "import", "prepare", "search", "refit", "export"}
     assert set(result["test"]) >= {"accuracy", "balanced_accuracy", "log_loss", "roc_auc", "ece"}
     assert result["chosen"]["family"] in ("mlp", "convnet") and result["chosen"]["choices"]
-    assert result["store"].startswith("sqlite:///")
+    assert result["store"].startswith("sqlite:///") and result["format"] == 1
+    assert len(result["data"]["hash"]) == 16 and "budget.trials=4" in result["overrides"]
+    assert sum(c["rows"] for c in result["classes_on_test"]) == result["data"]["test"]
+    assert result["profile"]["log10_train_rows"] > 3 and result["prior"]["expected"]
+
+
+def test_the_trials_open_in_other_programs(work, result):
+    trials = pd.read_parquet(work / "first" / "trials.parquet")
+    assert trials.number.tolist() == [t["number"] for t in result["tried"]] == [0, 1, 2, 3]
+    assert set(result["tried"][0]["choices"]) <= {name.removeprefix("choices.") for name in trials}
+    board = pd.read_csv(work / "first" / "leaderboard.csv")
+    assert board.trial[0] == "model" and board.test[0] == result["test"]["accuracy"] and len(board) == 5
+    assert board.score[1:].is_monotonic_decreasing and board.ms_per_row[0] == result["deployed"]["latency_ms"]
+
+
+def test_what_the_report_says_in_numbers_is_in_the_result(work, result):
+    """Tables and tiles; what a number of the report is rounded to, one of the result rounds to as well."""
+    page = re.sub(r"<script\b.*?</script>", "", (work / "first" / "report.html").read_text(), flags=re.DOTALL)
+    cells = re.findall(r"<(?:td|dd|b|small|em)\b[^>]*>(.*?)</(?:td|dd|b|small|em)>", page, re.DOTALL)
+    told = {n for cell in cells for n in re.findall(r"(?<![\w.])-?\d[\d,]*\.?\d*", re.sub(r"<[^>]*>", " ", cell))}
+    told = {n.strip(",") for n in told if len(re.sub(r"\D", "", n).lstrip("0")) >= 3}  # shorter ones are met by chance
+    known = np.array([*numbers_in(result)])
+    known = np.concatenate([known, 100 * known])  # shares are told in percent
+
+    def found(text: str) -> bool:
+        decimals = len(text.partition(".")[2])
+        return bool((np.abs(known - float(text.replace(",", ""))) <= 0.51 * 10.0**-decimals).any())
+
+    assert len(told) > 60
+    assert sorted(n for n in told if not found(n)) == []
+
+
+def numbers_in(value):
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from numbers_in(inner)
+    elif isinstance(value, int | float):
+        yield float(value)
+    elif isinstance(value, str):  # "269 rows"
+        yield from (float(n.replace(",", "")) for n in re.findall(r"\d[\d,]*\.?\d*", value))
 
 
 def test_predictions_agree_with_the_result_and_the_model(work, result):

@@ -1,4 +1,4 @@
-"""Every family that has a yaml."""
+"""Every family whose yaml says all that it needs."""
 
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -14,4 +14,5 @@ def load(name: str) -> Family:
     return instantiate(OmegaConf.load(FOLDER / f"{name}.yaml"))
 
 
-FAMILIES = {path.stem: load(path.stem) for path in sorted(FOLDER.glob("*.yaml"))}
+NAMES = [p.stem for p in sorted(FOLDER.glob("*.yaml")) if not OmegaConf.missing_keys(OmegaConf.load(p))]
+FAMILIES = {name: load(name) for name in NAMES}

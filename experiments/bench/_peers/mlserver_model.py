@@ -6,9 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pandas as pd
 from mlserver import MLModel
-from mlserver.codecs import PandasCodec
+from mlserver.codecs import NumpyCodec, PandasCodec, StringCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
 from level4 import Bundle
@@ -21,8 +20,12 @@ class Model(MLModel):
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         told = self.bundle.answer(PandasCodec.decode_request(payload))
-        frame = pd.DataFrame(told.probabilities, columns=list(self.bundle.task.classes))
-        return PandasCodec.encode_response(self.name, frame.assign(**{"class": told.prediction}))
+        assert told.probabilities is not None
+        outputs = [
+            StringCodec.encode_output("class", told.prediction.tolist()),
+            NumpyCodec.encode_output("probabilities", told.probabilities),
+        ]
+        return InferenceResponse(model_name=self.name, outputs=outputs)
 
 
 if __name__ == "__main__":

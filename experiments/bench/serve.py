@@ -3,9 +3,9 @@
     level4 +experiment=bench/serve [bench.peers=[level4,bare,litserve]]
 
 A bundle of a table of ``bench.columns`` columns, an untrained MLP, is served by each peer
-(``experiments.bench._peers``) in an environment of its own, which is made once: the bundle's own wheel, which all peers answer with, and the peer's
-packages. The server has core 0, ``wrk`` (a Debian package) core 1. Each request is one raw row as JSON, another each
-time. ``bare`` is a script of thirty lines with FastAPI: what is possible.
+(``experiments.bench._peers``) in an environment of its own, which is made once: the bundle's own wheel, which all peers
+answer with, and the peer's packages. The server has core 0, ``wrk`` (a Debian package) core 1. Each request is one raw
+row as JSON, another each time. ``bare`` is a script of thirty lines with FastAPI: what is possible.
 
 Printed: the median over rounds. Exit status 1 when level4 answers less than ``SHARE`` of the bare script's requests, or
 fewer than another framework. Nothing else may run meanwhile.

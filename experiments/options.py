@@ -145,7 +145,8 @@ def words(hint: Any) -> str:
     if origin is Literal:
         return f"one of {', '.join(map(str, inner))}"
     name = _NAMES.get(origin or hint, "of another type")
-    return f"{name} of {words(inner[-1])}" if name in ("a list", "a mapping") and inner else name
+    of = inner[:1] if name == "a list" else inner[-1:]  # of tuple[str, ...] the first
+    return f"{name} of {words(*of)}" if name in ("a list", "a mapping") and inner else name
 
 
 def said(value: Any) -> str:

@@ -74,6 +74,8 @@ def settings_of(cfg: DictConfig, token: str | None) -> Settings:
     for name in ("bundle", "registry"):
         if options[name] is not None:
             options[name] = str(existing(options[name], option=name).absolute())
+    if options["registry"] is not None and (Path(options["registry"]) / "meta.json").is_file():
+        raise UserError(f"registry={plain['registry']} is one bundle. Set bundle={plain['registry']}")
     try:
         limits = Limits(**options["limits"])
     except ValueError as error:

@@ -223,10 +223,11 @@ class Bundle:
 
         Raises UserError for anything but one row, and where the bundle has no reference rows (format 1).
         """
-        return explain(self, row, against=self._background, top=top)
+        return explain(self, row, against=self.background, top=top)
 
     @functools.cached_property
-    def _background(self) -> dict[int, np.ndarray]:
+    def background(self) -> dict[int, np.ndarray]:
+        """What ``explain`` compares with. Raises UserError where the bundle has none (format 1)."""
         return read_background(self.folder)
 
     def _interval(self, told: Sequence[np.ndarray], level: float) -> np.ndarray:

@@ -102,6 +102,13 @@ class Answers:
                 )
         return Feedback(known, len(given) - known - repeated, repeated)
 
+    def answered(self, request: str) -> float | None:
+        """Unix seconds at which a request was, None where it is not kept. Raises sqlite3.Error for a broken file."""
+        if not self.path.is_file():
+            return None
+        with self._open(make=False) as base:
+            return base.execute("SELECT max(at) FROM answers WHERE request = ?", (request,)).fetchone()[0]
+
     def last_label(self) -> int:
         """How many labels came so far. Raises sqlite3.Error where the file cannot be read."""
         if not self.path.is_file():

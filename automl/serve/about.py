@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from automl.deploy.bundle import CALIBRATION
@@ -10,7 +9,6 @@ from automl.errors import UserError
 from automl.serve.models import CHAMPION, Entry, Loaded
 from automl.uncertainty.sets import rank_of
 
-SCHEMA = "schema.json"
 LEVELS = (0.8, 0.9, 0.95)
 
 
@@ -43,16 +41,8 @@ def shown(name: str, entry: Entry, loaded: Loaded | None = None) -> dict[str, An
 
 def about(loaded: Loaded) -> dict[str, Any]:
     """The schema of its rows, a row as an example (null where it is very long), and the levels it can be asked for."""
-    schema = schema_of(loaded)
-    return {"schema": schema, "example": next(iter(schema.get("examples", ())), None), "levels": levels_of(loaded)}
-
-
-def schema_of(loaded: Loaded) -> dict[str, Any]:
-    """JSON Schema of a row, empty where the bundle has none."""
-    try:
-        return json.loads((loaded.bundle.folder / SCHEMA).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    example = next(iter(loaded.schema.get("examples", ())), None)
+    return {"schema": loaded.schema, "example": example, "levels": levels_of(loaded)}
 
 
 def levels_of(loaded: Loaded) -> list[float]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,11 +136,18 @@ class Server(FastAPI):
             self._shadow(loaded, asked)
 
     async def answer(
-        self, asked: Asked, reference: str, rows: Sequence[Mapping[str, Any]], level: float | None
+        self,
+        asked: Asked,
+        reference: str,
+        rows_of: Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]],
+        level: float | None,
     ) -> tuple[Loaded, Answer]:
-        """What a version says of rows, for other protocols. Raises UserError and Refused."""
+        """What a version says of rows, for other protocols. Raises UserError and Refused.
+
+        ``rows_of``: the fields of the version that answers, which a canary and a swap decide -> the rows.
+        """
         loaded = asked.loaded = self._find(reference, asked)
-        asked.rows = rows
+        rows = asked.rows = rows_of(loaded.bundle.encoding.fields)
 
         def finish(said: Sequence[np.ndarray]) -> Answer:
             made = loaded.bundle.answer_of(said, level)

@@ -1,7 +1,8 @@
 """From start to end of a worker: models first, then requests; at the end no request is lost.
 
 start   load all models, warm them up; only then the server listens
-while   look at the models each second; write the log; end when the loop or a thread is stuck, to be replaced
+while   look at the models each second; write the log; end when the loop or a thread is stuck, to be replaced, and when
+        nobody is there to replace it
 SIGTERM, Ctrl-C    /readyz says 503 and all that comes is answered, for ``drain`` seconds; then uvicorn stops listening
         and waits for what was accepted, ``grace`` seconds at most
 """
@@ -56,15 +57,23 @@ async def _beat(app: Server) -> None:
 
 def _keep(app: Server, stop: threading.Event) -> None:
     limit = max(STUCK, 2 * app.limits.seconds)
+    parent = os.getppid()
     while not stop.wait(TICK):
         app.log.flush()
+        if app.replaceable and os.getppid() != parent and not app.draining:
+            log.error("the process that started this worker is gone: it ends")
+            os.kill(os.getpid(), signal.SIGTERM)
         if app.replaceable and max(time.monotonic() - app.beat, app.queue.threads.longest()) > limit:
             log.error("this worker is stuck since %.0f s: it ends, and another one is started", limit)
             os._exit(REPLACED)
 
 
 def _drain_first(app: Server, loop: asyncio.AbstractEventLoop) -> None:
-    """Put ``drain`` seconds before what uvicorn does when it is told to end; told twice, it ends at once."""
+    """Put ``drain`` seconds before what uvicorn does when it is told to end; told twice the same, it ends at once.
+
+    Ctrl-C reaches a worker of several by the terminal, and as SIGTERM by its supervisor: that is once.
+    """
+    told: set[int] = set()
     if threading.current_thread() is not threading.main_thread():
         return
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -73,11 +82,12 @@ def _drain_first(app: Server, loop: asyncio.AbstractEventLoop) -> None:
             continue
 
         def handle(number: int, frame: Any, before: Any = before) -> None:
-            if app.draining or not app.settings.drain:
-                app.draining = True
-                before(number, frame)
-                return
+            again, first = number in told, not told
+            told.add(number)
             app.draining = True
-            loop.call_soon_threadsafe(loop.call_later, app.settings.drain, before, number, None)
+            if again or not app.settings.drain:
+                before(number, frame)
+            elif first:  # as SIGTERM: to uvicorn a second SIGINT means to drop what it answers
+                loop.call_soon_threadsafe(loop.call_later, app.settings.drain, before, signal.SIGTERM, None)
 
         signal.signal(number, handle)

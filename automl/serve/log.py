@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 import secrets
@@ -96,4 +97,6 @@ def _line(of: tuple[Any, ...]) -> bytes:
 
 
 def _short(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has none
+        return str(value)
     return value if isinstance(value, int | float | bool | None) else str(value)[:LONGEST]

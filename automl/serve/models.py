@@ -32,6 +32,7 @@ from automl.serve.notes import Notes
 from automl.serve.settings import Settings
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+SCHEMA = "schema.json"
 SHORT = 16  # hex digits of a digest that are shown
 LIGHT_SECONDS = 0.005
 """What the event loop may take for a batch itself: as long as another request then waits for its first byte."""
@@ -69,7 +70,8 @@ class Recorder(Protocol):
 @dataclass(frozen=True, eq=False)
 class Loaded:
     """A version that answers. ``cells``: its rows are cells alone, so many rows are read together as each alone.
-    ``light``: how many rows the event loop may answer itself, 0 where files must be decoded.
+    ``light``: how many rows the event loop may answer itself, 0 where files must be decoded. ``schema``: JSON Schema of
+    a row, empty where the bundle has none.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Loaded:
     limits: Limits
     cells: bool
     light: int
+    schema: Mapping[str, Any]
     recorder: Recorder | None = None
 
     @property
@@ -150,19 +153,23 @@ class Shelf:
     def wanted(self) -> Wanted:
         return {name: self._versions(name) for name in self.registry.names()}
 
+    def _told(self, error: UserError) -> UserError:
+        """Without where it lies: clients are told too."""
+        return UserError(str(error).replace(str(self.registry.folder), "the registry"))
+
     def _versions(self, name: str) -> Mapping[str, Version | UserError] | UserError:
         """What is broken of one name is told, and holds up no other."""
         try:
             aliases = self.registry.entry(name).aliases
         except UserError as error:
-            return error
+            return self._told(error)
         return {alias: self._version(f"{name}@{alias}") for alias in aliases}
 
     def _version(self, reference: str) -> Version | UserError:
         try:
             return self.registry.resolve(reference)
         except UserError as error:
-            return error
+            return self._told(error)
 
 
 def name_of(text: str) -> str:
@@ -309,7 +316,9 @@ class Models:
                 log.exception("the look at the models failed")
 
     def close(self) -> None:
-        for loaded in [v for entry in self.table.values() for v in entry.aliases.values()]:
+        """Also what was replaced a moment ago."""
+        answering = [v for entry in self.table.values() for v in entry.aliases.values()]
+        for loaded in [*answering, *(loaded for _, loaded in self._left)]:
             if loaded.recorder is not None:
                 loaded.recorder.close()
 
@@ -327,12 +336,30 @@ def load(
         raise UserError(f"{version.folder} holds another model than {version.digest[:SHORT]}; add it anew")
     kinds = {f["kind"] for f in bundle.encoding.fields}
     rows, notes = _warm(bundle), Notes(bundle.encoding)
+    # Read now: what lies in the folder later may be another version's.
     with suppress(UserError):
-        _ = bundle.calibration  # read now: a version that is dropped answers on for a second
+        _ = bundle.calibration
+    with suppress(UserError):
+        _ = bundle.background
     light = 0 if kinds & {"image", "audio"} else rows
     return Loaded(
-        version.name, digest, bundle, notes, limits, kinds.isdisjoint(ARRAYS), light, recorder(version, bundle)
+        version.name,
+        digest,
+        bundle,
+        notes,
+        limits,
+        kinds.isdisjoint(ARRAYS),
+        light,
+        _schema(bundle.folder),
+        recorder(version, bundle),
     )
+
+
+def _schema(folder: Path) -> Mapping[str, Any]:
+    try:
+        return json.loads((folder / SCHEMA).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def _warm(bundle: Bundle) -> int:

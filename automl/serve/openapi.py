@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from automl.serve.about import schema_of
 from automl.serve.limits import STATUS
 from automl.serve.models import CHAMPION, Entry
 from automl.serve.question import MOST_EXPLAINED
@@ -44,7 +43,7 @@ def described(schema: Schema, table: Mapping[str, Entry]) -> Schema:
 
 def _row(entry: Entry) -> Schema | None:
     loaded = entry.aliases.get(CHAMPION) or next(iter(entry.aliases.values()), None)
-    return None if loaded is None else {n: v for n, v in schema_of(loaded).items() if n not in ("$schema", "$defs")}
+    return None if loaded is None else {n: v for n, v in loaded.schema.items() if n not in ("$schema", "$defs")}
 
 
 def _predict(rows: Mapping[str, Schema]) -> Schema:

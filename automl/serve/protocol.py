@@ -7,7 +7,7 @@ asked with the parameter ``level`` also ``interval`` or ``set``, and ``credibili
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,6 +32,10 @@ from automl.version import package_version
 DIGITS = 16  # of a digest, as a version
 
 
+RowsOf = Callable[[Sequence[Mapping[str, Any]]], list[dict[str, Any]]]
+"""The fields of a model -> raw rows."""
+
+
 class Served(Protocol):
     """A version that answers: its name, its whole digest, and what was loaded."""
 
@@ -46,7 +50,7 @@ class Served(Protocol):
 def router(
     *,
     find: Callable[[str], Served],
-    predict: Callable[[str, list[dict[str, Any]], float | None], Awaitable[tuple[Served, str, Answer]]],
+    predict: Callable[[str, RowsOf, float | None], Awaitable[tuple[Served, str, Answer]]],
     ready: Callable[[], None],
     read: Callable[[Request], Awaitable[bytes]],
     parse: Callable[[bytes], Any],
@@ -54,9 +58,10 @@ def router(
 ) -> APIRouter:
     """The routes. They raise UserError for what does not fit, and whatever the functions raise.
 
-    ``find``: ``NAME`` or ``NAME@VERSION`` -> what answers. ``predict``: the same, raw rows, a level or None -> what has
-    answered, the id of the request, the answer. ``ready``: raises where not all models answer. ``read``, ``parse``: the
-    body within the server's limits, and the JSON in it. ``most_rows``: of a request; a tensor of bytes holds many.
+    ``find``: ``NAME`` or ``NAME@VERSION`` -> what answers. ``predict``: the same, fields of what answers -> raw rows, a
+    level or None -> what has answered, the id of the request, the answer. ``ready``: raises where not all models
+    answer. ``read``, ``parse``: the body within the server's limits, and the JSON in it. ``most_rows``: of a request; a
+    tensor of bytes holds many.
     """
     routes = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
@@ -98,14 +103,14 @@ def router(
         return await answered(request, f"{name}@{version}")
 
     async def answered(request: Request, asked: str) -> Response:
-        fields = find(asked).bundle.encoding.fields
+        find(asked)
         if request.headers.get("Content-Encoding", "identity") != "identity":
             raise UserError("the body is compressed; send it as it is")
         text, binary = parts(await read(request), request.headers.get(HEADER))
         head = as_object(parse(text), "the body")
         parameters = as_object(head.get("parameters"), "parameters")
         given = read_tensors(as_list(head.get("inputs"), "inputs"), binary, most_rows)
-        served, request_id, answer = await predict(asked, rows_of(fields, given), level_of(parameters))
+        served, request_id, answer = await predict(asked, lambda fields: rows_of(fields, given), level_of(parameters))
         said = {"model_name": served.name, "model_version": served.digest[:DIGITS], "id": request_id}
         if isinstance(own := head.get("id"), str):
             said |= {"id": own, "parameters": {"request_id": request_id}}

@@ -108,7 +108,7 @@ class Queue:
 
     def shadow(self, loaded: Loaded, rows: Sequence[Row], finish: Callable[[Told], Any]) -> None:
         """Ask in the background, when nobody waits; nobody is told."""
-        self.shadows.append(Job(loaded, rows, finish, float("inf")))
+        self.shadows.append(Job(loaded, rows, finish, float("inf"), not loaded.cells))
         self._soon(asyncio.get_running_loop())
 
     def _soon(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -175,18 +175,12 @@ def work(batch: list[Job], *, plain: bool = False) -> list[Job]:
     if not batch:
         return []
     loaded = batch[0].loaded
-    if len(batch) > 1:
-        try:
-            encoded = loaded.bundle.fast.encode([row for job in batch for row in job.rows])
-            if encoded is not None:
-                told = loaded.bundle.outputs_encoded(encoded)
-                at = 0
-                for job in batch:
-                    job.result = job.finish([out[at : at + len(job.rows)] for out in told])
-                    at += len(job.rows)
-                return []
-        except Exception:  # whose fault it is shows when each is asked alone
-            pass
+    if len(batch) > 1 and (told := _together(batch)) is not None:
+        at = 0
+        for job in batch:
+            _finish(job, [out[at : at + len(job.rows)] for out in told])
+            at += len(job.rows)
+        return []
     unread = []
     for job in batch:
         try:
@@ -194,10 +188,30 @@ def work(batch: list[Job], *, plain: bool = False) -> list[Job]:
             if encoded is None:
                 unread.append(job)
             else:
-                job.result = job.finish(loaded.bundle.outputs_encoded(encoded))
+                _finish(job, loaded.bundle.outputs_encoded(encoded))
         except Exception as error:
             job.error = error
     return unread
+
+
+def _together(batch: list[Job]) -> Told | None:
+    """What the graph gives for the rows of all; None where each must be asked alone, to see whose fault it is."""
+    bundle = batch[0].loaded.bundle
+    try:
+        encoded = bundle.fast.encode([row for job in batch for row in job.rows])
+        return None if encoded is None else bundle.outputs_encoded(encoded)
+    except Exception:
+        return None
+
+
+def _finish(job: Job, told: Told) -> None:
+    """Once per request: it is counted here. One that was told that it is late is not."""
+    if job.future is not None and job.future.done():
+        return
+    try:
+        job.result = job.finish(told)
+    except Exception as error:
+        job.error = error
 
 
 _Task = tuple[Callable[[], Any], Callable[[], None], asyncio.AbstractEventLoop]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from automl.serve.limits import STATUS, Refused, parsed
 from automl.serve.metrics import MEDIA_TYPE
 from automl.serve.models import Loaded
 from automl.serve.pages.router import routes
-from automl.serve.protocol import router
+from automl.serve.protocol import RowsOf, router
 from automl.serve.watching import Watching
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def _monitoring(app: Server, state: Path) -> None:
         "/feedback",
         summary="What was true of a request's rows",
         tags=["monitoring"],
-        responses=errors(400, 404, 408, 415, 422),
+        responses=errors(400, 404, 408, 415, 422, 503),
         openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": body}}}},
     )
     async def feedback(request: Request) -> Any:
@@ -111,11 +110,9 @@ def _monitoring(app: Server, state: Path) -> None:
 
 
 def _protocol(app: Server) -> None:
-    async def predict(
-        reference: str, rows: Sequence[dict[str, Any]], level: float | None
-    ) -> tuple[Loaded, str, Answer]:
+    async def predict(reference: str, rows_of: RowsOf, level: float | None) -> tuple[Loaded, str, Answer]:
         asked = ASKED.get()
-        loaded, answer = await app.answer(asked, reference, rows, level)
+        loaded, answer = await app.answer(asked, reference, rows_of, level)
         return loaded, asked.id, answer
 
     app.include_router(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import logging
 import os
@@ -11,7 +12,10 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -38,10 +42,12 @@ log = logging.getLogger(__name__)
 
 def serve(settings: Settings) -> None:
     """Serve until told to end. Raises UserError for what cannot be served, and SystemExit when workers do not start."""
+    if settings.bundle is not None and not (Path(settings.bundle).expanduser() / "meta.json").is_file():
+        raise UserError(f"bundle={settings.bundle} holds no readable bundle; export the model again")
     made = None if settings.state else tempfile.mkdtemp(prefix="level4-serve-")
     state = private_folder(settings.state or str(made))
     try:
-        with bound(settings) as listening:
+        with bound(settings) as listening, alone(state):
             port = listening.getsockname()[1]
             settings = replace(settings, state=str(state.resolve()), port=port)
             metrics_folder(state)
@@ -53,6 +59,19 @@ def serve(settings: Settings) -> None:
             shutil.rmtree(made, ignore_errors=True)
     if code:
         raise SystemExit(code)
+
+
+@contextmanager
+def alone(state: Path) -> Iterator[None]:
+    """Two servers in one folder would remove each other's numbers. Raises UserError."""
+    with (state / "lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"state={state} is that of another server, which runs. Set state=FOLDER") from None
+        except OSError:  # a disk that knows no locks
+            pass
+        yield
 
 
 def bound(settings: Settings) -> socket.socket:

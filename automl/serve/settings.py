@@ -62,7 +62,9 @@ class Settings:
                 raise UserError(f"{name}={getattr(self, name)} must be at least {low}")
         if not 0 <= self.canary <= 1:
             raise UserError(f"canary={self.canary} must be a share, from 0 to 1")
-        if self.token is not None and (len(self.token) < 16 or not self.token.isascii() or " " in self.token):
+        if self.token is not None and (
+            len(self.token) < 16 or not self.token.isascii() or self.token.split() != [self.token]
+        ):
             raise UserError(f"{TOKEN} must have 16 characters at least, ASCII without blanks")
         if self.token is None and not is_local(self.host):
             raise UserError(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
+import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from automl.deploy.bundle import Bundle
 from automl.errors import UserError
-from automl.monitor.answers import NAME as ANSWERS
 from automl.monitor.answers import Answers, Feedback
 from automl.monitor.recorder import Recorder
 from automl.monitor.status import status
@@ -17,6 +20,8 @@ from automl.serve.limits import Refused
 from automl.serve.models import SHORT, Loaded, Version
 
 KEPT = 1.5  # seconds until an answer is kept
+UNKNOWN = "no answer is kept under this id"
+log = logging.getLogger(__name__)
 
 
 class Watching:
@@ -24,11 +29,11 @@ class Watching:
 
     def __init__(self, state: Path) -> None:
         self.folder = state / "monitor"
-        self._bundles: dict[Path, Bundle] = {}  # of every version that was served since the start
+        self._answers: dict[Path, Answers] = {}  # of every version that was served since the start, without its model
 
     def recorder(self, version: Version, bundle: Bundle) -> Recorder:
         folder = self._of(version.name, version.digest)
-        self._bundles[folder] = bundle
+        self._answers[folder] = Answers(folder, bundle)
         return Recorder(folder, bundle)
 
     async def feedback(self, request: str, labels: Sequence[Any]) -> Feedback:
@@ -37,27 +42,40 @@ class Watching:
         The version that answered is found by the request: which it was a client need not know. What was answered just
         now is kept a moment later.
         """
+        if not request.isascii():  # none has such an id
+            raise Refused(404, UNKNOWN)
         try:
-            return await asyncio.to_thread(self._feedback, request, labels)
+            return await asyncio.to_thread(self._feedback, request, labels, time.time() - KEPT)
         except Refused:
             await asyncio.sleep(KEPT)
-        return await asyncio.to_thread(self._feedback, request, labels)
+        return await asyncio.to_thread(self._feedback, request, labels, math.inf)
 
-    def _feedback(self, request: str, labels: Sequence[Any]) -> Feedback:
-        wrong: UserError | None = None
-        for folder, bundle in [*self._bundles.items()]:
-            if not (folder / ANSWERS).is_file():
+    def _feedback(self, request: str, labels: Sequence[Any], before: float) -> Feedback:
+        """Told to all versions of a name that were asked: to a shadow too.
+
+        ``before``: unix seconds. A later answer may not be kept by all of them yet.
+        """
+        wrong: UserError | Refused | None = None
+        found: list[Feedback] = []
+        name: Path | None = None
+        for folder, answers in [*self._answers.items()]:
+            if name not in (None, folder.parent):
                 continue
             try:
-                found = Answers(folder, bundle).feedback(request, labels)
+                if (at := answers.answered(request)) is None:
+                    continue
+                if at > before:
+                    raise Refused(404, UNKNOWN)
+                found.append(answers.feedback(request, labels))
+                name = folder.parent
             except UserError as error:
                 wrong = error
-                continue
-            if found.known or found.repeated:
-                return found
-        if wrong is not None:
-            raise wrong
-        raise Refused(404, "no answer is kept under this id")
+            except (OSError, sqlite3.Error) as error:
+                log.error("%s: labels cannot be kept (%s); free some space there, or mend its rights", folder, error)
+                wrong = Refused(503, "labels cannot be kept now; send them again later", Retry_After="5")
+        if found:
+            return max(found)
+        raise wrong or Refused(404, UNKNOWN)
 
     def status(self, loaded: Loaded) -> Mapping[str, Any]:
         said = status(self._of(loaded.name, loaded.digest), loaded.bundle)

@@ -56,7 +56,7 @@ class Scores:
 
 def rank_of(level: float, rows: int) -> int:
     """ceil((rows + 1) level), without the error of floats: .9 of 9 + 1 rows is the ninth."""
-    return math.ceil(round((rows + 1) * level, 9))
+    return max(1, math.ceil(round((rows + 1) * level, 9)))
 
 
 @dataclass(frozen=True)

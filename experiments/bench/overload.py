@@ -12,7 +12,7 @@ Printed, and each a bar (exit status 1):
     mixed     answers that are not, to the last digit that is sent, those of the version that they name: none
     stale     answers by a version two seconds after another one was promoted: none
     memory    slope of the server's memory, second half of the time: below 1 % a minute
-    p99       of what was answered: below the longest wait that queue and service time allow
+    p99       of what was answered: below ``SLACK`` of the wait that queues and the rate of answers allow (Little's law)
     counted   /metrics over all workers against the client's own count: equal, but for those cut by a kill
 
 Nothing else may run meanwhile: the client needs a core.
@@ -73,11 +73,13 @@ class Asked:
 
 @dataclass
 class Found:
-    """What the client saw. ``cut``: when connections ended without an answer; ``late``: (when, digest) of answers."""
+    """What the client saw. ``cut``: when connections that ended without an answer were opened, and ended. ``answers``:
+    when they were asked for, and the digest that they name.
+    """
 
     codes: Counter[int] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
-    cut: list[float] = field(default_factory=list)
+    cut: list[tuple[float, float]] = field(default_factory=list)
     unanswered: int = 0
     mixed: int = 0
     bare: int = 0  # 429 without Retry-After
@@ -181,7 +183,7 @@ async def measured(
             promoted.append((time.monotonic(), current[:16]))
     await asking
     after = counted()
-    return show(options, capacity, found, killed, promoted, memory, after - before)
+    return show(options, found, killed, promoted, memory, after - before)
 
 
 async def load(
@@ -233,7 +235,7 @@ async def ask(found: Found, connection: Connection, body: Body) -> None:
             told = await asyncio.wait_for(connection.post(body.content), 60)
             break
         except (OSError, EOFError, TimeoutError):
-            found.cut.append(time.monotonic())
+            found.cut.append((connection.opened, time.monotonic()))
             connection.close()
     if told is None:
         found.unanswered += 1
@@ -258,10 +260,12 @@ class Connection:
 
     def __init__(self) -> None:
         self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.opened = 0.0
 
     async def post(self, content: bytes) -> tuple[int, bytes, bytes]:
         """Status, head in small letters, and body."""
         if self.streams is None:
+            self.opened = time.monotonic()
             self.streams = await asyncio.open_connection("127.0.0.1", PORT, limit=2**22)
         reader, writer = self.streams
         head = f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1:{PORT}\r\nContent-Type: application/json\r\n"
@@ -295,7 +299,6 @@ def resident(server: subprocess.Popen[bytes]) -> float:
 
 def show(
     options: Asked,
-    capacity: float,
     found: Found,
     killed: Sequence[float],
     promoted: Sequence[tuple[float, str]],
@@ -303,7 +306,8 @@ def show(
     counted: int,
 ) -> bool:
     asked = sum(found.codes.values()) + found.unanswered
-    strange = [t for t in found.cut if not any(0 <= t - k < 5 for k in killed)]
+    # A connection that lay idle is found to be dead when it is used again.
+    strange = [cut for cut in found.cut if not any(cut[0] <= k <= cut[1] for k in killed)]
     ends = [t for t, _ in promoted[1:]] + [np.inf]
     stale = sum(
         digest != now
@@ -315,8 +319,9 @@ def show(
     at, megabytes = np.array(half).T
     slope = float(np.polyfit(at, megabytes, 1)[0]) * 60 / megabytes.mean()
     p50, p99 = (1000 * np.percentile(found.seconds, q) for q in (50, 99))
-    longest = SLACK * 1000 * options.workers * (Limits().queue + 2) / capacity
     answered = found.codes[200]
+    # Little's law: those who wait, and those who are answered at a time, by how many are answered in a second.
+    longest = SLACK * 1000 * options.workers * (Limits().queue + 2) / (answered / (60 * options.minutes))
     print(f"asked {asked} times in {options.minutes:g} minutes, {found.skipped} more found no free connection")
     print("codes: " + ", ".join(f"{code} {n}" for code, n in sorted(found.codes.items())))
     print(f"killed {len(killed)} workers, promoted or rolled back {len(promoted)} times")

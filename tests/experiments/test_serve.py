@@ -34,7 +34,7 @@ def test_the_recipe_has_every_option_with_its_default(tmp_path: Path) -> None:
         (["bundle=.", "host=0.0.0.0"], "LEVEL4_TOKEN"),
         (["bundle=.", "limits.rows=0"], "limits.rows=0 must be above 0"),
         (["bundle=.", "limits.bytes=many"], "limits.bytes=many"),
-        (["bundle=.", "hosts=a"], "hosts=a must be a list"),
+        (["bundle=.", "hosts=a"], "hosts=a must be a list of text. Write 'hosts="),
         (["bundle=.", "port=99999"], "port=99999"),
     ],
 )
@@ -42,6 +42,12 @@ def test_a_wrong_option_is_one_line(words: list[str], told: str) -> None:
     with pytest.raises(UserError) as caught:
         settings(*words)
     assert told in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_bundle_is_no_registry(tmp_path: Path) -> None:
+    (tmp_path / "meta.json").write_text("{}")
+    with pytest.raises(UserError, match="Set bundle="):
+        settings(f"registry={tmp_path}")
 
 
 def test_another_server_is_one_line() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -160,7 +159,9 @@ def test_a_folder_that_was_removed_is_made_again(bundle, tmp_path: Path) -> None
     rows, outputs = asked(bundle, people(2, 1))
     recorder.add("a", rows, outputs)
     until(lambda: written(folder, bundle)[ROWS] == 2)
-    shutil.rmtree(tmp_path / "of")
+    (tmp_path / "of").rename(
+        tmp_path / "gone"
+    )  # at once: a folder that is deleted file by file is written into meanwhile
     recorder.add("b", rows, outputs)
     recorder.close()
     assert written(folder, bundle)[ROWS] == 2 and Answers(folder, bundle).feedback("b", ["old"]).known == 1

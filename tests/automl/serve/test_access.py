@@ -34,7 +34,9 @@ def test_settings_that_cannot_be(options: dict[str, object]) -> None:
         Settings(**options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("token", ["short", "ä" * 20, "with blanks in it, many", ""])
+@pytest.mark.parametrize(
+    "token", ["short", "ä" * 20, "with blanks in it, many", "a line of a secret\n", "a-line-of-a-secret\n", ""]
+)
 def test_a_token_is_long_and_plain(token: str) -> None:
     with pytest.raises(UserError, match="LEVEL4_TOKEN"):
         Settings(bundle="b", token=token)

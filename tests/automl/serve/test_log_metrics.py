@@ -41,6 +41,10 @@ def test_named_columns_alone_are_kept(bundle: Bundles, tmp_path: Path) -> None:
     predicted(app, rows=[ROW, {**ROW, "size": "x" * 999}])
     app.log.flush()
     assert lines(tmp_path / "log")[0]["cells"] == [{"size": 50.0}, {"size": "x" * 200}]
+    huge = {"content": b'{"rows": [{"size": 1e999}]}', "headers": {"Content-Type": "application/json"}}
+    asked(app, "POST", "/predict", **huge)
+    app.log.flush()
+    assert lines(tmp_path / "log")[1]["cells"] == [{"size": "inf"}]
 
 
 def test_values_in_warnings_stay_out_of_the_log(bundle: Bundles, capfd: pytest.CaptureFixture[str]) -> None:

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from automl.deploy.bundle import Bundle
 from automl.deploy.registry import Registry, Version
 from automl.errors import UserError
+from automl.serve.app import create_app
 from automl.serve.limits import Limits
 from automl.serve.models import Models, Wanted
 from automl.serve.settings import Settings
@@ -193,6 +196,31 @@ def test_a_canary_takes_its_share_and_sticks(two: tuple[Path, Path]) -> None:
     assert 60 < free.count(challenger) < 140 and challenger not in named
 
 
+def test_a_canary_gets_the_columns_of_its_own(bundle: Bundles, tmp_path: Path) -> None:
+    """The challenger looks at other columns: tensors become rows by the version that answers."""
+    registry = Registry(tmp_path)
+    for alias, kind in (("champion", "series"), ("challenger", "table")):
+        registry.add(bundle(kind), "price", alias=alias)
+    app = create_app(Settings(registry=str(tmp_path), canary=0.5))
+    app.models.start()
+    cells = [{"name": n, "datatype": "FP64", "shape": [1], "data": [ROW[n]]} for n in ("size", "gap")]
+    cells += [{"name": n, "datatype": "BYTES", "shape": [1], "data": [ROW[n]]} for n in ("city", "seen")]
+    tensors = [*cells, {"name": "series", "datatype": "FP32", "shape": [1, 2, 30], "data": [0.5] * 60}]
+
+    async def run() -> list[str]:
+        async with client(app) as session:
+            asked = [
+                await session.post(
+                    "/v2/models/price/infer", json={"inputs": tensors}, headers={"X-Request-Id": f"request-{i}"}
+                )
+                for i in range(20)
+            ]
+            assert {r.status_code for r in asked} == {200}
+            return [r.json()["model_version"] for r in asked]
+
+    assert len(set(asyncio.run(run()))) == 2
+
+
 def test_a_shadow_is_asked_and_not_heard(two: tuple[Path, Path]) -> None:
     recorders: dict[str, Counting] = {}
     app = server(two[0], shadow=True)
@@ -232,6 +260,10 @@ def test_what_was_replaced_is_closed_when_nobody_needs_it(two: tuple[Path, Path]
     time.sleep(0.15)
     models.check()
     assert old.closed and not new.closed
+    source.point("champion", two[0])
+    models.check()
+    models.close()
+    assert new.closed, "what waits to be closed is closed at the end"
 
 
 def test_one_broken_name_holds_up_no_other(bundle, tmp_path: Path) -> None:
@@ -253,3 +285,17 @@ def test_one_broken_name_holds_up_no_other(bundle, tmp_path: Path) -> None:
         == json.loads((one / "meta.json").read_text())["digest"]
     )
     assert models.table["torn"].error and models.table["gone"].error and models.table["fine"].error is None
+    assert not any(str(tmp_path) in str(entry.error) for entry in models.table.values()), "clients are told"
+
+
+def test_a_version_tells_of_itself_when_another_lies_in_its_folder(two: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(two[0], tmp_path / "served")
+    app = server(folder)
+    expected = predicted(server(two[0]), rows=[ROW], explain=2).json()["explanation"]
+    background = safetensors.numpy.load_file(folder / "background.safetensors")
+    safetensors.numpy.save_file(
+        {n: np.full_like(a, 3) for n, a in background.items()}, folder / "background.safetensors"
+    )
+    (folder / "schema.json").write_text("{}")
+    assert predicted(app, rows=[ROW], explain=2).json()["explanation"] == expected
+    assert "size" in asked(app, "GET", "/models/values").json()["schema"]["properties"]

@@ -25,7 +25,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 from automl.data.sources.frame import FrameSource
 from automl.deploy.bundle import Answer, Bundle
 from automl.errors import UserError
-from automl.serve.protocol import router
+from automl.serve.protocol import RowsOf, router
 from automl.serve.tensors import HEADER
 from tests.automl.deploy.rows import mixed
 from tests.experiments.predict.bundles import bundle_of, calibrated, people
@@ -52,8 +52,9 @@ def app_of(models: dict[str, Loaded]) -> FastAPI:
             raise NotThere
         return models[name]
 
-    async def predict(reference: str, rows: list[dict[str, Any]], level: float | None) -> tuple[Loaded, str, Answer]:
+    async def predict(reference: str, rows_of: RowsOf, level: float | None) -> tuple[Loaded, str, Answer]:
         loaded = find(reference)
+        rows = rows_of(loaded.bundle.encoding.fields)
         return loaded, "request-1", await asyncio.to_thread(loaded.bundle.answer, rows, level)
 
     def parse(text: bytes) -> Any:

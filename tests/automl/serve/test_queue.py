@@ -15,7 +15,8 @@ import pytest
 from automl.serve.app import Server
 from automl.serve.limits import Limits
 from automl.serve.queue import Job
-from tests.automl.serve.made import ROW, client, server
+from tests.automl.serve.made import ROW, base64_of, client, png, server
+from tests.automl.serve.test_models import Counting
 
 Bundles = Callable[[str], Path]
 
@@ -47,8 +48,9 @@ def ask(session: httpx.AsyncClient, **headers: str) -> asyncio.Task[httpx.Respon
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_request_that_is_late_keeps_its_slot(bundle: Bundles, threads: int) -> None:
     """BentoML#5642: after the time-out the thread went on while its slot was given away."""
-    app = server(bundle("table"), threads=threads, limits=Limits(seconds=0.3))
-    held = Held(app)
+    app = server(bundle("values"), threads=threads, limits=Limits(seconds=0.3))
+    held, recorder = Held(app), Counting()
+    object.__setattr__(app.models.find(None), "recorder", recorder)
 
     async def run() -> None:
         async with client(app) as session:
@@ -62,6 +64,7 @@ def test_a_request_that_is_late_keeps_its_slot(bundle: Bundles, threads: int) ->
             while app.queue.threads.free < threads and time.monotonic() < until:
                 await asyncio.sleep(0.01)
             assert (await ask(session)).status_code == 200 and len(app.queue) == 0
+            assert len(recorder.seen) == 1, "a late one is not counted as answered"
 
     asyncio.run(run())
 
@@ -157,3 +160,36 @@ def test_nothing_holds_a_request_that_was_answered(bundle: Bundles, rows: list[d
         return sum(type(o) is Job for o in gc.get_objects())
 
     asyncio.run(run())
+
+
+def test_a_request_that_is_refused_counts_none_of_its_batch_twice(bundle: Bundles) -> None:
+    app = server(bundle("values"))
+    loaded = app.models.find(None)
+    recorder = Counting()
+    object.__setattr__(loaded, "recorder", recorder)
+
+    async def run() -> list[int]:
+        async with client(app) as session:
+            levels = [None, None, 0.9999, None]  # the calibration rows are too few for the third
+            asked = (session.post("/predict", json={"rows": [ROW], "level": level}) for level in levels)
+            return [r.status_code for r in await asyncio.gather(*asked)]
+
+    assert asyncio.run(run()) == [200, 200, 422, 200] and len(recorder.seen) == 3
+
+
+def test_limits_hold_for_a_shadow_too(bundle: Bundles) -> None:
+    """The model that was asked may not look at the pictures that its challenger looks at."""
+    app = server(bundle("image"), limits=Limits(pixels=1000))
+    loaded = app.models.find(None)
+    seen: list[int] = []
+
+    async def run() -> None:
+        for size in (100, 10, 100, 10):
+            row = {"image": base64_of(png(size, size))}
+            app.queue.shadow(loaded, [row], lambda told, size=size: seen.append(size))
+        until = time.monotonic() + 5
+        while (app.queue.shadows or app.queue.busy or not seen) and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    assert seen == [10, 10]

@@ -161,6 +161,12 @@ def test_a_level_out_of_reach_is_one_line(level: float, words: str):
         of.sets(drawn(5, 3, 1).prediction, level)
 
 
+def test_a_level_of_next_to_nothing_is_the_smallest_set():
+    of = made(drawn(50, 3, 0), None, task_of("multiclass", 3, "accuracy"))
+    p = drawn(20, 3, 1).prediction
+    np.testing.assert_array_equal(of.sets(p, 1e-300), of.sets(p, 1e-3))
+
+
 def test_temperature_is_found_and_left_alone():
     hot = drawn(2_000, 4, 0, heat=0.5)  # too sure: log p / 0.5
     assert 1.8 < temperature_of(hot.prediction, hot.y) < 2.2

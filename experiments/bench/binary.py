@@ -143,6 +143,6 @@ def solved(data: list[str], twin: bool, seed: int, trials: int) -> tuple[float, 
             f"store.url=sqlite:///{folder}/store.db",
         ]
         solution = solve(None, seconds=None, trials=trials, folder=f"{folder}/run", overrides=overrides)
-        metric = solution.result["metric"]
+        metric = solution.result["task"]["metric"]
         size = (solution.folder / "bundle" / "model.onnx").stat().st_size / 1e3
         return solution.result["test"][metric], size, solution.result["deployed"]["graph_ms"]

@@ -80,6 +80,8 @@ def chosen(root: Path, names: Sequence[str], each: int | None) -> list[dict[str,
     if not said:
         named = " of these names" if names else ""
         raise UserError(f"{root} holds no NAME.json with a baseline_best{named}. Set bench.root=FOLDER")
+    if unknown := sorted(set(names) - {s["name"] for s in said}):
+        raise UserError(f"bench.sets: {root} holds no {unknown[0]}.json with a baseline_best. Leave it out")
     of = defaultdict(list)
     for s in said:
         of[kind_of(s)].append(s)

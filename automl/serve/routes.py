@@ -77,7 +77,7 @@ def _models(app: Server) -> None:
 
 
 def _monitoring(app: Server, state: Path) -> None:
-    watching = Watching(state)
+    watching = Watching(state, app.settings.webhook)
     app.models.recorder = watching.recorder
     labels = {
         "type": "array",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.errors import UserError
+from automl.monitor.alerts import checked_webhook
 from automl.serve.limits import Limits
 
 VARIABLE = "LEVEL4_SERVE"
@@ -26,6 +27,7 @@ class Settings:
     ``host``: another than this machine needs a ``token``. ``hosts``: further names that a client may call it by.
     ``threads``: requests per worker that are computed at once, beside the light ones. ``canary``: share of the requests
     for ``champion`` that ``challenger`` answers. ``shadow``: it sees them all, and its answers are only counted.
+    ``webhook``: an address that alerts are posted to.
     ``log``: days that the log of requests is kept, 0 for none; ``log_columns``: whose values it may hold. ``monitor``:
     whether rows are counted. ``drain``: seconds in which the server still answers when it was told to end and says that
     it is not ready; ``grace``: seconds that the last requests have then.
@@ -45,12 +47,14 @@ class Settings:
     log: int = 7
     log_columns: tuple[str, ...] = ()
     monitor: bool = True
+    webhook: str | None = field(default=None, repr=False)
     drain: float = 1.0
     grace: float = 30.0
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         """Raises UserError for what cannot be served."""
+        checked_webhook(self.webhook)
         for name in ("hosts", "log_columns"):  # JSON and yaml know lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if (self.bundle is None) == (self.registry is None):

@@ -25,16 +25,19 @@ log = logging.getLogger(__name__)
 
 
 class Watching:
-    """``state``: the server's folder. Versions that are served no longer are still known there, for late labels."""
+    """``state``: the server's folder. Versions that are served no longer are still known there, for late labels.
 
-    def __init__(self, state: Path) -> None:
-        self.folder = state / "monitor"
+    ``webhook``: where alerts go too.
+    """
+
+    def __init__(self, state: Path, webhook: str | None = None) -> None:
+        self.folder, self.webhook = state / "monitor", webhook
         self._answers: dict[Path, Answers] = {}  # of every version that was served since the start, without its model
 
     def recorder(self, version: Version, bundle: Bundle) -> Recorder:
         folder = self._of(version.name, version.digest)
         self._answers[folder] = Answers(folder, bundle)
-        return Recorder(folder, bundle)
+        return Recorder(folder, bundle, webhook=self.webhook)
 
     async def feedback(self, request: str, labels: Sequence[Any]) -> Feedback:
         """Labels of a request's rows. Raises UserError for one that its model cannot have, Refused where none is known.

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from automl.models.binary.operator import build, matmul, pack, plain, unpack
 from experiments.bench import options_from
-from experiments.bench.level3 import chosen
+from experiments.bench.level3 import chosen, kind_of
 from experiments.explain import quoted
 
 SHAPES = 200
@@ -50,7 +50,7 @@ def run(cfg: DictConfig) -> None:
     options = options_from(cfg, Asked)
     found = chosen(options.root, options.sets, None)
     if not options.sets:
-        found = [s for s in found if s.get("modality") == "image"][:2]
+        found = [s for s in found if kind_of(s) == "image"][:2]
     library = build()
     print(f"operator: {library.name if library else 'not built, plain torch'}")
     same = agrees()

@@ -12,7 +12,7 @@ from metalearner.past.shipped import with_shipped
 def level_of(learner: MetaLearner, families: Iterable[Family] = ()) -> int:
     """4 where past runs decide where a search starts; a learner that looks at none says ``level = 3``.
 
-    Where all networks are a user's own it is what their families say (``level = 1``).
+    Where all networks are a user's own it is what their families say: 1, or 0 with an operator of their own.
     """
     return min(getattr(learner, "level", 4), max((getattr(f, "level", 4) for f in families), default=4))
 

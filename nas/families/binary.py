@@ -6,6 +6,7 @@ Shortcuts carry the float activations past each binary layer, as in Bi-Real Net 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ class Binary:
     widths: tuple[int, ...] = (16, 32, 64)
     twin: bool = False
     name: str = "binary"
+    level: ClassVar[int] = 0
 
     def supports(self, task: Task) -> bool:
         return all(i.modality != "text" for i in task.inputs)

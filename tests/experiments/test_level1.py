@@ -10,7 +10,10 @@ import pytest
 from sklearn.datasets import load_iris
 
 from automl.errors import UserError
+from experiments.solve.prior import level_of
 from experiments.solve.python import solve
+from metalearner.practice import Practice
+from nas.families.binary import Binary
 
 ROOT = Path(__file__).resolve().parents[2]
 LIST = "[{Linear: {out_features: [8, 16]}}, ReLU, {Linear: {out_features: auto}}]"
@@ -80,3 +83,7 @@ def test_an_alias_that_holds_itself_is_told_in_one_line(tmp_path):
     words = [str(ROOT / "run.py"), "--config-dir", str(tmp_path), "+experiment=odd", "data=sklearn", "data.name=iris"]
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert done.returncode == 2 and done.stderr.startswith("Error: ") and len(done.stderr.splitlines()) == 1
+
+
+def test_a_network_with_an_operator_of_its_own_is_level_0():
+    assert level_of(Practice(), [Binary()]) == 0

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from automl.deploy.bundle import Bundle
 from automl.deploy.registry import Registry
+from automl.errors import UserError
 from automl.monitor.answers import Answers
 from automl.serve.app import Server, create_app
 from automl.serve.settings import Settings
-from tests.automl.serve.made import ROW, another, asked, client
+from tests.automl.serve.made import ROW, another, asked, client, server
 
 Bundles = Callable[[str], Path]
 
@@ -101,4 +103,14 @@ def test_what_was_replaced_is_not_kept_in_memory(bundle: Bundles, tmp_path: Path
     app.models.check()
     gc.collect()
     assert old() is None
+    app.models.close()
+
+
+def test_alerts_go_where_the_server_is_told(bundle, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="webhook=ftp://x must begin with http"):
+        Settings(bundle="b", webhook="ftp://x")
+    app = server(bundle("values"), state=str(tmp_path), webhook="http://127.0.0.1:9/alerts")
+    app.models.start()
+    (recorder,) = [v.recorder for e in app.models.table.values() for v in e.aliases.values()]
+    assert recorder is not None and recorder._webhook == "http://127.0.0.1:9/alerts"
     app.models.close()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import json
 import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +19,11 @@ from automl.deploy.page import PAGE, RUNTIME, write_page
 from automl.errors import UserError
 from experiments import page as recipe
 from experiments.configuration import CONF
+from tests.automl.browser import Browser
 from tests.automl.deploy.test_fold import bundle_of, mixed
 
 ODD = "a $MODEL </script><b>"
 PACKAGE = os.environ.get("ONNXRUNTIME_WEB", "")
-CHROMIUM = shutil.which("chromium")
-in_a_browser = pytest.mark.skipif(
-    not (CHROMIUM and PACKAGE), reason="needs chromium, and ONNXRUNTIME_WEB=FOLDER of the npm package"
-)
 
 
 @pytest.fixture
@@ -95,45 +89,35 @@ def test_the_recipe_folds_and_writes_all_that_is_needed(bundle: Bundle, tmp_path
     assert "MIT License" in script and json.loads(script.partition(" = ")[2].rstrip(";\n")).keys() == {"module", "wasm"}
 
 
-def opened(folder: Path, scratch: Path) -> str:
-    """The page after it has run, opened from its file."""
-    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={scratch}"]
-    url = f"{(folder / PAGE).as_uri()}?selftest"
-    more = ["--virtual-time-budget=60000", "--dump-dom", url]
-    return subprocess.run([*command, *more], capture_output=True, text=True, timeout=100, check=True).stdout
+def open_page(browser: Browser, folder: Path) -> None:
+    """Open the page from its file and wait, as long as it takes, until it has answered or said why not."""
+    browser.open(f"{(folder / PAGE).as_uri()}?selftest", "document.querySelector('#answer').textContent !== '...'")
 
 
-def text_of(dom: str, name: str) -> str:
-    found = re.search(rf'<\w+ id="{name}"[^>]*>([^<]*)<', dom)
-    assert found
-    return html.unescape(found[1])
-
-
-@in_a_browser
+@pytest.mark.skipif(not PACKAGE, reason="needs ONNXRUNTIME_WEB=FOLDER of the npm package onnxruntime-web")
 @pytest.mark.parametrize("kind", ["multiclass", "regression"])
-def test_a_browser_answers_as_the_bundle_does(tmp_path: Path, kind) -> None:
+def test_a_browser_answers_as_the_bundle_does(browser: Browser, tmp_path: Path, kind) -> None:
     table = mixed().rename(columns={"two": ODD})
     bundle = bundle_of(tmp_path, table, kind, shift=1.7e12 if kind == "regression" else 0.0)
     assert fold(tmp_path, bundle.encoding, bundle.task) == ""
     assert write_page(tmp_path, Path(PACKAGE)) == ""
-    dom = opened(tmp_path, tmp_path / "profile")
+    open_page(browser, tmp_path)
     rows = made_up(bundle.encoding).iloc[: page.ROWS]
     expected = bundle.predict(rows) if kind == "regression" else bundle.predict_proba(rows)
-    got = np.reshape(json.loads(text_of(dom, "selftest")), expected.shape)
+    got = np.reshape(json.loads(browser.text("#selftest")), expected.shape)
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4 if kind == "regression" else 1e-6)
-    assert text_of(dom, "check") == "Checked: 8 rows answered as the bundle does."
+    assert browser.text("#check") == "Checked: 8 rows answered as the bundle does."
     facts = facts_in(tmp_path)
     typical = pd.DataFrame([{c["name"]: c["example"] for c in facts["columns"]}])
     answer = bundle.predict(typical)[0]
     if kind == "regression":
-        assert float(text_of(dom, "answer")) == pytest.approx(answer, rel=1e-5)
+        assert float(browser.text("#answer")) == pytest.approx(answer, rel=1e-5)
     else:
-        assert text_of(dom, "answer") == answer
+        assert browser.text("#answer") == answer
 
 
-@in_a_browser
-def test_a_page_without_its_runtime_says_what_to_do(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_page_without_its_runtime_says_what_to_do(browser: Browser, bundle: Bundle) -> None:
     assert write_page(bundle.folder) == ""
-    dom = opened(bundle.folder, tmp_path / "profile")
-    assert text_of(dom, "answer") == "no answer"
-    assert "onnxruntime-web.js is not beside this page; level4 +experiment=page" in text_of(dom, "check")
+    open_page(browser, bundle.folder)
+    assert browser.text("#answer") == "no answer"
+    assert "onnxruntime-web.js is not beside this page; level4 +experiment=page" in browser.text("#check")

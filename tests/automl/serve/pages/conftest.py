@@ -1,4 +1,4 @@
-"""A browser, and a stub of the server, for all tests of the pages."""
+"""A stub of the server for all tests of the pages."""
 
 from __future__ import annotations
 
@@ -10,17 +10,7 @@ import pytest
 
 from automl.data.dataset import Dataset
 from tests.automl.deploy.rows import mixed
-from tests.automl.serve.pages.browser import CHROMIUM, Browser
 from tests.automl.serve.pages.stub import HOSTILE, Stub, served
-
-
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if not CHROMIUM:
-        pytest.skip("needs chromium")
-    browser = Browser(tmp_path_factory.mktemp("chromium"))
-    yield browser
-    browser.close()
 
 
 def strange() -> Dataset:

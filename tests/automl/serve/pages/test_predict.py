@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.automl.serve.pages.browser import Browser
+from tests.automl.browser import Browser
 from tests.automl.serve.pages.stub import DIGEST, HOSTILE, Stub
 
 READY = "document.querySelector('#fields .field') !== null"

@@ -10,8 +10,8 @@ import pytest
 
 from automl.serve.app import create_app
 from automl.serve.settings import Settings
+from tests.automl.browser import Browser
 from tests.automl.serve import made
-from tests.automl.serve.pages.browser import Browser
 from tests.automl.serve.pages.stub import served
 from tests.automl.serve.pages.test_predict import ANSWERED, READY
 

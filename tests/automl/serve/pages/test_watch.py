@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from tests.automl.serve.pages.browser import Browser
+from tests.automl.browser import Browser
 from tests.automl.serve.pages.stub import DIGEST, HOSTILE, Stub
 
 

@@ -14,7 +14,7 @@ from automl.store.store import Store
 from automl.types import Axes, Family, Trial
 from experiments.options import made, made_families, task_options
 from experiments.solve.artifacts import Artifacts
-from experiments.solve.finish import once_each
+from experiments.solve.networks import once_each
 from nas.family import build, search_axes
 from nas.recipe import training_axes
 

@@ -118,7 +118,7 @@ def train_and_keep(plain: Mapping[str, Any], said: Mapping[str, Any], seed: int,
     """One run, in a process of its own kind; what came of it in a word."""
     import torch
 
-    from experiments.solve.finish import flat
+    from experiments.solve.graphs import flat
 
     torch.set_num_threads(1)
     cfg = OmegaConf.create(dict(plain))

@@ -60,7 +60,7 @@ def rows_of_run(of: Ensemble, folder: Path) -> tuple[Rows, Dataset]:
     parts = prepared.parts
     before, folded = said_before(of, prepared, result, Path(cfg.artifacts))
     rows = prepared.folds.valid if folded and prepared.folds is not None else parts.valid
-    # As for the whole ensemble, see ``experiments.solve.finish``.
+    # As for the whole ensemble, see ``experiments.solve.networks``.
     learned = prepared.learned.y if prepared.folds is not None else np.concatenate([parts.train.y, parts.valid.y])
     shares = None
     if prepared.task.kind != "regression":

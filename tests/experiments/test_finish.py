@@ -20,10 +20,10 @@ from automl.training.predictor import Deployed, Predictor, predict
 from automl.types import Candidate, Input, Limits, Task, Trial
 from experiments.events import Events
 from experiments.settings import refit_of
-from experiments.solve import finish
+from experiments.solve import finish, graphs, networks
 from experiments.solve.again import in_time, price, trained_again, whole
 from experiments.solve.artifacts import Artifacts
-from experiments.solve.finish import once_each
+from experiments.solve.networks import once_each
 from experiments.solve.python import solve
 from experiments.solve.search import last_trainings, other_code
 from nas.engines.sequential import SequentialEngine
@@ -152,12 +152,13 @@ class Search:
         for number in range(count):
             trial = Trial("line", Candidate("mlp", {"n": number}), 6, 0, "ok", 0.9 - 0.1 * number, number=number)
             self.add(trial)
-        monkeypatch.setattr(finish, "export", self.export)
-        monkeypatch.setattr(finish, "write_onnx", self.write_onnx)
-        monkeypatch.setattr(finish, "write_cut", lambda *of: None)
-        monkeypatch.setattr(finish, "select", self.select)
+        monkeypatch.setattr(networks, "export", self.export)
+        for module in (networks, graphs):
+            monkeypatch.setattr(module, "write_onnx", self.write_onnx)
+        monkeypatch.setattr(networks, "write_cut", lambda *of: None)
+        monkeypatch.setattr(networks, "select", self.select)
         monkeypatch.setattr(finish.Bundle, "load", lambda folder: self)
-        monkeypatch.setattr(finish, "measured", lambda folder, dataset: dict(self.cost))
+        monkeypatch.setattr(networks, "measured", lambda folder, dataset: dict(self.cost))
         self.task = TASK
         self.cost = {"latency_ms": 1.0, "graph_ms": 0.1, "parameters": 12, "megabytes": 0.1}
 
@@ -207,7 +208,7 @@ def test_a_fault_beside_the_graph_is_not_held_against_the_networks(tmp_path, mon
     def export(folder, predictor, *more):
         raise fault
 
-    monkeypatch.setattr(finish, "export", export)
+    monkeypatch.setattr(networks, "export", export)
     with pytest.raises(type(fault)):
         search.finish()
 
@@ -227,9 +228,9 @@ def test_a_model_over_a_limit_falls_back_to_fewer_members_and_says_so(tmp_path, 
     search = Search(tmp_path, monkeypatch)
     search.task = dataclasses.replace(TASK, limits=Limits(latency_ms=5.0))
     search.select = lambda predictions, y, task, *, size, **_: [0.6, 0.4, 0.0] if size > 1 else [1.0, 0.0, 0.0]
-    monkeypatch.setattr(finish, "select", search.select)
+    monkeypatch.setattr(networks, "select", search.select)
     costs = iter([{"latency_ms": 7.5, "graph_ms": 4.5}, {"latency_ms": 4.0, "graph_ms": 1.0}])
-    monkeypatch.setattr(finish, "measured", lambda *_: {"parameters": 1, "megabytes": 0.1, **next(costs)})
+    monkeypatch.setattr(networks, "measured", lambda *_: {"parameters": 1, "megabytes": 0.1, **next(costs)})
     found = search.finish()
     assert len(found.members) == 1 and found.within_limits and found.cost["latency_ms"] == 4.0
     assert search.exported == 1, "one member is cut out of two"
@@ -249,7 +250,7 @@ def test_fewer_members_are_cut_out_of_the_graph_and_checked(tmp_path):
     names, inputs, weights = ["input_0"], PARTS.valid.inputs, [0.5, 0.3, 0.2]
     write_onnx(tmp_path / "whole.onnx", Deployed(members, weights, TASK, 0.5).eval(), names, inputs)
     of, two = {"weights": weights[:2], "temperature": 0.8}, Deployed(members[:2], weights[:2], TASK, 0.8).eval()
-    cut = functools.partial(finish.write_cut, tmp_path / "whole.onnx", of, False, tmp_path / "two.onnx")
+    cut = functools.partial(graphs.write_cut, tmp_path / "whole.onnx", of, False, tmp_path / "two.onnx")
     assert cut(two, names, inputs).max_difference < 1e-6
     with pytest.raises(ExportMismatch):
         cut(Deployed(members[1:], weights[1:], TASK, 0.8).eval(), names, inputs)
@@ -266,7 +267,7 @@ def test_a_full_disk_is_no_network_s_fault(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(finish, "export", full)
+    monkeypatch.setattr(networks, "export", full)
     with pytest.raises(OSError, match="no space left"):
         search.finish()
 
@@ -280,7 +281,7 @@ def test_the_network_that_was_judged_stands_in_for_its_refit(tmp_path, monkeypat
         weights = save(network.state_dict())
         return {t.number: Outcome("ok", 1.0, weights=weights) for t, _ in members if t.number == 1}
 
-    monkeypatch.setattr(finish, "trained_again", trained)
+    monkeypatch.setattr(networks, "trained_again", trained)
     found = search.finish(refit=True)
     assert [(m["number"], m["refit"]) for m in found.members] == [(0, False), (1, False)] and not found.notes
 

@@ -80,7 +80,8 @@ def options_of(cfg: DictConfig, typed: Sequence[str] = ()) -> dict[str, str]:
 
 def done(registry: Registry, options: Mapping[str, str]) -> str:
     """Do it, and say so in one line."""
-    from automl.deploy.registry import CHAMPION, DIGITS
+    from automl.deploy.entry import DIGITS
+    from automl.deploy.registry import CHAMPION
 
     _, do, name, bundle, version, alias = (options[option] for option in OPTIONS)
     if do == "add":

@@ -20,10 +20,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,22 +30,17 @@ from pathlib import Path
 from automl import serial
 from automl.data.read.files import short
 from automl.deploy.bundle import META, Bundle, checksum_of, digest_of
+from automl.deploy.entry import DIGITS, NAME, Entry, Held, check_alias, check_name, now
 from automl.errors import UserError
 from automl.files import write_atomically
 
 CHAMPION = "champion"
 """The alias that a bare name stands for."""
-DIGITS = 16
-"""Of a digest, in the names of folders and wherever it is shown."""
 
 WAIT = 60.0  # seconds for another writer, which at most copies a bundle
-HISTORY = 100  # states of before that are kept of each alias
 LARGEST = 4_000_000  # bytes of a NAME.json: some thirty thousand versions
 _UNLISTED = ("README.md", "*.whl")  # of a bundle, what comes along beside the files that meta.json lists
 _DRAFT = ".part"
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_BEGIN = re.compile(r"[0-9a-f]{6,64}")  # of a digest, and so no alias
 
 
 @dataclass(frozen=True)
@@ -56,71 +50,6 @@ class Version:
     name: str
     digest: str
     folder: Path
-
-
-@dataclass(frozen=True)
-class Held:
-    """A version that a name has. ``added``: when, UTC; the order is that of the list, as clocks jump."""
-
-    digest: str
-    added: str
-
-
-@dataclass(frozen=True)
-class Past:
-    """What an alias was, and until when (UTC)."""
-
-    alias: str
-    digest: str
-    until: str
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A name. ``versions``: as they were added. ``aliases``: alias -> digest. ``history``: the latest change last.
-
-    Raises ValueError for what no registry has written.
-    """
-
-    name: str
-    versions: tuple[Held, ...]
-    aliases: Mapping[str, str]
-    history: tuple[Past, ...]
-
-    def __post_init__(self) -> None:
-        digests = [v.digest for v in self.versions]
-        if len(set(digests)) < len(digests) or not all(map(_DIGEST.fullmatch, digests)):
-            raise ValueError("versions must be digests, each once")
-        if not set(digests) >= {*self.aliases.values(), *(p.digest for p in self.history)}:
-            raise ValueError("an alias is, or was, of a version that is not there")
-        if not all(map(is_alias, (*self.aliases, *(p.alias for p in self.history)))):
-            raise ValueError("a name is no alias")
-
-    def find(self, version: str) -> str:
-        """The digest that an alias, a digest or its beginning stands for. Raises UserError with what is there."""
-        if version in self.aliases:
-            return self.aliases[version]
-        digests = [v.digest for v in self.versions]
-        found = [d for d in digests if d.startswith(version)] if _BEGIN.fullmatch(version) else []
-        if len(found) == 1:
-            return found[0]
-        asked = f"{self.name}@{short(version)}"
-        if found:
-            raise UserError(f"{asked} may be {', '.join(found[:3])}; give more digits")
-        aliases = ", ".join(f"{alias} ({digest[:DIGITS]})" for alias, digest in self.aliases.items())
-        latest = ", ".join(d[:DIGITS] for d in digests[-5:])
-        more = f" and {len(digests) - 5} before" if len(digests) > 5 else ""
-        raise UserError(f"{asked} is not there; aliases: {short(aliases, 300) or 'none'}; versions: {latest}{more}")
-
-    def moved(self, alias: str, digest: str | None) -> Entry:
-        """The same with an alias on another version, or without it; what it was goes into the history."""
-        before = self.aliases.get(alias)
-        if before == digest:
-            return self
-        aliases = {**self.aliases, alias: digest} if digest else {a: d for a, d in self.aliases.items() if a != alias}
-        history = self.history if before is None else (*self.history, Past(alias, before, _now()))
-        old = [at for at, past in enumerate(history) if past.alias == alias][:-HISTORY]
-        return replace(self, aliases=aliases, history=tuple(p for at, p in enumerate(history) if at not in old))
 
 
 class Registry:
@@ -137,9 +66,9 @@ class Registry:
         the new version from the same moment on. Raises UserError for a name that is none, for a bundle that does not
         load or answers its examples wrongly, and where nothing can be written.
         """
-        _check_name(name)
+        check_name(name)
         if alias is not None:
-            _check_alias(alias)
+            check_alias(alias)
         loaded = Bundle.load(bundle)
         digest = digest_of(loaded.meta)
         with self._told():
@@ -149,7 +78,7 @@ class Registry:
             entry = self.entry(name) if self._file(name).exists() else Entry(name, (), {}, ())
             self._keep(loaded, digest)
             if digest not in [v.digest for v in entry.versions]:
-                entry = replace(entry, versions=(*entry.versions, Held(digest, _now())))
+                entry = replace(entry, versions=(*entry.versions, Held(digest, now())))
             # Also where nothing is new in it: a copy may have been mended, and ``state`` tells of that.
             self._write(entry if alias is None else entry.moved(alias, digest))
         return digest
@@ -159,7 +88,7 @@ class Registry:
 
         Raises UserError for a version that is not there or whose copy is broken.
         """
-        _check_alias(alias)
+        check_alias(alias)
 
         def change(entry: Entry) -> Entry:
             return entry.moved(alias, self._sound(name, entry.find(version)))
@@ -215,11 +144,11 @@ class Registry:
 
     def names(self) -> list[str]:
         """All names, in the order of the alphabet. Raises UserError where the folder cannot be read."""
-        return sorted(stem for file, *_ in self.state() if _NAME.fullmatch(stem := file.removesuffix(".json")))
+        return sorted(stem for file, *_ in self.state() if NAME.fullmatch(stem := file.removesuffix(".json")))
 
     def entry(self, name: str) -> Entry:
         """What is known of a name. Raises UserError where there is nothing, or what cannot be read."""
-        _check_name(name)
+        check_name(name)
         file = self._file(name)
         if not file.is_file():
             known = short(", ".join(self.names()), 300) or "none; add one first"
@@ -386,24 +315,6 @@ def fault(folder: Path, digest: str, *, contents: bool = False) -> str:
         return f"has no {META}" if folder.is_dir() else "is gone"
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"cannot be read ({short(str(error))})"
-
-
-def is_alias(text: str) -> bool:
-    return bool(_NAME.fullmatch(text)) and not _BEGIN.fullmatch(text)
-
-
-def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise UserError(f"{short(repr(name))} is no name; use up to 64 of a-z, 0-9, '.', '_' and '-', such as price-eu")
-
-
-def _check_alias(alias: str) -> None:
-    if not is_alias(alias):
-        raise UserError(f"{short(repr(alias))} is no alias; use words such as champion or challenger, not a digest")
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _to_disk(path: Path) -> None:

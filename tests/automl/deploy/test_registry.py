@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from automl.data.sources.frame import FrameSource
 from automl.deploy import registry as module
 from automl.deploy.bundle import META, Bundle
+from automl.deploy.entry import HISTORY, Entry, Held, Past
 from automl.deploy.examples import write_examples
 from automl.deploy.export import write_meta
-from automl.deploy.registry import HISTORY, Entry, Held, Past, Registry, fault
+from automl.deploy.registry import Registry, fault
 from automl.errors import UserError
 from tests.experiments.predict.bundles import bundle_of, people
 

@@ -14,43 +14,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from automl.models.layers.common import Residual
-from automl.models.listed.allowed import (
-    ALLOWED,
-    FOUND,
-    IDS,
-    OUTPUTS,
-    RECURRENT,
-    STEPS,
-    WIDTHS,
-    arguments_of,
-    layer_class,
-)
+from automl.models.listed.allowed import FOUND, IDS, OUTPUTS, RECURRENT, STEPS, WIDTHS, arguments_of, layer_class
 from automl.models.listed.blocks import Parallel, Positions, Recurrent, SelfAttention, Transpose
 from automl.models.listed.errors import LayerError, ShapeError
 from automl.models.listed.read import AUTO, MOST_LAYERS, Layer
+from automl.models.listed.reads import Form, check_reads, check_steps, shape_of, wrong
 
 ROWS = 2
 MOST_PARAMETERS = 10**9  # 4 GB of weights, and four times as much in training
 MOST_NUMBERS = 10**8  # of one row between two layers: 0.4 GB
 
-Form = Literal["ids", "steps", "channels", "vector"]
-"""What the axes behind the rows mean: token ids; (steps, features); (channels, ...); (features,)."""
-
-_AXES = {"PixelShuffle": (3,), "PixelUnshuffle": (3,), "Unfold": (3,), "Fold": (2,), "BatchNorm1d": (1, 2)}
-_READS = {
-    1: "(features,)",
-    2: "(channels, length)",
-    3: "(channels, height, width)",
-    4: "(channels, depth, height, width)",
-}
-_CHANNELS_FIRST = ("GroupNorm", "ChannelShuffle", "Upsample", "LocalResponseNorm")
-_TUPLES = (*("kernel_size", "stride", "padding", "dilation", "output_padding", "output_size"), "size", "scale_factor")
 _ENDS = ("Softmax", "LogSoftmax", "Softmin", "Sigmoid", "LogSigmoid", "Softmax2d")
 _FIXES = (
     (r"[Kk]ernel size|padded input", "Set a smaller kernel_size, or a padding"),
@@ -182,25 +161,25 @@ class _Walk:
                 return self.parallel(layer, x, form)
             case "Transpose":
                 if x.ndim != 3 or form == "ids":
-                    raise _wrong(layer, "Transpose exchanges two axes", "Leave it out", x)
+                    raise wrong(layer, "Transpose exchanges two axes", "Leave it out", x)
                 return self.kept(
                     layer, Part("Transpose", {}), x.transpose(1, 2), "channels" if form == "steps" else "steps"
                 )
             case "Positions":
-                self.reads_steps(layer, x, form)
+                check_steps(layer, x, form)
                 part = Part("Positions", {"steps": x.shape[1], "features": x.shape[2]})
                 return self.kept(layer, part, x, form, x.shape[1] * x.shape[2])
-        self.reads(layer, x, form)
+        check_reads(layer, x, form)
         part = Part(layer.name, self.sized(layer, x, form))
         return self.run(layer, part, x, form)
 
     def residual(self, layer: Layer, x: Tensor, form: Form) -> tuple[Part, Tensor, Form]:
         parts, y, after = self.through(layer.arguments["layers"], x, form)
         if not parts or form == "ids":
-            raise _wrong(layer, "there is nothing to add to what goes in", "Put a layer into it", x)
+            raise wrong(layer, "there is nothing to add to what goes in", "Put a layer into it", x)
         if y.shape != x.shape or after != form:
-            fix = f"Let its last layer give {_said(x)}, or write Parallel with join: add and a branch for the input"
-            raise _wrong(layer, f"{_said(y)} comes out of it and cannot be added to what goes in", fix, x)
+            fix = f"Let its last layer give {shape_of(x)}, or write Parallel with join: add and a branch for the input"
+            raise wrong(layer, f"{shape_of(y)} comes out of it and cannot be added to what goes in", fix, x)
         return Part("Residual", {}, parts), y, form
 
     def parallel(self, layer: Layer, x: Tensor, form: Form) -> tuple[Part, Tensor, Form]:
@@ -214,69 +193,13 @@ class _Walk:
             for shape in shapes:
                 shape[dim] = 0
         if len(forms) > 1 or forms == {"ids"} or any(shape != shapes[0] for shape in shapes):
-            said = ", ".join(map(_said, outs))
+            said = ", ".join(map(shape_of, outs))
             what = "be added" if join == "add" else "stand side by side"
             fix = "Give all branches the same stride and padding" + (" and size" if join == "add" else "")
-            raise _wrong(layer, f"its branches give {said}, which cannot {what}", fix, x)
+            raise wrong(layer, f"its branches give {said}, which cannot {what}", fix, x)
         y = torch.cat(outs, dim) if join == "cat" else outs[0]
         branches = tuple(Part("Sequential", {}, parts) for parts, *_ in ends)
         return self.kept(layer, Part("Parallel", {"join": join, "dim": dim}, branches), y, forms.pop())
-
-    def reads(self, layer: Layer, x: Tensor, form: Form) -> None:
-        """Raises ShapeError where the layer would read the axes as something else than they are."""
-        name, axes = layer.name, x.ndim - 1
-        if form == "ids" and name not in IDS:
-            raise _wrong(layer, "it cannot read token ids", "Begin with {Embedding: {embedding_dim: 64}}", x)
-        if form != "ids" and name in IDS:
-            raise _wrong(layer, "it reads token ids, and these are numbers", "Leave it out", x)
-        if name in STEPS:
-            self.reads_steps(layer, x, form)
-        wanted = _wanted(name)
-        if wanted and axes not in wanted:
-            raise _wrong(layer, f"it reads {_READS[wanted[-1]]}", _other(name, axes), x)
-        if form == "steps" and (wanted in ((2,), (1, 2)) or name in _CHANNELS_FIRST):
-            raise _wrong(
-                layer, "it reads (channels, steps), and these are (steps, features)", "Put Transpose before it", x
-            )
-        if name.startswith("AdaptiveMax") or name == "AdaptiveAvgPool3d":
-            self.pools(layer, x)
-        for key in ("dim", "start_dim"):
-            parameter = arguments_of(name).get(key)
-            value = layer.arguments.get(key, parameter.default) if parameter else 1
-            if value is None or value in (0, -x.ndim) or not -x.ndim < value < x.ndim:
-                problem = (
-                    f"{key}={value} are the rows, which must not be mixed"
-                    if value in (0, -x.ndim)
-                    else (f"it needs {key}" if value is None else f"there is no axis {value}")
-                )
-                raise _wrong(layer, problem, f"Write {key}: 1, the first axis of a row", x, f"/{key}")
-        places = 2 if name in ("Fold", "Unfold") else wanted[-1] - 1 if wanted else axes - 1
-        for key, value in layer.arguments.items():
-            count = places * 2 if name.endswith("Pad", 0, -2) else places
-            if key in _TUPLES and isinstance(value, tuple) and len(value) != count:
-                fix = f"Write one number, or a tuple of {count}"
-                raise _wrong(layer, f"{key} has {len(value)} numbers", fix, x, f"/{key}")
-
-    def pools(self, layer: Layer, x: Tensor) -> None:
-        """Raises ShapeError where ONNX has no such pooling to a given size."""
-        output = layer.arguments["output_size"]
-        outputs = output if isinstance(output, tuple) else (output,) * (x.ndim - 2)
-        for out, size in zip(outputs, x.shape[2:], strict=False):
-            if out not in (1, size, None) and (size % max(out, 1) or layer.name == "AdaptiveAvgPool3d"):
-                fix = "Write 1" if layer.name == "AdaptiveAvgPool3d" else f"Choose a divisor of {size}, such as 1"
-                raise _wrong(layer, f"ONNX cannot pool {size} places to {out}", fix, x, "/output_size")
-
-    def reads_steps(self, layer: Layer, x: Tensor, form: Form) -> None:
-        if form == "steps":
-            return
-        problem = "it reads (steps, features)"
-        if x.ndim == 3:
-            raise _wrong(layer, f"{problem}, and these are (channels, steps)", "Put Transpose before it", x)
-        fix = {
-            1: "Put {Unflatten: {dim: 1, unflattened_size: [[1, -1]]}} and Transpose before it",
-            3: "Put {Flatten: {start_dim: 2}} and Transpose before it",
-        }
-        raise _wrong(layer, problem, fix.get(x.ndim - 1, "Put Flatten and Unflatten before it"), x)
 
     def sized(self, layer: Layer, x: Tensor, form: Form) -> dict[str, Any]:
         """The layer's arguments, with those that follow from what arrives."""
@@ -294,9 +217,9 @@ class _Walk:
             if given == AUTO:
                 arguments[name] = found
             elif name == "num_embeddings" and given < found:
-                raise _wrong(layer, f"{given} rows, and there are {found} tokens", "Leave it out", x, f"/{name}")
+                raise wrong(layer, f"{given} rows, and there are {found} tokens", "Leave it out", x, f"/{name}")
             elif isinstance(given, int) and given != found and name not in ("normalized_shape", "num_embeddings"):
-                raise _wrong(layer, f"{name}={given}, and {found} arrive", "Leave it out", x, f"/{name}")
+                raise wrong(layer, f"{name}={given}, and {found} arrive", "Leave it out", x, f"/{name}")
         return {k: self.outputs if v == AUTO and k in OUTPUTS else v for k, v in arguments.items()}
 
     def run(self, layer: Layer, part: Part, x: Tensor, form: Form) -> tuple[Part, Tensor, Form]:
@@ -314,7 +237,7 @@ class _Walk:
             except Exception as error:
                 raise _torch_says(layer, error, x) from error
         if not isinstance(y, Tensor) or y.ndim < 2 or y.shape[0] != ROWS or 0 in y.shape:
-            raise _wrong(layer, "it does not give numbers for each row", "Leave it out, or change its arguments", x)
+            raise wrong(layer, "it does not give numbers for each row", "Leave it out, or change its arguments", x)
         after: Form = "vector" if y.ndim == 2 else "steps" if part.name in (*IDS, *STEPS) else _form(y, form)
         return self.kept(layer, part, y, after, count)
 
@@ -365,40 +288,16 @@ def _check_end(layers: Sequence[Layer], x: Tensor, outputs: int) -> None:
             f"Write out_features: {AUTO}" if last.name == "Linear" else f"End with {{Linear: {{out_features: {AUTO}}}}}"
         )
         place = "/out_features" if last.name == "Linear" else ""
-        raise ShapeError(last.path + place, f"the list ends with {_said(x)}, and {task}", fix, x.shape[1:])
+        raise ShapeError(last.path + place, f"the list ends with {shape_of(x)}, and {task}", fix, x.shape[1:])
     fix = (
         f"Put Flatten before {last.path}"
         if last.name == "Linear"
         else f"End with Flatten, {{Linear: {{out_features: {AUTO}}}}}"
     )
-    raise ShapeError(last.path, f"the list ends with {_said(x)}, and {task}", fix, x.shape[1:])
-
-
-def _wanted(name: str) -> tuple[int, ...]:
-    """How many axes a row may have; any number where that is empty."""
-    sign = re.search(r"([123])d$", name)
-    return _AXES.get(name, (int(sign[1]) + 1,) if sign else ())
-
-
-def _other(name: str, axes: int) -> str:
-    """What to do about a layer for another number of axes."""
-    base = name[:-2]
-    for other in (f"{base}{axes - 1}d", f"{base}1d", base):
-        if other in ALLOWED and axes in (_wanted(other) or (axes,)):
-            return f"Write {other}"
-    return "Leave it out, or put Unflatten before it" if axes == 1 else "Put Flatten or Unflatten before it"
-
-
-def _wrong(layer: Layer, problem: str, fix: str, x: Tensor, place: str = "") -> ShapeError:
-    return ShapeError(f"{layer.path}{place}", f"{problem}; it got {_said(x)}", fix, x.shape[1:])
+    raise ShapeError(last.path, f"the list ends with {shape_of(x)}, and {task}", fix, x.shape[1:])
 
 
 def _torch_says(layer: Layer, error: Exception, x: Tensor) -> ShapeError:
     said = " ".join((str(error).strip() or type(error).__name__).splitlines()[0].split())[:160].rstrip(".")
     fix = next((fix for sign, fix in _FIXES if re.search(sign, said)), f"See torch.nn.{layer.name} for its arguments")
-    return _wrong(layer, said, fix, x)
-
-
-def _said(x: Tensor) -> str:
-    """A row's shape."""
-    return f"({', '.join(map(str, x.shape[1:]))}{',' if x.ndim == 2 else ''})"
+    return wrong(layer, said, fix, x)

@@ -28,13 +28,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
-import numpy as np
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
@@ -42,51 +39,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from automl.errors import UserError
 from automl.serial import dumps, from_json, to_json
 from automl.store import schema
+from automl.store.columns import columns
 from automl.store.hold import Hold, attempts_at, gone
 from automl.store.rows import choices_text, storable, task_digest, trial_of, trial_row, without_passwords
+from automl.store.search import Search, SearchSummary, summaries
 from automl.types import Budget, Candidate, Prior, Profile, Runs, Task, Trial
 from automl.version import code_version
-
-
-@dataclass(frozen=True)
-class Search:
-    """A search as the store knows it. ``resumed``: it had begun before; ``prior`` is the one it began
-    with. ``token``: no other search has it, in whatever store ("": it began when searches had none).
-    """
-
-    id: int
-    key: str
-    task: Task
-    prior: Prior | None
-    resumed: bool
-    token: str = ""
-
-
-@dataclass(frozen=True)
-class SearchSummary:
-    """One line of a list of searches. ``best``: highest score; times are ISO 8601 in UTC; not finished:
-    None. ``token``: see ``Search``.
-    """
-
-    id: int
-    key: str
-    task: str
-    seed: int
-    started_at: str
-    finished_at: str | None
-    code_version: str
-    trials: int
-    ok: int
-    best: float | None
-    config: dict[str, Any]
-    result: dict[str, Any] | None
-    token: str
-    last_trial_at: str | None
-
-
-def folder_name(key: str, search_id: int, token: str) -> str:
-    """Of the files of a search. The token, since another store may have given the same number to another search."""
-    return "-".join(filter(None, [key[:12], str(search_id), token]))
 
 
 class Store:
@@ -247,88 +205,20 @@ class Store:
         out. A name may stand twice in ``tasks``, when two data sets of that name differ in inputs, kind
         or metric.
         """
-        t, k, d = schema.trials.c, schema.tasks.c, schema.candidates.c
         with self._read() as c:
-            all_tasks = c.execute(sa.select(k.id, k.name, k.grp, k.profile, k.definition).order_by(k.id)).all()
-            kept = [r for r in all_tasks if r.name not in without_tasks and r.grp not in without_groups]
-            if modalities is not None:
-                kept = [r for r in kept if _modalities(r.definition) == set(modalities)]
-            score = sa.case((t.status == "ok", t.score))
-            query = sa.select(t.task_id, t.candidate_id, t.fidelity, score, t.seconds, t.seed).order_by(t.id)
-            if len(kept) < len(all_tasks):
-                dropped = sorted({r.id for r in all_tasks} - {r.id for r in kept})
-                query = query.where(t.task_id.not_in(dropped))
-            if fidelity is not None:
-                query = query.where(t.fidelity == int(fidelity))
-            if before_search is not None:
-                query = query.where(sa.or_(t.search_id.is_(None), t.search_id < before_search))
-            floats, seeds = _columns(c, query)
-            task_ids, task = np.unique(floats[:, 0].astype(np.int64), return_inverse=True)
-            candidate_ids, candidate = np.unique(floats[:, 1].astype(np.int64), return_inverse=True)
-            rows = c.execute(sa.select(d.id, d.family, d.choices).order_by(d.id)).all()
-        used = set(candidate_ids.tolist())
-        rows = [r for r in rows if r.id in used]
-        all_choices = json.loads("[" + ",".join(r.choices for r in rows) + "]")  # one call: shares the axis names
-        by_id = {r.id: r for r in kept}
-        of = [by_id[i] for i in task_ids.tolist()]
-        return Runs(
-            tasks=tuple(r.name for r in of),
-            groups=tuple(r.grp for r in of),
-            profiles=tuple(None if r.profile is None else from_json(Profile, r.profile) for r in of),
-            candidates=tuple(Candidate(r.family, x) for r, x in zip(rows, all_choices, strict=True)),
-            task=task,
-            candidate=candidate,
-            fidelity=floats[:, 2].astype(np.int64),
-            seed=seeds,
-            score=floats[:, 3],
-            seconds=floats[:, 4],
-        )
+            return columns(
+                c,
+                without_groups=without_groups,
+                without_tasks=without_tasks,
+                modalities=modalities,
+                fidelity=fidelity,
+                before_search=before_search,
+            )
 
     def searches(self, *, key: str | None = None, task: str | None = None) -> list[SearchSummary]:
         """The searches that match everything given, oldest first."""
-        s, t, k = schema.searches.c, schema.trials.c, schema.tasks.c
-        count = (
-            sa.select(
-                t.search_id,
-                sa.func.count().label("trials"),
-                sa.func.count(sa.case((t.status == "ok", 1))).label("ok"),
-                sa.func.max(sa.case((t.status == "ok", t.score))).label("best"),
-                sa.func.max(t.finished_at).label("last"),
-            )
-            .where(t.search_id.is_not(None))
-            .group_by(t.search_id)
-            .subquery()
-        )
-        query = (
-            sa.select(schema.searches, k.name.label("task"), count.c.trials, count.c.ok, count.c.best, count.c.last)
-            .join(schema.tasks)
-            .outerjoin(count, count.c.search_id == s.id)
-            .order_by(s.id)
-        )
-        if key is not None:
-            query = query.where(s.key == storable(key))
-        if task is not None:
-            query = query.where(k.name == task)
         with self._read() as c:
-            return [
-                SearchSummary(
-                    id=r.id,
-                    key=r.key,
-                    task=r.task,
-                    seed=r.seed,
-                    started_at=r.started_at,
-                    finished_at=r.finished_at,
-                    code_version=r.code_version,
-                    trials=r.trials or 0,
-                    ok=r.ok or 0,
-                    best=r.best,
-                    config=json.loads(r.config),
-                    result=None if r.result is None else json.loads(r.result),
-                    token=r.token,
-                    last_trial_at=r.last,
-                )
-                for r in c.execute(query)
-            ]
+            return summaries(c, key, task)
 
     def finished_by_task(self) -> dict[str, int]:
         """``task_digest`` -> how many of its trials succeeded."""
@@ -435,26 +325,6 @@ class Store:
             c.execute(self._insert(schema.candidates).on_conflict_do_nothing(), rows)
             look(missing)
         return [found[candidate.id] for candidate in candidates]
-
-
-def _modalities(definition: str) -> set[str]:
-    return {of.modality for of in from_json(Task, definition).inputs}
-
-
-def _columns(c: sa.Connection, query: sa.Select) -> tuple[np.ndarray, np.ndarray]:
-    """All columns but the last as float (rows, columns), null as NaN; the last, a 64-bit seed, as int.
-
-    Through the driver's own cursor: SQLAlchemy's row objects take three times as long for a million rows. The
-    query's only parameters are whole numbers and constants of ours, so they may stand in its text.
-    """
-    floats, seeds = [np.empty((0, len(query.selected_columns) - 1))], [np.empty(0, np.int64)]
-    text = str(query.compile(c, compile_kwargs={"literal_binds": True}))
-    with contextlib.closing(c.connection.cursor()) as cursor:
-        cursor.execute(text)
-        while rows := cursor.fetchmany(50_000):
-            floats.append(np.array(rows, dtype=float)[:, :-1])
-            seeds.append(np.array([row[-1] for row in rows], dtype=np.int64))
-    return np.concatenate(floats), np.concatenate(seeds)
 
 
 def _now() -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from automl.errors import UserError
-from automl.store.store import SearchSummary, Store, folder_name
+from automl.store.search import SearchSummary, folder_name
+from automl.store.store import Store
 from experiments.runs.found import megabytes
 from experiments.stores import opened, shortened
 

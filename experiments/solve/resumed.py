@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from automl.store.store import Search, SearchSummary
+from automl.store.search import Search, SearchSummary
 from experiments.report.words import count
 
 # What shapes a search. Where it runs, how long, and what is made of its trials may be otherwise when it is resumed.

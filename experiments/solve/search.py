@@ -17,7 +17,8 @@ from nni.nas.strategy.base import Strategy
 from automl.data.prepare import Prepared
 from automl.serial import dumps
 from automl.store.hold import Hold
-from automl.store.store import Search, Store, folder_name
+from automl.store.search import Search, folder_name
+from automl.store.store import Store
 from automl.types import Budget, MetaLearner, Prior, Profile, Trial
 from automl.version import code_version
 from experiments.events import Events

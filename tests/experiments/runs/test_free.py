@@ -6,7 +6,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from automl.errors import UserError
-from automl.store.store import Store, folder_name
+from automl.store.search import folder_name
+from automl.store.store import Store
 from automl.types import Budget
 from experiments.runs import free as module
 from experiments.runs.free import free

@@ -20,12 +20,10 @@ gap is above half a point.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,50 +32,16 @@ from rich.console import Console
 from rich.table import Table
 
 from automl import metrics
-from automl.data.sources.file import FileSource
-from automl.errors import UserError
-from automl.types import Task
 from automl.uncertainty.calibrate import LEVELS, Answers, band, calibrate, temperature_of, tempered
 from automl.uncertainty.sets import CLASS_ROWS, Calibration, rank_of
 from experiments.bench import options_from
-from experiments.bench.level3 import chosen, kind_of
-from experiments.options import made, made_families
+from experiments.bench._calibrated import WAYS, Asked, Run, file_of, read, train_and_keep
+from experiments.bench._mapie import mapie_size, mapie_width
+from experiments.bench.level3 import chosen
 from experiments.settings import writable
 
-WAYS = ("holdout", "valid", "folds")
 INSIDE, GAP = 0.92, 0.005
-FOLDS = 5
 ENOUGH = 250  # judging rows: one of fewer is half a point and more of accuracy
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The options; see conf/experiment/bench/uncertainty.yaml."""
-
-    root: Path
-    sets: list[str]
-    each: int | None
-    seed: list[int]
-    members: int
-    epochs: int
-    trial_seconds: float
-    fold_rows: int
-    workers: int
-    out: Path
-
-
-@dataclass(frozen=True)
-class Run:
-    """One set, seed and way. ``held``: None where the judged rows calibrate."""
-
-    name: str
-    modality: str
-    way: str
-    task: Task
-    alike: bool
-    judged: Answers
-    held: Answers | None
-    test: Answers
 
 
 def run(cfg: DictConfig) -> None:
@@ -107,118 +71,6 @@ def run(cfg: DictConfig) -> None:
     ]
     if not show(runs):
         raise SystemExit(1)
-
-
-def file_of(options: Asked, name: str, seed: int, way: str) -> Path:
-    made = f"{options.members}-{options.epochs}-{options.trial_seconds:g}"
-    return options.out / f"{name}-{seed}-{way}-{made}.npz"
-
-
-def train_and_keep(plain: Mapping[str, Any], said: Mapping[str, Any], seed: int, way: str) -> str:
-    """One run, in a process of its own kind; what came of it in a word."""
-    import torch
-
-    from experiments.solve.graphs import flat
-
-    torch.set_num_threads(1)
-    cfg = OmegaConf.create(dict(plain))
-    assert isinstance(cfg, DictConfig)
-    options = options_from(cfg, Asked)
-    try:
-        arrays = answers_of(cfg, options, said, seed, way)
-    except Exception as error:  # one set that cannot be trained must not end the others
-        arrays, told = {}, flat(error)
-    else:
-        told = "kept" if arrays else "passed over"
-    path = file_of(options, str(said["name"]), seed, way)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("wb") as out:
-        np.savez(out, **arrays)  # pyright: ignore[reportArgumentType]
-    draft.replace(path)
-    return told
-
-
-def answers_of(cfg: DictConfig, options: Asked, said: Mapping[str, Any], seed: int, way: str) -> dict[str, np.ndarray]:
-    """Arrays by name, see ``read``; none where the way is not for these data."""
-    from automl.data.prepare import prepare
-    from automl.training.ensemble import blend
-    from automl.training.predictor import Predictor, predict, target_scale
-    from automl.types import Profile
-    from nas.evaluate import evaluate
-    from nas.family import build, search_axes
-    from nas.job import Job, Order
-    from nas.recipe import training_axes
-
-    dataset = FileSource(str(options.root / said["file"])).load()
-    if way == "folds" and len(dataset) > options.fold_rows:
-        return {}
-    prepared = prepare(
-        dataset,
-        metric=said["baseline_best"]["metric"],
-        seed=seed,
-        folds=FOLDS if way == "folds" else 0,
-        hold=way == "holdout",
-    )
-    task, parts, families = prepared.task, prepared.parts, made_families(cfg)
-    axes = search_axes(families, task, training_axes(task))
-    from safetensors.torch import load
-
-    job = Job(task, parts.train, parts.valid, families, axes, folds=prepared.folds, barred=tuple(parts.barred.tolist()))
-    learned, judging = (parts.train, parts.valid) if job.folds is None else (job.folds.rows, job.folds.valid)
-    wanted, judged, predictors = made(cfg, "metalearner").predict(Profile((), ()), axes).portfolio, [], []
-    for candidate in wanted:
-        seconds = options.trial_seconds * (FOLDS + 1 if way == "folds" else 1)
-        outcome = evaluate(job, Order(candidate, options.epochs, seed, seconds))
-        if outcome.predictions is None or outcome.weights is None:
-            continue
-        weights, scale = outcome.weights, target_scale(task, learned)
-        if job.folds is None:
-            again = evaluate(job, Order(candidate, max(len(outcome.curve), 1), seed, seconds, weights=weights))
-            if again.weights is not None:
-                weights, scale = again.weights, target_scale(task, job.teaching)
-        network = build(families[candidate.family], task, candidate, axes[candidate.family], seed=seed)
-        network.load_state_dict(load(weights))
-        predictors.append(Predictor(network, task, *scale).eval())
-        judged.append(outcome.predictions)
-        if len(judged) == options.members:
-            break
-    if not judged:
-        raise UserError("no candidate could be trained")
-
-    def together(predictions: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        even = [1 / len(predictions)] * len(predictions)
-        mean = blend(predictions, even)
-        spread = np.sqrt(blend([(p - mean) ** 2 for p in predictions], even))
-        return mean, spread if mean.ndim == 1 else np.zeros(0)
-
-    found = {"judged": (*together(judged), judging.y)}
-    for name, part in (("held", parts.held), ("test", parts.test)):
-        if part is not None:
-            found[name] = (*together([predict(p, part.inputs) for p in predictors]), part.y)
-    alike = np.array([prepared.dataset.time is None and prepared.dataset.group is None])
-    named = {f"{name}_{what}": a for name, of in found.items() for what, a in zip("psy", of, strict=True)}
-    return named | {"alike": alike, "kind": np.array(task.kind), "metric": np.array(task.metric)}
-
-
-def read(path: Path, said: Mapping[str, Any], way: str) -> Run | None:
-    with np.load(path, allow_pickle=False) as arrays:
-        if "test_p" not in arrays:
-            return None
-
-        def answers(name: str) -> Answers | None:
-            if f"{name}_p" not in arrays:
-                return None
-            p, spread, y = (arrays[f"{name}_{what}"] for what in "psy")
-            return Answers(p, y, spread if len(spread) else None)
-
-        judged, test = answers("judged"), answers("test")
-        assert judged is not None and test is not None
-        kind, classes = str(arrays["kind"]), test.prediction.shape[-1] if test.prediction.ndim > 1 else 1
-        names = tuple(map(str, range(classes))) if classes > 1 else ()
-        task = Task(said["name"], kind, (), classes, str(arrays["metric"]), classes=names)  # type: ignore[arg-type]
-        return Run(
-            said["name"], kind_of(dict(said)), way, task, bool(arrays["alike"][0]), judged, answers("held"), test
-        )
 
 
 @dataclass(frozen=True)
@@ -300,49 +152,6 @@ def worst_class(of: Calibration, test: Answers) -> float | None:
     right = sets[np.arange(len(test)), test.y]
     found = [right[test.y == c].mean() for c in of.by_class if (test.y == c).sum() >= CLASS_ROWS]
     return float(min(found)) - 0.9 if found else None
-
-
-def mapie_size(rows: Answers, test: Answers, level: float) -> float:
-    """Mean size of MAPIE's sets on the same probabilities, through an estimator that answers what it is given."""
-    from mapie.classification import SplitConformalClassifier
-    from sklearn.base import BaseEstimator, ClassifierMixin
-
-    class Given(ClassifierMixin, BaseEstimator):
-        def fit(self, x: np.ndarray, y: Any) -> Given:
-            self.classes_, self.n_features_in_ = np.arange(x.shape[1]), x.shape[1]
-            return self
-
-        def predict_proba(self, x: np.ndarray) -> np.ndarray:
-            return x
-
-        def predict(self, x: np.ndarray) -> np.ndarray:
-            return x.argmax(1)
-
-    p = rows.prediction / rows.prediction.sum(1, keepdims=True)
-    of = SplitConformalClassifier(Given().fit(p, rows.y), confidence_level=level, conformity_score="lac", prefit=True)
-    of.conformalize(p, rows.y)
-    sets = of.predict_set(test.prediction / test.prediction.sum(1, keepdims=True))[1]
-    return float(sets[:, :, 0].sum(1).mean())
-
-
-def mapie_width(rows: Answers, test: Answers, level: float) -> float:
-    """Mean width of MAPIE's intervals on the same values, likewise."""
-    from mapie.regression import SplitConformalRegressor
-    from sklearn.base import BaseEstimator, RegressorMixin
-
-    class Given(RegressorMixin, BaseEstimator):
-        def fit(self, x: np.ndarray, y: Any) -> Given:
-            self.n_features_in_ = 1
-            return self
-
-        def predict(self, x: np.ndarray) -> np.ndarray:
-            return x[:, 0]
-
-    known = np.asarray(rows.prediction, dtype=np.float64)[:, None]
-    of = SplitConformalRegressor(Given().fit(known, rows.y), confidence_level=level, prefit=True)
-    of.conformalize(known, np.asarray(rows.y, dtype=np.float64))
-    ends = of.predict_interval(np.asarray(test.prediction, dtype=np.float64)[:, None])[1]
-    return float((ends[:, 1, 0] - ends[:, 0, 0]).mean())
 
 
 def show(runs: Sequence[Run]) -> bool:

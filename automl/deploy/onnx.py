@@ -10,18 +10,19 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx_ir as ir
 import onnxruntime
 import torch
-from onnx_ir.passes import common as common_passes
-from onnxscript import optimizer
 from torch import Tensor, nn
 
 from automl.deploy.graph import answers
 from automl.training.predictor import outputs
 from automl.training.rows import as_tensor
+
+if TYPE_CHECKING:
+    import onnx_ir as ir  # it and onnxscript take most of a second: see ``load_exporter``
 
 TOLERANCE = 1e-4
 UNPACKS = "BitwiseAnd"
@@ -145,6 +146,10 @@ def _simplify(model: ir.Model) -> None:
     The exporter's own optimisation looks for some forty patterns at every node besides, which took half of the export
     of an ensemble; onnxruntime looks for the same when it loads the graph.
     """
+    import onnx_ir as ir
+    from onnx_ir.passes import common as common_passes
+    from onnxscript import optimizer
+
     common_passes.InlinePass()(model)
     optimizer.fold_constants(model, should_fold=lambda node: False if node.op_type == UNPACKS else None)
     ir.passes.Sequential(

@@ -11,7 +11,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from lightning_utilities.core.imports import RequirementCache
+from lightning_utilities.core import imports
 
 LEFT_OUT = frozenset({"torchvision", "matplotlib", "scipy"})
 COMPILER = "torch._dynamo"
@@ -25,9 +25,10 @@ class _Compiled(type):
         return real is not cls and isinstance(instance, real)
 
 
-_bool = RequirementCache.__bool__
+_available, _bool = imports.package_available, imports.RequirementCache.__bool__
 _stands_in = COMPILER not in sys.modules
-RequirementCache.__bool__ = lambda self: self.requirement not in LEFT_OUT and _bool(self)
+imports.package_available = lambda package_name: package_name not in LEFT_OUT and _available(package_name)
+imports.RequirementCache.__bool__ = lambda self: self.requirement not in LEFT_OUT and _bool(self)
 if _stands_in:
     _compiler = ModuleType(COMPILER)
     _compiler.__dict__.update(OptimizedModule=_Compiled("OptimizedModule", (), {}), disable=lambda fn, *_, **__: fn)
@@ -35,7 +36,7 @@ if _stands_in:
 try:
     import lightning.pytorch as pl
 finally:
-    RequirementCache.__bool__ = _bool
+    imports.package_available, imports.RequirementCache.__bool__ = _available, _bool
     if _stands_in:
         del sys.modules[COMPILER]
 

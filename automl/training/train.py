@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from automl.training.lightning import pl  # isort: skip  # before anything else imports Lightning
+
 import numpy as np
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -22,7 +24,6 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
 from automl.data.dataset import Part
-from automl.training.lightning import pl  # before anything else imports Lightning
 from automl.training.memory import give_back
 from automl.training.module import Diverged, OutOfTime, Training
 from automl.training.options import Options

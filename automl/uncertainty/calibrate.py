@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.stats import betabinom
 
 from automl import metrics
 from automl.types import Task
@@ -225,6 +224,8 @@ def band(calibration_rows: int, test_rows: int, level: float) -> tuple[float, fl
     """Between which shares of cover 95 % of exchangeable data sets of these sizes lie (Vovk 2012, "Conditional validity
     of inductive conformal predictors"): a draw of calibration rows covers Beta(k, n + 1 - k) of all rows.
     """
+    from scipy.stats import betabinom  # a third of a second, and only a finished model asks
+
     k = rank_of(level, calibration_rows)
     low, high = betabinom.interval(BAND, test_rows, k, calibration_rows + 1 - k)
     return float(low) / test_rows, float(high) / test_rows

@@ -244,13 +244,35 @@ def tiny(tmp_path_factory) -> Path:
     return path
 
 
+class Enough(Exception):
+    """What comes after the search is not needed."""
+
+
+@pytest.fixture
+def searched(monkeypatch):
+    """``solve`` as far as the end of its search: what was prepared, and the trials."""
+
+    def enough(prepared, engine, artifacts, trials, *_, **__):
+        raise Enough(prepared, trials)
+
+    monkeypatch.setattr(pipeline, "finish", enough)
+
+    def run(*given, **more):
+        with pytest.raises(Enough) as caught:
+            solve(*given, **more)
+        return caught.value.args
+
+    return run
+
+
 SHORT = ["engine=sequential", "progress=false", "metalearner=uniform", "strategy=prior_band", "family=[mlp]",
          "budget.epochs=4", "task.check=false"]  # fmt: skip
 
 
 def test_small_data_is_cross_validated_from_end_to_end(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    solution = solve(tiny, "kind", seconds=None, trials=7, overrides=SHORT)
+    options = [*SHORT, "strategy.sure=1", "objective.ensemble=2"]
+    solution = solve(tiny, "kind", seconds=None, trials=4, overrides=options)
     result = solution.result
     assert result["judged_by"] == "5-fold cross-validation, 54 rows"
     assert "5-fold cross-validation, 54 rows" in (solution.folder / "report.html").read_text()
@@ -274,10 +296,11 @@ def test_a_short_search_is_cross_validated_only_when_asked():
     assert folds_in(0, Budget(seconds=900)) == 0
 
 
-def test_folds_are_switched_by_the_task(tiny, tmp_path, monkeypatch):
+def test_folds_are_switched_by_the_task(tiny, tmp_path, monkeypatch, searched):
     monkeypatch.chdir(tmp_path)
-    plain = solve(tiny, "kind", seconds=None, trials=1, overrides=[*SHORT, "task.folds=0", "strategy=random"])
-    assert plain.result["judged_by"] == "14 rows"
+    options = [*SHORT, "task.folds=0", "strategy=random"]
+    prepared, _ = searched(tiny, "kind", seconds=None, trials=1, overrides=options)
+    assert prepared.folds is None and len(prepared.parts.valid) == 14
     with pytest.raises(UserError, match="folds=1 of 54 rows are not possible; use 2 to 54") as caught:
         solve(tiny, "kind", seconds=None, trials=1, overrides=[*SHORT, "task.folds=1"])
     assert "\n" not in str(caught.value)
@@ -308,21 +331,12 @@ def test_a_regression_from_end_to_end_has_one_sign_and_a_judged_goal(tmp_path, m
     assert (solution.folder / "config.yaml").exists()
 
 
-def test_resume_says_what_it_did(tiny, tmp_path, monkeypatch, capsys):
+def test_resume_says_what_it_did(tiny, tmp_path, monkeypatch, capsys, searched):
     monkeypatch.chdir(tmp_path)
     quick = [*SHORT, "task.folds=0", "strategy=random", "resume=true"]
 
-    class Enough(Exception):
-        """What comes after the search is not needed here."""
-
-    def enough(*_, **__):
-        raise Enough
-
-    monkeypatch.setattr(pipeline, "finish", enough)
-
     def said(*more, trials=1):
-        with pytest.raises(Enough):
-            solve(tiny, "kind", seconds=None, trials=trials, overrides=[*quick, *more])
+        searched(tiny, "kind", seconds=None, trials=trials, overrides=[*quick, *more])
         return capsys.readouterr().err.splitlines()[0]
 
     assert said().endswith("nothing to go on with, the store has no search on 'tiny'. It begins anew.")
@@ -357,23 +371,23 @@ def test_a_search_from_before_rows_were_held_out_is_gone_on_with(calibrate, expe
     assert found.parts.held is None and asked == expected
 
 
-def test_resume_beside_searches_of_other_recipes(tiny, tmp_path, monkeypatch, capsys):
+def test_resume_beside_searches_of_other_recipes(tiny, tmp_path, monkeypatch, capsys, searched):
     monkeypatch.chdir(tmp_path)
     options = [*SHORT, "task.folds=0", "strategy=random", "resume=true"]
-    solve(tiny, "kind", seconds=None, trials=1, overrides=options)
+    searched(tiny, "kind", seconds=None, trials=1, overrides=options)
     with sqlite3.connect("outputs/store.db") as db:
         db.execute("""update searches set config = '{"collect": {"seconds": 3}}'""")
     capsys.readouterr()
-    solve(tiny, "kind", seconds=None, trials=1, overrides=[*options, "seed=1"])
+    searched(tiny, "kind", seconds=None, trials=1, overrides=[*options, "seed=1"])
     assert "no search on 'tiny'. It begins anew." in capsys.readouterr().err
 
 
-def test_more_time_keeps_how_candidates_are_judged(tiny, tmp_path, monkeypatch, capsys):
+def test_more_time_keeps_how_candidates_are_judged(tiny, tmp_path, monkeypatch, capsys, searched):
     monkeypatch.chdir(tmp_path)
     options = [*SHORT, "strategy=random", "resume=true"]
-    first = solve(tiny, "kind", seconds=30, trials=1, overrides=options)
-    assert first.result["judged_by"] == "14 rows"
+    first, _ = searched(tiny, "kind", seconds=30, trials=1, overrides=options)
+    assert first.folds is None and len(first.parts.valid) == 14
     capsys.readouterr()
-    again = solve(tiny, "kind", seconds=2 * FOLD_SECONDS, trials=2, overrides=options)
+    again, trials = searched(tiny, "kind", seconds=2 * FOLD_SECONDS, trials=2, overrides=options)
     assert "going on with search 1, which has 1 trial." in capsys.readouterr().err
-    assert again.result["judged_by"] == "14 rows" and again.result["trials"]["ok"] == 2
+    assert again.folds is None and len(again.parts.valid) == 14 and [t.status for t in trials] == ["ok", "ok"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import io
 import logging
@@ -10,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
@@ -70,6 +71,7 @@ def write_onnx(path: Path, predictor: nn.Module, names: Sequence[str], inputs: S
     # Two rows: a first axis of size 1 would be taken for a constant.
     example = tuple(as_tensor(np.concatenate([a[:1], a[-1:]])) for a in inputs)
     with _quiet():
+        keep_operators()
         program = torch.onnx.export(
             _Graph(predictor).eval(),
             example,
@@ -98,6 +100,18 @@ def load_exporter() -> None:
     ):
         with contextlib.suppress(ImportError):  # names inside of torch: another version may lack one
             importlib.import_module(name)
+    keep_operators()
+
+
+@functools.cache
+def keep_operators() -> None:
+    """Read the exporter's five hundred operators once: at every export it would parse their sources, half a second."""
+    with contextlib.suppress(ImportError, AttributeError):  # names inside of torch, as above
+        from torch.onnx._internal import _lazy_import
+
+        apis: Any = _lazy_import.onnxscript_apis
+        kept = tuple(apis.get_torchlib_ops())
+        apis.get_torchlib_ops = lambda: kept
 
 
 def compare(path: Path, predictor: nn.Module, names: Sequence[str], inputs: Sequence[np.ndarray]) -> Agreement:

@@ -35,7 +35,7 @@ def by_default(group: str) -> list[str]:
 
 
 def register() -> None:
-    """``family=all`` and ``methods=all``: what lies in conf takes part, and no list of it is kept by hand.
+    """``family=all``, ``methods=all`` and ``peer=all``: what lies in conf takes part, and no list of it is kept by hand.
 
     ``${own_store:}`` is where a person's past runs lie.
     """
@@ -44,6 +44,7 @@ def register() -> None:
     store.store(group="family", name="all", node={"defaults": by_default("family")})
     learners = [{f"/metalearner@{name}": name} for name in by_default("metalearner")]
     store.store(group="methods", name="all", node={"defaults": learners})
+    store.store(group="peer", name="all", node={"defaults": by_default("peer")})
 
 
 register()

@@ -21,12 +21,13 @@ from experiments.options import check_types
 from experiments.settings import writable
 
 T = TypeVar("T")
+SEEDS = ("seed", "seeds")
 
 
 def options_from(cfg: DictConfig, of: type[T]) -> T:
     """The options under ``bench`` as a dataclass. Raises UserError for a value that is not of its field's type.
 
-    Numbers must be above 0, also those in lists; ``seed`` may be 0.
+    Numbers must be above 0, also those in lists; seeds may be 0.
     """
     plain: Any = OmegaConf.to_container(cfg.bench, resolve=True)
     hints = get_type_hints(of)
@@ -38,8 +39,8 @@ def options_from(cfg: DictConfig, of: type[T]) -> T:
         if value == [] and hints[name] != list[str]:
             raise UserError(f"bench.{name}=[] is empty. Set bench.{name}=[...]")
         numbers = [n for n in (value if isinstance(value, list) else [value]) if type(n) in (int, float)]
-        if not all(0 < n < math.inf or (name == "seed" and n == 0) for n in numbers):
-            raise UserError(f"bench.{name}={value} must be {'0 or more' if name == 'seed' else 'above 0'}")
+        if not all(0 < n < math.inf or (name in SEEDS and n == 0) for n in numbers):
+            raise UserError(f"bench.{name}={value} must be {'0 or more' if name in SEEDS else 'above 0'}")
     return of(**{name: _with_paths(value, hints[name]) for name, value in plain.items()})
 
 

@@ -1,0 +1,26 @@
+"""AutoGluon on tables and texts. ``options``: its ``presets``, and ``hyperparameters`` for some models only."""
+
+from typing import Any
+
+import numpy as np
+from autogluon.tabular import TabularPredictor
+from exchange import Predict, Task, answer
+
+TARGET = "target of the task"
+
+
+def fit(task: Task, rows: Any, truth: np.ndarray) -> Predict:
+    predictor = TabularPredictor(
+        label=TARGET,
+        path=str(task.folder / "autogluon"),
+        eval_metric=task.metric,
+        problem_type=None if task.classes else "regression",
+        verbosity=0,
+    )
+    predictor.fit(rows.assign(**{TARGET: truth}), time_limit=task.seconds, **task.options)
+    predictor.persist()
+    return lambda test: predictor.predict(test).to_numpy()
+
+
+if __name__ == "__main__":
+    answer(fit)

@@ -1,0 +1,38 @@
+"""The program, as its users start it. ``options.words``: more words of the command."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from exchange import Predict, Task, answer
+
+from automl.deploy.bundle import Bundle
+from experiments.explain import quoted
+
+RUN = Path(__file__).resolve().parents[3] / "run.py"
+
+
+def fit(task: Task, rows: Any, truth: np.ndarray) -> Predict:
+    scratch = task.folder / "level4"
+    command = [
+        *(sys.executable, str(RUN), "data=file", f"data.path={quoted(task.file)}"),
+        *(f"task.metric={task.metric}", f"task.group={quoted(task.group)}", f"seed={task.seed}"),
+        *(f"budget.seconds={task.seconds:g}", "budget.trials=null", "tracker=none", "progress=false"),
+        *(f"artifacts={scratch / 'searches'}", f"store.url=sqlite:///{scratch / 'store.db'}"),
+        f"hydra.run.dir={scratch / 'run'}",
+        *task.options.get("words", []),
+    ]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    bundle = Bundle.load(scratch / "run" / "bundle")
+
+    def predict(test: pd.DataFrame | np.ndarray) -> np.ndarray:
+        return np.asarray(bundle.predict(test))
+
+    return predict
+
+
+if __name__ == "__main__":
+    answer(fit)

@@ -27,6 +27,7 @@ from automl.errors import UserError
 
 NAME = "answers.db"
 KEEP_DAYS, KEEP_MB = 30, 256
+AHEAD = 3600.0  # seconds by which no moment is later than now
 WAIT = 5.0  # seconds for another process that writes
 MOST = 100_000
 """Labelled rows that are judged, the newest: more tell no more."""
@@ -171,6 +172,8 @@ class Answers:
         if not self.path.is_file():
             return
         with self._open(make=False) as base:
+            # Of a clock that was ahead: they would outlive all others, which go first where there is too much.
+            base.execute("UPDATE answers SET at = ? WHERE at > ?", (now, now + AHEAD))
             base.execute("DELETE FROM answers WHERE at < ?", (now - KEEP_DAYS * 86400,))
             pages, free, size = (
                 base.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")

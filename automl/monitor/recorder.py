@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 import sqlite3
 import threading
 import time
@@ -139,7 +140,7 @@ class Recorder:
         found = np.zeros(self._counter.layout.size, dtype=np.int64)
         found[HEAD.index("dropped")] = dropped
         self._window = Window(self._window.start, self._window.end, self._window.counts + found)
-        self._unkept = [*self._unkept, *(a._replace(rows=()) for a in answered)][-MOST_ROWS:]
+        self._unkept = _newest([*self._unkept, *(a._replace(rows=()) for a in answered)])
         if self._unkept:
             self._try("kept for feedback", self._keep)
         if answered:
@@ -153,7 +154,8 @@ class Recorder:
         if began >= self._free:
             rows = [row for a in answered for row in a.rows]
             try:
-                self._add(self._counter.rows(rows[:: max(-(-len(rows) // CHUNK), 1)]))
+                # At random: of requests that are all alike in their order each n-th row would be the same one of each.
+                self._add(self._counter.rows(random.sample(rows, min(len(rows), CHUNK))))
             finally:
                 self._free = began + (time.monotonic() - began) / BUSY
 
@@ -182,6 +184,10 @@ class Recorder:
         if running - self._even > EVEN_FOR:
             windows.clear(self.folder, state.places, now)
             self._answers.clear(now)
+            for folder in self.folder.parent.iterdir():  # of versions that are served no more
+                with contextlib.suppress(sqlite3.Error):
+                    if folder != self.folder and (found := Answers.found(folder)) is not None:
+                        found.clear(now)
 
     def _try(self, what: str, work: Callable[[], Any]) -> bool:
         """Whether it was done. Why not is told once, until it is done again."""
@@ -202,6 +208,14 @@ class Recorder:
             self._said.add(what)
             with contextlib.suppress(Exception):
                 log.warning("%s", line)
+
+
+def _newest(answered: Sequence[_Answered]) -> list[_Answered]:
+    """Those of the last ``MOST_ROWS`` rows: what cannot be kept must not fill the memory."""
+    kept, rows = len(answered), 0
+    while kept and (rows := rows + len(answered[kept - 1].outputs[0])) <= MOST_ROWS:
+        kept -= 1
+    return list(answered[kept:])
 
 
 def _bytes(value: Any) -> int:

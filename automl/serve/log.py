@@ -8,6 +8,7 @@ ends at ``MEGABYTES``, and goes after the days that were asked for.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
@@ -43,7 +44,7 @@ class RequestLog:
         self.days, self.columns, self.dropped = days, tuple(columns), 0
         self._lines: list[tuple[Any, ...]] = []
         self._lock = threading.Lock()
-        self._silent = False
+        self._silent = self._torn = False  # torn: the last line that was written has no end
 
     def add(
         self, request: str, path: str, code: int, seconds: float, model: str, rows: Sequence[Mapping[str, Any]]
@@ -71,8 +72,13 @@ class RequestLog:
                     self._clear()
                 elif path.stat().st_size > MEGABYTES << 20:
                     raise OSError(0, f"today's file has {MEGABYTES} MB")
+                text = b"\n" * self._torn + b"".join(map(_line, lines))
                 with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb", 0) as file:
-                    file.write(b"".join(map(_line, lines)))
+                    written = file.write(text)
+                self._torn = written < len(text) and text[written - 1 : written] != b"\n"
+                lines = lines[text[:written].count(b"\n") :]
+                if lines:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 self._silent = False
             except OSError as error:
                 self.dropped += len(lines)

@@ -124,3 +124,16 @@ def test_it_is_found_by_its_folder(bundle, values, tmp_path: Path) -> None:
         assert found is not None and found.feedback("one", [label]).known == 1
         np.testing.assert_array_equal(found.labelled().y, Answers(tmp_path / of.task.kind, of).labelled().y)
     assert Answers.found(tmp_path / "gone") is None
+
+
+def test_moments_of_a_clock_that_was_ahead_do_not_outlive_the_others(bundle, tmp_path: Path, monkeypatch) -> None:
+    now, outputs = 2e9, asked(bundle, people(1, 1))[1]
+    store = Answers(tmp_path, bundle)
+    store.add([(f"ahead {i:030}", now + 1e9, outputs) for i in range(8000)])
+    store.clear(now)
+    store.add([("mine", now + 60, outputs)])
+    monkeypatch.setattr(module, "KEEP_MB", 0)
+    store.clear(now + 120)
+    assert store.feedback("mine", ["old"]).known == 1, "it is the newest"
+    store.clear(now + 31 * 86400)
+    assert store.feedback("mine", ["young"]).unknown == 1 and store.answered(f"ahead {0:030}") is None

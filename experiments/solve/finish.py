@@ -21,13 +21,14 @@ from automl.deploy.bundle import MODEL, Bundle
 from automl.deploy.cut import cut
 from automl.deploy.export import export
 from automl.deploy.importance import Importances, importance
+from automl.deploy.judge import Rows
 from automl.deploy.measure import measured
 from automl.deploy.onnx import Agreement, compare, write_onnx
 from automl.errors import UserError
 from automl.metrics import score, scores
 from automl.training.ensemble import blend, select
 from automl.training.predictor import Deployed, Predictor, outputs, predict, target_scale
-from automl.types import Limits, Task, Trial
+from automl.types import Task, Trial
 from automl.uncertainty.calibrate import Answers, calibrate, temperature_of, tempered, told
 from automl.uncertainty.sets import Calibration
 from experiments.events import Events
@@ -35,12 +36,14 @@ from experiments.report.words import count
 from experiments.solve.again import Members, trained_again, whole
 from experiments.solve.artifacts import Artifacts
 from experiments.solve.filling import fill
+from experiments.solve.limits import beyond, eight_bits, smaller_would_help
 from nas.engines.base import Engine
 from nas.family import build
 from nas.time import Clock, importance_seconds, refit_seconds
 
 SAME = 1e-3  # mean difference up to which two answers are of the same network
 SAME_ROWS = 256  # a large network takes seconds for all validation rows
+SOME = 1024  # rows that ranges of 8 bits are found on
 LINE = 300  # characters of an error
 
 
@@ -171,6 +174,11 @@ class Model:
     weights: np.ndarray | None
     temperature: float
 
+    def known_by(self, calibration: Calibration | None) -> Model:
+        """The same where another graph of it answers."""
+        moved = self.weights if calibration is None else np.asarray(calibration.decision or ())
+        return replace(self, calibration=calibration, weights=moved if moved is not None and len(moved) else None)
+
     @property
     def decides(self) -> np.ndarray | float:
         """The weights as a factor, also where they are all 1: a score without any would look for its own."""
@@ -208,6 +216,16 @@ class Networks:
     @property
     def judged_by(self) -> str:
         return f"{len(self.rows):,} rows" if self.folds is None else str(self.folds)
+
+    @property
+    def shares(self) -> np.ndarray | None:
+        """Of the classes, among the rows that were learned from; None for values."""
+        task, parts = self.prepared.task, self.prepared.parts
+        if task.kind == "regression":
+            return None
+        judged = self.folds is not None
+        learned = self.prepared.learned.y if judged else np.concatenate([parts.train.y, parts.valid.y])
+        return np.bincount(learned, minlength=task.num_outputs) / len(learned)
 
     def chosen(self, size: int) -> Members:
         """The ensemble of at most ``size`` of those that are not left out."""
@@ -274,10 +292,6 @@ class Networks:
             temperature = temperature_of(judged.prediction, judged.y)
             judged = replace(judged, prediction=tempered(judged.prediction, temperature))
         model = Deployed(predictors, weights, task, temperature).eval()
-        shares = None
-        if task.kind != "regression":
-            learned = prepared.learned.y if self.folds is not None else np.concatenate([parts.train.y, parts.valid.y])
-            shares = np.bincount(learned, minlength=task.num_outputs) / len(learned)
         held = None
         if parts.held is not None:
             told_held = outputs(model, parts.held.inputs)
@@ -287,7 +301,7 @@ class Networks:
             source="holdout" if held is not None else "folds" if self.folds is not None else "valid",
             alike=prepared.dataset.time is None and prepared.dataset.group is None,
             temperature=temperature,
-            shares=shares,
+            shares=self.shares,
         )
         moved = np.asarray(calibration.decision) if calibration.decision else None
         return Model(model, calibration if calibrated else None, moved, temperature)
@@ -297,8 +311,9 @@ class Networks:
     ) -> tuple[Members, Model, Mapping[str, float | None]] | None:
         """The most of these members, heaviest first, whose bundle keeps the limits, that model and what it costs.
 
-        Fewer are cut out of the graph of all: no further export. All of them where fewer would not help, one where that
-        is over a limit too. ``notes``: a line is added for each step. None: see ``exported``.
+        Fewer are cut out of the graph of all: no further export. All of them where fewer would not help; one where that
+        is over a limit too, in 8 bits where these keep it. ``notes``: a line is added for each step. None: see
+        ``exported``.
         """
         limits, whole = self.prepared.task.limits, None
         while True:
@@ -307,11 +322,31 @@ class Networks:
             if bundle is None:
                 return None
             cost = measured(bundle, dataset)
-            if len(members) == 1 or not fewer_would_help(limits, cost):
+            if not smaller_would_help(limits, cost):
                 return members, model, cost
+            if len(members) == 1:
+                found = eight_bits(bundle, self.judging(members), dataset, limits, notes)
+                if found is None:
+                    return members, model, cost
+                notes.append(found.note)
+                return members, model.known_by(found.calibration), found.cost
             over = beyond(limits, cost)
             notes.append(f"an ensemble of {len(members)} is over a limit ({over}): fewer members are taken")
             members, whole = members[:-1], bundle / MODEL
+
+    def judging(self, members: Members) -> Rows:
+        """The rows that judged the members, and what these said of them before they learned from them."""
+        parts = self.prepared.parts
+        return Rows(
+            self.rows.inputs,
+            self.rows.y,
+            [a[:SOME] for a in parts.train.inputs],
+            "valid" if self.folds is None else "folds",
+            before=[self.artifacts.predictions(t) for t, _ in members],
+            held=parts.held,
+            alike=self.prepared.dataset.time is None and self.prepared.dataset.group is None,
+            shares=self.shares,
+        )
 
     def exported(
         self, members: Members, model: Model, dataset: Dataset, folder: Path, whole: Path | None
@@ -397,24 +432,6 @@ def blended(predictions: Sequence[np.ndarray], weights: Sequence[float], y: np.n
     if mean.ndim > 1 or len(predictions) == 1:
         return Answers(mean, y)
     return Answers(mean, y, np.sqrt(blend([(p - mean) ** 2 for p in predictions], weights)))
-
-
-def fewer_would_help(limits: Limits, cost: Mapping[str, float | None]) -> bool:
-    """Whether the model is over a limit on what its members cost: reading a row takes as long with fewer of them."""
-    reading = (cost["latency_ms"] or 0.0) - (cost["graph_ms"] or 0.0)
-    hopeless = limits.latency_ms is not None and reading >= limits.latency_ms
-    return bool(beyond(limits, {**cost, "latency_ms": None} if hopeless else cost))
-
-
-def beyond(limits: Limits, cost: Mapping[str, float | None]) -> str:
-    """Which hard limits a deployed model of this cost is over, or an empty string."""
-    names = ("latency_ms", "parameters", "megabytes")
-    over = [
-        f"{name} {cost[name]:g}, the limit is {limit:g}"
-        for name in names
-        if (limit := getattr(limits, name)) is not None and (cost[name] or 0.0) > limit
-    ]
-    return "; ".join(over)
 
 
 def once_each(best: Sequence[Trial]) -> list[Trial]:

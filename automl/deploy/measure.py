@@ -53,7 +53,10 @@ def needed(bundle: Bundle) -> set[str]:
     """Files that it answers by: of its graphs, and what each knows of how sure it is, those of the one that does."""
     graphs = [{"file": MODEL, "calibration": CALIBRATION}, *bundle.meta.get("variants", ())]
     answers = bundle.variant or graphs[0]
-    others = {graph[name] for graph in graphs for name in ("file", "calibration")} - {answers["file"], answers["calibration"]}
+    others = {graph[name] for graph in graphs for name in ("file", "calibration")} - {
+        answers["file"],
+        answers["calibration"],
+    }
     return set(bundle.meta["files"]) - NOT_NEEDED - others
 
 

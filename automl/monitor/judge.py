@@ -164,7 +164,9 @@ def judged_labels(state: State, folder: Path, counter: Counter, now: float) -> I
             return
         state.live = {"last": last} | live.confirmed(counter.bundle, answers.labelled())
     except sqlite3.Error as error:
-        log.warning("labels in %s cannot be read (%s); remove the file, and it begins anew", answers.path, error)
+        broken = not isinstance(error, sqlite3.OperationalError)  # else the disk is full, or another process writes
+        fix = "remove the file, and it begins anew" if broken else "free some space there, or mend its rights"
+        log.warning("labels in %s cannot be read (%s); %s", answers.path, error, fix)
         return
     for what, low, text in live.worse(counter.bundle, state.live, LEVEL, ALARM_SURE):
         if low != state.low.get(what, False):

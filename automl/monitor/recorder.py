@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from automl.clock import Evenly
 from automl.deploy.bundle import Bundle
 from automl.monitor import windows
 from automl.monitor.alerts import checked_webhook
@@ -39,9 +40,6 @@ CHUNK = 1_000  # rows whose fields are counted together
 BUSY = 0.05
 """Share of a core that may go into the fields: of fast traffic an even part of the rows is counted, which is enough."""
 PAUSE = 1.0  # seconds between batches
-EVEN_FOR = 3600.0
-"""Seconds that the clock must have run evenly before anything is removed as too old: a jump would else empty all."""
-JUMP = 60.0  # seconds
 _LARGE = ("image", "audio", "series", "text")
 log = logging.getLogger(__name__)
 
@@ -83,7 +81,7 @@ class Recorder:
         self._unkept: list[_Answered] = []  # answers that could not be kept yet
         self._window = Window(clock(), clock(), np.zeros(self._counter.layout.size, dtype=np.int64))
         self._free = 0.0  # when fields may be counted again
-        self._offset, self._even = clock() - time.monotonic(), time.monotonic()
+        self._evenly = Evenly(clock)
         self._said: set[str] = set()  # problems that are in the log
         self._wake, self._ends = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -174,14 +172,8 @@ class Recorder:
         self._try("judged", self._judge)
 
     def _judge(self) -> None:
-        state, now, running = (
-            judge(self.folder, self._counter, self._clock(), self._webhook),
-            self._clock(),
-            time.monotonic(),
-        )
-        if abs(now - running - self._offset) > JUMP:
-            self._offset, self._even = now - running, running
-        if running - self._even > EVEN_FOR:
+        state, now = judge(self.folder, self._counter, self._clock(), self._webhook), self._clock()
+        if self._evenly.runs():
             windows.clear(self.folder, state.places, now)
             self._answers.clear(now)
             for folder in self.folder.parent.iterdir():  # of versions that are served no more

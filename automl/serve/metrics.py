@@ -38,13 +38,13 @@ class Metrics:
     def __init__(self) -> None:
         self._folder = os.environ.get(VARIABLE)
         self._full, self._size = False, 0
-        if self._folder and not self._room(1):
-            self._folder = None
-            del os.environ[VARIABLE]
+        shared = self._folder is not None and self._room(1)
+        if not shared:  # what this worker counts then is told to nobody, where there are others
+            os.environ.pop(VARIABLE, None)
         import prometheus_client as prom  # reads the variable
 
-        self._prom = prom
-        self._registry = None if self._folder else prom.CollectorRegistry()
+        self._prom, self._shared = prom, shared
+        self._registry = None if shared else prom.CollectorRegistry()
         at = self._registry
         labels = ["model", "digest"]
         self._requests = prom.Counter("level4_requests", "Requests answered.", [*labels, "code"], registry=at)
@@ -63,7 +63,7 @@ class Metrics:
         """Count a request. ``model``: empty where it reached none."""
         key = (model, digest, code)
         if (found := self._known.get(key)) is None:
-            if self._folder and not self._room(len(self._known) + 2):
+            if self._shared and not self._room(len(self._known) + 2):
                 return
             requests = self._requests.labels(model, digest, code)
             found = self._known[key] = (requests, self._rows.labels(model, digest), self._seconds.labels(model, digest))
@@ -86,6 +86,9 @@ class Metrics:
                 with Path(str(self._folder), f"{kind}_{os.getpid()}.db").open("ab") as file:
                     os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
+            if not self._size:  # an empty file could not be read
+                for path in Path(str(self._folder)).glob(f"*_{os.getpid()}.db"):
+                    path.unlink()
             if not self._full:
                 log.error("requests are answered, but not counted at /metrics: %s", error.strerror)
             self._full = True
@@ -102,7 +105,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """In Prometheus' own form."""
-        if self._registry is not None:
+        if self._folder is None and self._registry is not None:
             return self._prom.generate_latest(self._registry)
         from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 

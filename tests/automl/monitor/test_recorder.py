@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from automl import clock
 from automl.errors import UserError
 from automl.monitor import recorder as module
 from automl.monitor import windows
@@ -179,7 +180,7 @@ def test_a_clock_that_jumps_loses_nothing(bundle, tmp_path: Path) -> None:
 
 
 def test_what_is_old_is_removed_while_the_clock_runs_evenly(bundle, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(module, "EVEN_FOR", 0.001)
+    monkeypatch.setattr(clock, "EVEN_FOR", 0.001)
     _, outputs = asked(bundle, people(2, 1))
     store = Answers(tmp_path, bundle)
     store.add([("old", time.time() - 31 * 86400, outputs), ("new", time.time(), outputs)])
@@ -190,7 +191,7 @@ def test_what_is_old_is_removed_while_the_clock_runs_evenly(bundle, tmp_path: Pa
 
 
 def test_of_versions_that_are_served_no_more_it_is_removed_too(bundle, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(module, "EVEN_FOR", 0.001)
+    monkeypatch.setattr(clock, "EVEN_FOR", 0.001)
     _, outputs = asked(bundle, people(2, 1))
     store = Answers(tmp_path / "before", bundle)
     store.add([("old", time.time() - 31 * 86400, outputs)])

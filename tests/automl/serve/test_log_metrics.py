@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from automl import clock
 from automl.serve import log as logs
 from automl.serve.log import RequestLog
 from tests.automl.serve.made import ROW, asked, predicted, server
@@ -72,6 +73,10 @@ def test_old_days_go_and_a_full_day_ends(tmp_path: Path, monkeypatch: pytest.Mon
         path.write_text("{}\n")
         os.utime(path, (time.time() - days * 86_400,) * 2)
     log = RequestLog(tmp_path, 7)
+    log.add("id", "/predict", 200, 0.001, "m@1", [])
+    log.flush()
+    assert old.exists(), "the clock may have jumped"
+    monkeypatch.setattr(clock, "EVEN_FOR", 0.0)
     log.add("id", "/predict", 200, 0.001, "m@1", [])
     log.flush()
     assert not old.exists() and young.exists()
@@ -154,8 +159,11 @@ for name in range(40):
     made.asked(str(name), "digest", 200, 1, 0.1)
 print(made.text().count(b"level4_rows_total{"), *{f.stat().st_blocks * 512 for f in Path(sys.argv[1]).rglob("*.db")})
 room["left"] = 2
+sys.modules.pop("prometheus_client", None)
+os.getpid = lambda: 7
 other = metrics.Metrics()
 other.asked("a", "digest", 200, 1, 0.1)
+assert b"level4_rows_total{" in other.text() and not list(Path(sys.argv[1]).rglob("*_7.db"))
 """
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
     models, size = map(int, done.stdout.split())

@@ -90,7 +90,9 @@ def done(registry: Registry, options: Mapping[str, str]) -> str:
         return f"{name}@{digest[:DIGITS]} is in {registry.folder}{f', as {alias}' if alias else hint}"
     if do == "drop" and alias:
         registry.unset(name, alias)
-        return f"{name}@{alias} is taken away; do=rollback brings it back"
+        gone = "" if registry.entry(name).aliases else f"; it was the last one, so nothing answers for {name} any more"
+        which = "" if alias == CHAMPION else f" alias={alias}"
+        return f"{name}@{alias} is taken away{gone}; do=rollback{which} brings it back"
     if do == "drop":
         return f"{name}@{registry.drop(name, version)[:DIGITS]} is forgotten"
     alias = alias or CHAMPION
@@ -106,6 +108,9 @@ def show(registry: Registry, name: str = "") -> None:
 
     console = Console(highlight=False)
     names = [name] if name else registry.names()
+    for copy in registry.orphans() if not name else ():
+        line = f"{copy} is of no name, as after a command that was killed; add its bundle again, or remove the folder"
+        console.print(printable(line), markup=False, soft_wrap=True)
     if not names:
         console.print(
             f"{registry.folder} holds no models; do=add name=... bundle=... takes one", markup=False, soft_wrap=True

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from pprint import pformat
 from typing import Any
 
@@ -52,13 +53,19 @@ _FILES = {
     "Dockerfile": "an image that serves the model: docker run -p 127.0.0.1:8000:8000 -e LEVEL4_TOKEN=...",
     "README.md": "this text",
 }
+_LIKE = {
+    "*.whl": "the code that answers, to install",
+    "model.*.onnx": "a smaller or faster variant of the network, which answers where meta.json chose it",
+    "calibration.*.json": "how sure the answers of that variant are",
+}
 
 
 def card(facts: Mapping[str, Any]) -> str:
     """The text of README.md. What is absent from ``facts`` is left out.
 
     ``facts``: what result.json holds (``experiments.solve.result.compose_result``), and any of: ``target``, its name;
-    ``license`` of the data; ``columns``, how many the model reads; ``example``, a raw row; ``classes``, as
+    ``license`` of the data; ``columns``, how many the model reads; ``inputs``, name, kind, values and missing share of
+    each; ``balance``, shares of the classes; ``example``, a raw row; ``classes``, as
     ``class_rows`` gives them; ``decision``, how an answer comes of probabilities; ``knowledge``, what was used of past
     runs; ``files``, names of the folder; ``no_raw``, why there is no raw.onnx; ``digest``.
     """
@@ -176,12 +183,19 @@ def _data(facts: Mapping[str, Any]) -> str:
         f"Origin: {escaped(origin)}.",
         f"Licence: {escaped(facts.get('license') or 'not given')}.",
         f"Rows: {', '.join(counts)}." if counts else "",
+        f"Classes among the rows it learned from: {escaped(facts['balance'])}." if facts.get("balance") else "",
+        f"Fingerprint of the data: `{escaped(data['hash'])}`." if data.get("hash") else "",
         f"Columns and other inputs that it reads: {facts['columns']:,}." if facts.get("columns") else "",
         f"Judged in the search by {escaped(data['valid'])}." if data.get("valid") else "",
         *(sentence(note) for note in data.get("notes", ())),
         *(f"{escaped(f['where'])}: {sentence(f['text'])}" for f in facts.get("findings", ())[:8]),
     ]
-    return listed(lines)
+    inputs = list(facts.get("inputs", ()))
+    if not inputs:
+        return listed(lines)
+    rows = [tuple(map(escaped, one)) for one in inputs[:SHOWN]]
+    more = f"\n\n{len(inputs) - SHOWN:,} more are in `schema.json`." if len(inputs) > SHOWN else ""
+    return f"{listed(lines)}\n\n{table(('input', 'kind', 'values', 'missing'), rows)}{more}"
 
 
 _COUNTS = {"rows": "in all", "train": "to learn from", "test": "to test"}
@@ -285,8 +299,7 @@ def _search(facts: Mapping[str, Any]) -> str:
 def _files(facts: Mapping[str, Any]) -> str:
     rows = []
     for name in facts.get("files", ()):
-        wheel = "the code that answers, to install" if name.endswith(".whl") else ""
-        rows.append((f"`{name}`", _FILES.get(name, wheel)))
+        rows.append((f"`{name}`", _FILES.get(name) or next((t for p, t in _LIKE.items() if fnmatch(name, p)), "")))
     text = table(("file", "what"), rows) if rows else ""
     why = sentence(facts["no_raw"]) if facts.get("no_raw") else ""
     return "\n\n".join([t for t in (text, why, f"Digest: `{facts['digest']}`." if facts.get("digest") else "") if t])

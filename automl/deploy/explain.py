@@ -30,6 +30,8 @@ import safetensors.numpy
 
 from automl.data.dataset import Dataset
 from automl.data.encode.encoding import Encoder
+from automl.data.encode.rows import rows_to_dataset
+from automl.data.encode.table import TableEncoder
 from automl.data.encode.text import TextEncoder
 from automl.deploy.regions import mapped
 from automl.errors import UserError
@@ -114,12 +116,9 @@ def explain(bundle: Bundle, row: Any, *, against: dict[int, np.ndarray], top: in
     tell, None for all. Raises UserError for more than one row, or one that does not fit.
     """
     encoding = bundle.encoding
-    dataset = encoding.dataset(row)
-    if len(dataset) != 1:
-        raise UserError(f"{len(dataset)} rows were given; one row at a time can be explained")
-    encoded = encoding.transform(dataset)
+    encoded, cells = _read(bundle, row)
     inputs: list[_Input] = [
-        _words(encoder, dataset) if isinstance(encoder, TextEncoder) else _parts(encoder, dataset, here, against[i])
+        _words(encoder, cells) if isinstance(encoder, TextEncoder) else _parts(encoder, here, against[i])
         for i, (encoder, here) in enumerate(zip(encoding.encoders, encoded, strict=True))
     ]
     first = bundle.predict_encoded(encoded)
@@ -138,11 +137,37 @@ def explain(bundle: Bundle, row: Any, *, against: dict[int, np.ndarray], top: in
     mean, error = changes.mean(0), changes.std(0, ddof=1) / np.sqrt(len(changes))
     names, values = [n for i in inputs for n in i.names], [v for i in inputs for v in i.values]
     order = np.argsort(-np.abs(mean), kind="stable")[:top].tolist()
-    effects = tuple(Effect(names[i], values[i], float(mean[i]), float(error[i])) for i in order)
+    known = {f["name"] for e in encoding.encoders if isinstance(e, TableEncoder) for f in e.fields}
+    read = cells([names[i] for i in order if values[i] is None and names[i] in known])
+    told = [read.get(names[i]) if values[i] is None else values[i] for i in order]
+    effects = tuple(Effect(names[i], v, float(mean[i]), float(error[i])) for i, v in zip(order, told, strict=True))
     if best is None:  # the center is added to values alone: a change has none
         base, level = (float(encoding.decode(np.asarray([v]))[0]) for v in (base, level))
     answer = level if best is None else bundle.task.classes[best]
     return Explanation(answer, level, base, effects, level - base - sum(e.change for e in effects))
+
+
+Cells = Callable[[Sequence[str]], dict[str, str | float | None]]
+"""Columns of the row -> what was read in them."""
+
+
+def _read(bundle: Bundle, row: Any) -> tuple[Sequence[np.ndarray], Cells]:
+    """The encoded row, and its cells. A plain one without pandas; of its cells those alone that are asked for are read
+    so, as most of the time would go there. Raises UserError for what is not one row.
+    """
+    encoding, encoded = bundle.encoding, bundle.fast.encode(row)
+    whole = encoding.dataset(row) if encoded is None else None
+    count = len(encoded[0]) if whole is None else len(whole)
+    if count != 1:
+        raise UserError(f"{count} rows were given; one row at a time can be explained")
+
+    def cells(names: Sequence[str]) -> dict[str, str | float | None]:
+        fields = [f for f in encoding.fields if f["name"] in names]
+        steps = [s for s in encoding.steps if s.column in names]
+        of = whole if whole is not None or not fields else rows_to_dataset(fields, row, steps, tell=False)
+        return {} if of is None else {n: _plain(of.table[n].iloc[0]) for n in names}
+
+    return encoded if whole is None else encoding.transform(whole), cells
 
 
 Answers = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -173,7 +198,8 @@ def shapley(answers: Answers, same: np.ndarray, fixed: np.ndarray, rows: np.ndar
 class _Parts:
     """Columns or regions of one input, replaced by those of ``others``: encoded rows like ``here``, (references, ...).
 
-    ``owner``: see ``regions``. ``same``: as of ``shapley``. ``mixed``: encoded rows (n, ...) that keep some parts.
+    ``values``: none yet, as those of the fields that are told alone are read. ``owner``: see ``regions``. ``same``: as
+    of ``shapley``. ``mixed``: encoded rows (n, ...) that keep some parts.
     """
 
     names: list[str]
@@ -210,14 +236,14 @@ class _Words:
 _Input = _Parts | _Words
 
 
-def _parts(encoder: Encoder, dataset: Dataset, here: np.ndarray, others: np.ndarray) -> _Parts:
+def _parts(encoder: Encoder, here: np.ndarray, others: np.ndarray) -> _Parts:
     names, owner = mapped(encoder)
-    values = [_plain(dataset.table[n].iloc[0]) if n in dataset.table else None for n in names]
-    return _Parts(names, values, owner, here, others)
+    return _Parts(names, [None] * len(names), owner, here, others)
 
 
-def _words(encoder: TextEncoder, dataset: Dataset) -> _Words:
-    cell = dataset.table[encoder.name].astype("string").fillna("").iloc[0]
+def _words(encoder: TextEncoder, cells: Cells) -> _Words:
+    text = cells([encoder.name])[encoder.name]
+    cell = "" if text is None else str(text)
     words, between = cell.split(), " "
     if len(words) < 2:  # a name, or a language without blanks
         words, between = list(cell), ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.data.dataset import Dataset
-from automl.deploy.bundle import Bundle
+from automl.deploy.bundle import CALIBRATION, MODEL, Bundle
 from automl.deploy.examples import ARRAYS_NAME, ROWS_NAME, raw_row
 from automl.deploy.explain import BACKGROUND
 from automl.errors import UserError
@@ -32,7 +32,7 @@ def measured(folder: Path, dataset: Dataset) -> dict[str, float | None]:
     asked in turn. None where they are no examples.
     """
     bundle = Bundle.load(folder, threads=1)
-    size = sum((folder / name).stat().st_size for name in bundle.meta["files"] if name not in NOT_NEEDED) / 1e6
+    size = sum((folder / name).stat().st_size for name in needed(bundle)) / 1e6
     known: dict[str, float | None] = {"parameters": bundle.meta["parameters"], "megabytes": round(size, 4)}
     rows = [raw_row(dataset, at % len(dataset)) for at in range(BATCH)]
     turns = itertools.cycle(rows)
@@ -47,6 +47,17 @@ def measured(folder: Path, dataset: Dataset) -> dict[str, float | None]:
         "graph_ms": median_ms(lambda: bundle.predict_encoded(first)),
     }
     return known | {name: round(took, 4) for name, took in times.items()}
+
+
+def needed(bundle: Bundle) -> set[str]:
+    """Files that it answers by: of its graphs, and what each knows of how sure it is, those of the one that does."""
+    graphs = [{"file": MODEL, "calibration": CALIBRATION}, *bundle.meta.get("variants", ())]
+    answers = bundle.variant or graphs[0]
+    others = {graph[name] for graph in graphs for name in ("file", "calibration")} - {
+        answers["file"],
+        answers["calibration"],
+    }
+    return set(bundle.meta["files"]) - NOT_NEEDED - others
 
 
 def median_ms(answer: Callable[[], Any]) -> float:

@@ -12,7 +12,7 @@ lock               held by whoever writes
 
 A change is one rename of a NAME.json, and a bundle is whole before a name speaks of it. So who reads needs no lock and
 never sees half of anything, and of a process that is killed nothing stays but a draft, which the next writer removes.
-At worst a whole copy stays that no name holds: adding the same bundle again takes it.
+At worst a whole copy stays that no name holds: adding the same bundle again takes it, and ``orphans`` tells of it.
 """
 
 from __future__ import annotations
@@ -177,6 +177,20 @@ class Registry:
         if wrong := fault(folder, digest):
             raise UserError(f"{name}@{digest[:DIGITS]} is broken: {folder} {wrong}; {MEND}")
         return Version(name, digest, folder)
+
+    def orphans(self) -> list[Path]:
+        """Copies of bundles that no name holds: of an ``add`` or ``drop`` that was killed, or one that runs now.
+
+        They are not removed by themselves, as a NAME.json may be brought back. Raises UserError as ``names`` does.
+        """
+        held: set[str] = set()
+        for name in self.names():
+            try:
+                held |= {v.digest[:DIGITS] for v in self.entry(name).versions}
+            except UserError:  # it may hold any of them
+                return []
+        copies = self._bundles.iterdir() if self._bundles.is_dir() else ()
+        return sorted(c for c in copies if c.name not in held and not c.name.endswith(_DRAFT))
 
     def state(self) -> tuple[tuple[str, int, int, int], ...]:
         """A stamp that differs after every change: of each file of a name its time (ns), size and inode.

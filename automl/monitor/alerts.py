@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -14,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from automl.errors import UserError
+from automl.monitor.windows import append_whole
 
 NAME = "alerts.jsonl"
 WAIT = 5.0  # seconds for the webhook
@@ -35,10 +37,10 @@ def checked_webhook(url: str | None) -> str | None:
 
 
 def append(folder: Path, alerts: Sequence[dict[str, Any]]) -> None:
-    """Raises OSError where they cannot be written."""
+    """All of them, or none. Raises OSError where they cannot be written."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder / NAME).open("ab") as file:
-        file.write(b"".join(json.dumps(a, ensure_ascii=False).encode() + b"\n" for a in alerts))
+    text = b"".join(json.dumps(a, ensure_ascii=False).encode() + b"\n" for a in alerts)
+    append_whole(folder / NAME, text)
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -67,6 +69,8 @@ def send(url: str, alerts: Sequence[dict[str, Any]]) -> None:
             answer.read(1 << 16)
     except urllib.error.HTTPError as error:
         raise OSError(f"it answered {error.code}") from error
+    except http.client.HTTPException as error:
+        raise OSError(f"it answers as no web server does: {type(error).__name__}") from error
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -70,14 +70,17 @@ def quantile(measure: Mapping[str, Any], counts: np.ndarray, share: float) -> fl
 
 
 def mean_sureness(measure: Mapping[str, Any], counts: np.ndarray) -> float | None:
-    """Mean probability of the decided class, of its bins: the accuracy to expect (``automl.monitor.live``)."""
+    """Mean probability of the decided class, of its bins: the accuracy to expect (``automl.monitor.live``).
+
+    An answer that was no number counts as wrong.
+    """
     edges = np.asarray(measure["edges"], dtype=np.float64)
     n = len(counts) - 3
     if not len(edges) or not counts.sum():
         return None
     middles = [*((edges[1:] + edges[:-1]) / 2), edges[0], edges[-1]]
     seen = np.array([*counts[:n], counts[n + 1], counts[n + 2]])
-    return float(np.dot(middles, seen) / max(seen.sum(), 1))
+    return float(np.dot(middles, seen) / counts.sum())
 
 
 def _said(

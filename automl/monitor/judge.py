@@ -3,7 +3,7 @@
 state.json    how far the files were read, the evidence so far, and what the past looked like, in little room
 
 Any process may judge, one at a time does (judge.lock): the recorders do, each time they have written. An alert is
-written before the state is, so a process that is killed in between tells it once more rather than never.
+written before the state is, so a process that is killed in between tells the webhook once more rather than never.
 """
 
 from __future__ import annotations
@@ -81,10 +81,15 @@ def judge(folder: Path, counter: Counter, now: float, webhook: str | None = None
         found = windows.read(folder, counter.layout.size, state.places)
         state.places, state.broken = found.places, state.broken + found.broken
         told = [*taken(state, counter, found.windows), *judged_labels(state, folder, counter, now)]
-        if told:
-            alerts.append(folder, told)
-        if found.places != before or told:
-            write_atomically(folder / NAME, json.dumps(to_plain(state, counter), separators=(",", ":")))
+        new = _new(told, alerts.read(folder)) if told else []
+        if new:
+            alerts.append(folder, new)
+        full: OSError | None = None
+        try:
+            if found.places != before or told:
+                write_atomically(folder / NAME, json.dumps(to_plain(state, counter), separators=(",", ":")))
+        except OSError as error:  # the same will be found again, each time until there is room
+            told, full = new, error
     if told:
         log.warning("%s: %d alerts began or ended; %s tells them", folder, len(told), alerts.NAME)
     if told and webhook is not None:
@@ -92,7 +97,23 @@ def judge(folder: Path, counter: Counter, now: float, webhook: str | None = None
             alerts.send(webhook, told)
         except OSError as error:
             log.warning("webhook %s cannot be reached (%s); alerts are in %s", webhook, error, folder / alerts.NAME)
+    if full is not None:
+        raise full
     return state
+
+
+def _new(told: Sequence[dict[str, Any]], known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what the file tells already, as the state could not be written then. Of windows the moment says so; what
+    labels say has that of the look.
+    """
+    moments = set(map(_moment, known))
+    newest = {a["what"]: a["on"] for a in known if "windows" not in a}
+    there = [a["on"] == newest.get(a["what"]) if "windows" not in a else _moment(a) in moments for a in told]
+    return [a for a, found in zip(told, there, strict=True) if not found]
+
+
+def _moment(a: Mapping[str, Any]) -> tuple[Any, ...]:
+    return a["at"], a["on"], a["field"], a["what"]
 
 
 def taken(state: State, counter: Counter, found: Sequence[Window]) -> Iterator[dict[str, Any]]:
@@ -143,7 +164,9 @@ def judged_labels(state: State, folder: Path, counter: Counter, now: float) -> I
             return
         state.live = {"last": last} | live.confirmed(counter.bundle, answers.labelled())
     except sqlite3.Error as error:
-        log.warning("labels in %s cannot be read (%s); remove the file, and it begins anew", answers.path, error)
+        broken = not isinstance(error, sqlite3.OperationalError)  # else the disk is full, or another process writes
+        fix = "remove the file, and it begins anew" if broken else "free some space there, or mend its rights"
+        log.warning("labels in %s cannot be read (%s); %s", answers.path, error, fix)
         return
     for what, low, text in live.worse(counter.bundle, state.live, LEVEL, ALARM_SURE):
         if low != state.low.get(what, False):

@@ -125,23 +125,34 @@ def bounds(hits: int, rows: int, sure: float = SURE) -> tuple[float, float]:
 def confirmed(bundle: Bundle, of: Labelled) -> dict[str, Any]:
     """What labels say: ``labels``, the metrics of the kind, and how often the truth was in sets or intervals.
 
-    ``bounds`` stand beside what is a share of rows: accuracy, and cover. Errors of values have no bound on how large
-    one can be, and so none on their mean.
+    Where the model said no numbers the answer counts as wrong, and has no error and no loss. ``bounds`` stand beside
+    what is a share of rows: accuracy, and cover. Errors of values have no bound on how large one can be, and so none on
+    their mean.
     """
     rows, task = len(of.y), bundle.task
     if not rows:
         return {"labels": 0}
     found: dict[str, Any] = {"labels": rows}
+    fine = np.isfinite(of.said).all(1)
     if task.kind == "regression":
-        prediction = of.said[:, 0].astype(np.float64)
-        found |= {m.__name__: m(of.y, prediction) for m in (metrics.r2, metrics.rmse, metrics.mae)}
+        y, prediction = of.y[fine], of.said[fine, 0].astype(np.float64)
+        measured = (metrics.r2, metrics.rmse, metrics.mae) if len(y) else ()
+        with np.errstate(over="ignore", invalid="ignore"):
+            found |= {m.__name__: told(m(y, prediction)) for m in measured}
     else:
-        weighted = of.said if bundle.decision is None else of.said * np.asarray(bundle.decision)
+        said = np.where(fine[:, None], of.said, 0).astype(np.float64)
+        weighted = said if bundle.decision is None else said * np.asarray(bundle.decision)
+        weighted[~fine, (of.y[~fine] + 1) % weighted.shape[1]] = 1  # no numbers are no answer, and so a wrong one
         hits = int((weighted.argmax(1) == of.y).sum())
         found |= {"accuracy": hits / rows, "bounds": bounds(hits, rows), "hits": hits}
         found |= {"balanced_accuracy": metrics.balanced_accuracy(of.y, weighted)}
-        found |= {"log_loss": metrics.log_loss(of.y, of.said.astype(np.float64))}
+        found |= {"log_loss": told(metrics.log_loss(of.y[fine], said[fine]))} if fine.any() else {}
     return found | {"coverage": covered(bundle, of)}
+
+
+def told(score: float) -> float | None:
+    """A score that JSON knows: None for that of values that are too large to be squared."""
+    return score if math.isfinite(score) else None
 
 
 def covered(bundle: Bundle, of: Labelled) -> list[dict[str, Any]]:
@@ -152,10 +163,12 @@ def covered(bundle: Bundle, of: Labelled) -> list[dict[str, Any]]:
         if calibration is None or rank_of(level, calibration.rows) > calibration.rows:
             continue
         if bundle.task.kind == "regression":
-            ends = calibration.intervals(of.said[:, 0], of.said[:, 1] if of.said.shape[1] > 1 else None, level)
-            hits = int(((ends[:, 0] <= of.y) & (of.y <= ends[:, 1])).sum())
+            with np.errstate(invalid="ignore"):  # an endless value lies in no interval
+                ends = calibration.intervals(of.said[:, 0], of.said[:, 1] if of.said.shape[1] > 1 else None, level)
+            inside = (ends[:, 0] <= of.y) & (of.y <= ends[:, 1])
         else:
-            hits = int(calibration.sets(of.said, level)[np.arange(rows), of.y].sum())
+            inside = calibration.sets(of.said, level)[np.arange(rows), of.y]
+        hits = int((inside & np.isfinite(of.said).all(1)).sum())
         found.append({"level": level, "covered": hits / rows, "bounds": bounds(hits, rows), "hits": hits})
     return found
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import random
 import sqlite3
 import threading
 import time
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from automl.clock import Evenly
 from automl.deploy.bundle import Bundle
 from automl.monitor import windows
 from automl.monitor.alerts import checked_webhook
@@ -38,9 +40,6 @@ CHUNK = 1_000  # rows whose fields are counted together
 BUSY = 0.05
 """Share of a core that may go into the fields: of fast traffic an even part of the rows is counted, which is enough."""
 PAUSE = 1.0  # seconds between batches
-EVEN_FOR = 3600.0
-"""Seconds that the clock must have run evenly before anything is removed as too old: a jump would else empty all."""
-JUMP = 60.0  # seconds
 _LARGE = ("image", "audio", "series", "text")
 log = logging.getLogger(__name__)
 
@@ -82,7 +81,7 @@ class Recorder:
         self._unkept: list[_Answered] = []  # answers that could not be kept yet
         self._window = Window(clock(), clock(), np.zeros(self._counter.layout.size, dtype=np.int64))
         self._free = 0.0  # when fields may be counted again
-        self._offset, self._even = clock() - time.monotonic(), time.monotonic()
+        self._evenly = Evenly(clock)
         self._said: set[str] = set()  # problems that are in the log
         self._wake, self._ends = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -139,7 +138,7 @@ class Recorder:
         found = np.zeros(self._counter.layout.size, dtype=np.int64)
         found[HEAD.index("dropped")] = dropped
         self._window = Window(self._window.start, self._window.end, self._window.counts + found)
-        self._unkept = [*self._unkept, *(a._replace(rows=()) for a in answered)][-MOST_ROWS:]
+        self._unkept = _newest([*self._unkept, *(a._replace(rows=()) for a in answered)])
         if self._unkept:
             self._try("kept for feedback", self._keep)
         if answered:
@@ -153,7 +152,8 @@ class Recorder:
         if began >= self._free:
             rows = [row for a in answered for row in a.rows]
             try:
-                self._add(self._counter.rows(rows[:: max(-(-len(rows) // CHUNK), 1)]))
+                # At random: of requests that are all alike in their order each n-th row would be the same one of each.
+                self._add(self._counter.rows(random.sample(rows, min(len(rows), CHUNK))))
             finally:
                 self._free = began + (time.monotonic() - began) / BUSY
 
@@ -172,16 +172,14 @@ class Recorder:
         self._try("judged", self._judge)
 
     def _judge(self) -> None:
-        state, now, running = (
-            judge(self.folder, self._counter, self._clock(), self._webhook),
-            self._clock(),
-            time.monotonic(),
-        )
-        if abs(now - running - self._offset) > JUMP:
-            self._offset, self._even = now - running, running
-        if running - self._even > EVEN_FOR:
+        state, now = judge(self.folder, self._counter, self._clock(), self._webhook), self._clock()
+        if self._evenly.runs():
             windows.clear(self.folder, state.places, now)
             self._answers.clear(now)
+            for folder in self.folder.parent.iterdir():  # of versions that are served no more
+                with contextlib.suppress(sqlite3.Error):
+                    if folder != self.folder and (found := Answers.found(folder)) is not None:
+                        found.clear(now)
 
     def _try(self, what: str, work: Callable[[], Any]) -> bool:
         """Whether it was done. Why not is told once, until it is done again."""
@@ -202,6 +200,14 @@ class Recorder:
             self._said.add(what)
             with contextlib.suppress(Exception):
                 log.warning("%s", line)
+
+
+def _newest(answered: Sequence[_Answered]) -> list[_Answered]:
+    """Those of the last ``MOST_ROWS`` rows: what cannot be kept must not fill the memory."""
+    kept, rows = len(answered), 0
+    while kept and (rows := rows + len(answered[kept - 1].outputs[0])) <= MOST_ROWS:
+        kept -= 1
+    return list(answered[kept:])
 
 
 def _bytes(value: Any) -> int:

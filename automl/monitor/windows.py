@@ -8,6 +8,7 @@ row into a window twice, and lose none that was written. A line that is broken, 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -49,13 +50,17 @@ def append(folder: Path, worker: str, window: Window) -> None:
     """Write one window whole, or nothing of it. Raises OSError where it cannot be written."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     day = time.strftime("%Y%m%d", time.gmtime(max(window.end, 0)))
-    line = window.line()
-    file = os.open(folder / f"windows-{day}-{worker}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    append_whole(folder / f"windows-{day}-{worker}.jsonl", window.line())
+
+
+def append_whole(path: Path, text: bytes) -> None:
+    """Append lines to a file that nobody else writes now; all or nothing. Raises OSError where the disk is full."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         size = os.fstat(file).st_size
-        if os.write(file, line) != len(line):  # the disk is full: the file is ours alone
+        if os.write(file, text) != len(text):
             os.ftruncate(file, size)
-            raise OSError(28, os.strerror(28))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(file)
 

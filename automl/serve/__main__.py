@@ -13,6 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+MODULES = {
+    "fastapi": "fastapi",
+    "uvicorn": "uvicorn",
+    "httptools": "httptools",
+    "python_multipart": "python-multipart",
+    "prometheus_client": "prometheus-client",
+}
+"""What a server imports, and what to install for it."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -49,9 +57,9 @@ def _server() -> Callable[[Any], None]:
     from automl.errors import UserError
 
     # Looked for, not imported: what prometheus_client does is decided when it is imported (automl.serve.metrics).
-    for name in ("fastapi", "uvicorn", "httptools", "python_multipart", "prometheus_client"):
-        if importlib.util.find_spec(name) is None:
-            raise UserError(f"a server needs {name}, which is not installed. Run: pip install 'level4[serve]'")
+    missing = [package for name, package in MODULES.items() if importlib.util.find_spec(name) is None]
+    if missing:  # by their names: what is installed may be the whole program, or the wheel of a bundle
+        raise UserError(f"a server needs what is not installed here. Run: pip install {' '.join(missing)}")
     from automl.serve.run import serve
 
     return serve

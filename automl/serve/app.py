@@ -24,7 +24,7 @@ from automl.errors import UserError
 from automl.serve.access import Access
 from automl.serve.answers import encoded, reply
 from automl.serve.life import lifespan
-from automl.serve.limits import Bodies, Gone, Headers, Receive, Refused
+from automl.serve.limits import LONGEST_CELL, Bodies, Gone, Headers, Receive, Refused, check_cells
 from automl.serve.log import RequestLog, request_id
 from automl.serve.metrics import Metrics
 from automl.serve.models import CHALLENGER, CHAMPION, Loaded, Models
@@ -97,7 +97,7 @@ class Server(FastAPI):
             self.access.check(headers, asked.path)
             self.bodies.announced(headers)
             if asked.path == PREDICT:
-                await self._predict(asked, scope["method"], headers, receive, send)
+                await self._predict(asked, scope, headers, receive, send)
             else:
                 await self._routed(asked, scope, receive, send)
         except Gone:
@@ -108,8 +108,8 @@ class Server(FastAPI):
         finally:
             self._note(asked)
 
-    async def _predict(self, asked: Asked, method: str, headers: Headers, receive: Receive, send: Any) -> None:
-        if method != "POST":
+    async def _predict(self, asked: Asked, scope: Any, headers: Headers, receive: Receive, send: Any) -> None:
+        if scope["method"] != "POST":
             raise Refused(405, "ask with POST", Allow="POST")
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if kind not in (b"application/json", b"multipart/form-data"):
@@ -119,10 +119,12 @@ class Server(FastAPI):
         if kind == b"application/json":
             question = of_json(body, self.limits)
         else:
-            whole = headers[b"content-type"].decode("latin-1")
-            question = await of_form(body, whole, self.limits, lambda name: self._fields(name, asked))
+            whole, query = headers[b"content-type"].decode("latin-1"), scope.get("query_string", b"").decode("latin-1")
+            question = await of_form(body, whole, self.limits, lambda name: self._fields(name, asked), query)
         loaded = asked.loaded = self._find(question.model, asked)
         rows = asked.rows = question.rows
+        if len(body) > LONGEST_CELL:
+            check_cells(loaded.bundle.encoding.fields, rows)
 
         def finish(said: Sequence[np.ndarray]) -> bytes:
             made = reply(loaded, question, said, asked.id)
@@ -148,6 +150,7 @@ class Server(FastAPI):
         """
         loaded = asked.loaded = self._find(reference, asked)
         rows = asked.rows = rows_of(loaded.bundle.encoding.fields)
+        check_cells(loaded.bundle.encoding.fields, rows)
 
         def finish(said: Sequence[np.ndarray]) -> Answer:
             made = loaded.bundle.answer_of(said, level)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -21,7 +21,7 @@ STATUS: Mapping[int, str] = {
     404: "no such model, request or address",
     405: "the address is asked in another way",
     408: "the body came too slowly",
-    413: "more bytes, rows, values or pixels than the limit",
+    413: "more bytes, rows, values, pixels or characters of a cell than the limit",
     415: "neither application/json nor, for /predict, multipart/form-data",
     422: "a value, a name or a shape that the model refuses",
     429: "too many requests wait; Retry-After says when to ask again",
@@ -32,6 +32,7 @@ STATUS: Mapping[int, str] = {
 Headers = Mapping[bytes, bytes]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 LARGE = 2**16  # bytes: bodies up to this are not counted, a thousand of them are 64 MB
+LONGEST_CELL = 2**16  # characters of a number, a category or a date: megabytes of one would hold up all that wait
 TOGETHER = 16  # bodies of the largest size that are held at once
 
 
@@ -162,6 +163,7 @@ def _no_number(text: str) -> NoReturn:
 
 
 _JSON = json.JSONDecoder(parse_constant=_no_number)
+_SHORT = ("numeric", "categorical", "datetime")
 
 
 def check_pixels(contents: list[bytes], limits: Limits) -> None:
@@ -177,6 +179,16 @@ def check_pixels(contents: list[bytes], limits: Limits) -> None:
             pass
         if total > limits.pixels:
             raise Refused(413, f"the pictures of a request have {limits.pixels:,} pixels at most; shrink them")
+
+
+def check_cells(fields: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raises Refused where a cell of a table that is no text of its own has more than ``LONGEST_CELL`` characters."""
+    names = [f["name"] for f in fields if f["kind"] in _SHORT]
+    for at, row in enumerate(rows):
+        for name in names:
+            if isinstance(cell := row.get(name), str) and len(cell) > LONGEST_CELL:
+                where = f"column {str(name)[:40]!r} in row {at + 1}"
+                raise Refused(413, f"{where} has {len(cell):,} characters; a cell that is no text has {LONGEST_CELL:,}")
 
 
 def code_of(error: Exception) -> int:

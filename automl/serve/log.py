@@ -3,11 +3,12 @@
 requests-DAY.jsonl    {"at", "id", "path", "code", "ms", "model", "rows"}; of named columns also "cells"
 
 Lines are gathered and appended once a second, of each worker in one write, so that lines of two never mix. A day's file
-ends at ``MEGABYTES``, and goes after the days that were asked for.
+ends at ``MEGABYTES``, and goes after the days that were asked for, once the clock has run evenly for an hour.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
@@ -20,7 +21,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from automl.clock import Evenly
+
 MEGABYTES = 256  # of a day
+HOUR = 3600.0  # seconds between looks for files that are too old
 WAITING = 10_000  # lines that are gathered at most, some seconds' worth
 LONGEST = 200  # letters of a value
 ROWS = 100  # of a request whose cells are kept
@@ -43,7 +47,8 @@ class RequestLog:
         self.days, self.columns, self.dropped = days, tuple(columns), 0
         self._lines: list[tuple[Any, ...]] = []
         self._lock = threading.Lock()
-        self._silent = False
+        self._evenly, self._due = Evenly(), 0.0
+        self._silent = self._torn = False  # torn: the last line that was written has no end
 
     def add(
         self, request: str, path: str, code: int, seconds: float, model: str, rows: Sequence[Mapping[str, Any]]
@@ -67,12 +72,18 @@ class RequestLog:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 path = self.folder / f"requests-{day}.jsonl"
-                if not path.exists():
+                if self._evenly.runs() and time.monotonic() > self._due:
+                    self._due = time.monotonic() + HOUR
                     self._clear()
-                elif path.stat().st_size > MEGABYTES << 20:
+                if path.exists() and path.stat().st_size > MEGABYTES << 20:
                     raise OSError(0, f"today's file has {MEGABYTES} MB")
+                text = b"\n" * self._torn + b"".join(map(_line, lines))
                 with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb", 0) as file:
-                    file.write(b"".join(map(_line, lines)))
+                    written = file.write(text)
+                self._torn = written < len(text) and text[written - 1 : written] != b"\n"
+                lines = lines[text[:written].count(b"\n") :]
+                if lines:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 self._silent = False
             except OSError as error:
                 self.dropped += len(lines)

@@ -2,10 +2,13 @@
 
 Each worker keeps its numbers in a file of its own (the multiprocess mode of prometheus_client), and whichever is asked
 adds them up. That mode is chosen by a variable of the environment before the package is imported: ``metrics_folder``.
+The files are mapped into memory and have holes, so a process that counts on a full disk is killed by SIGBUS: their room
+is taken before. Where there is none, the answers go on and are not counted here.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -13,6 +16,9 @@ import sys
 from pathlib import Path
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+FILES, FIRST, KEY = ("counter", "histogram", "gauge_livesum"), 2**16, 2**13
+"""Of a worker, as prometheus_client names them; bytes that it gives them first, and that a model's numbers take."""
+log = logging.getLogger(__name__)
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -30,11 +36,15 @@ class Metrics:
     """Of one worker. Without ``metrics_folder`` it tells of its own process alone."""
 
     def __init__(self) -> None:
+        self._folder = os.environ.get(VARIABLE)
+        self._full, self._size = False, 0
+        shared = self._folder is not None and self._room(1)
+        if not shared:  # what this worker counts then is told to nobody, where there are others
+            os.environ.pop(VARIABLE, None)
         import prometheus_client as prom  # reads the variable
 
-        self._prom = prom
-        self._folder = os.environ.get(VARIABLE)
-        self._registry = None if self._folder else prom.CollectorRegistry()
+        self._prom, self._shared = prom, shared
+        self._registry = None if shared else prom.CollectorRegistry()
         at = self._registry
         labels = ["model", "digest"]
         self._requests = prom.Counter("level4_requests", "Requests answered.", [*labels, "code"], registry=at)
@@ -53,6 +63,8 @@ class Metrics:
         """Count a request. ``model``: empty where it reached none."""
         key = (model, digest, code)
         if (found := self._known.get(key)) is None:
+            if self._shared and not self._room(len(self._known) + 2):
+                return
             requests = self._requests.labels(model, digest, code)
             found = self._known[key] = (requests, self._rows.labels(model, digest), self._seconds.labels(model, digest))
         found[0].inc()
@@ -61,6 +73,28 @@ class Metrics:
             found[2].observe(seconds)
         elif code == 429:
             self._rejected.inc()
+
+    def _room(self, models: int) -> bool:
+        """Take the files' room for the numbers of so many models; False where the disk is full, which is told once."""
+        size = FIRST
+        while size < KEY * models:
+            size *= 2
+        if size <= self._size:
+            return True
+        try:
+            for kind in FILES:
+                with Path(str(self._folder), f"{kind}_{os.getpid()}.db").open("ab") as file:
+                    os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if not self._size:  # an empty file could not be read
+                for path in Path(str(self._folder)).glob(f"*_{os.getpid()}.db"):
+                    path.unlink()
+            if not self._full:
+                log.error("requests are answered, but not counted at /metrics: %s", error.strerror)
+            self._full = True
+            return False
+        self._size, self._full = size, False
+        return True
 
     def loaded(self, model: str, result: str) -> None:
         self._loads.labels(model, result).inc()
@@ -71,7 +105,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """In Prometheus' own form."""
-        if self._registry is not None:
+        if self._folder is None and self._registry is not None:
             return self._prom.generate_latest(self._registry)
         from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 

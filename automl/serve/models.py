@@ -38,6 +38,7 @@ LIGHT_SECONDS = 0.005
 """What the event loop may take for a batch itself: as long as another request then waits for its first byte."""
 WARM = 5  # answers before a model is ready; the fastest tells how long one takes
 SOON = 1.0  # seconds between looks at the folder
+NO_ALIAS = "no alias holds a version of this model; promote one, and it answers"
 AGAIN = 30.0  # seconds until a version that could not be loaded is tried once more
 log = logging.getLogger(__name__)
 
@@ -229,7 +230,8 @@ class Models:
             if len(version) >= 6 and loaded.digest.startswith(version):
                 return loaded
         if not aliases:
-            raise Refused(503, "no version of this model could be loaded", Retry_After="30")
+            why = NO_ALIAS if entry.error == NO_ALIAS else "no version of this model could be loaded"
+            raise Refused(503, why, Retry_After="30")
         raise Refused(404, f"no alias or digest is that; there are: {', '.join([*aliases, *_shorts(aliases)])}")
 
     def start(self) -> None:
@@ -287,7 +289,13 @@ class Models:
                     if error != before.error:
                         on = f"{answering[alias].short} answers on" if alias in answering else "nothing answers"
                         log.error("%s@%s cannot be loaded, %s: %s", name, alias, on, error)
+            if not aliases:  # the last one was taken away
+                error = NO_ALIAS
+                if error != before.error:
+                    log.error("%s: nothing answers: %s", name, error)
             table[name] = Entry(answering, error)
+        for name in self.table.keys() - table.keys():
+            log.error("%s is in the registry no more: nothing answers", name)
         for key, loaded in old.items():
             if key not in kept:
                 self._left.append((time.monotonic() + 2 * self.limits.seconds, loaded))

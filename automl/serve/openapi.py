@@ -69,7 +69,7 @@ def _predict(rows: Mapping[str, Schema]) -> Schema:
     examples = [row["examples"][0] for row in rows.values() if row.get("examples")]
     if len(rows) == 1 and examples:
         asked["examples"] = [{"rows": examples}]
-    form = {"type": "object", "description": "one row: a part per column; also model, level and explain"}
+    form = {"type": "object", "description": "one row: a part per column; also model, level, explain"}
     answered = {
         "type": "object",
         "required": ["model", "id", "answers", "warnings"],

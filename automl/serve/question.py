@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -13,7 +14,8 @@ from automl.errors import UserError
 from automl.serve.limits import Limits, Refused, parsed
 
 MOST_EXPLAINED = 10  # fields
-_NAMES = frozenset({"model", "rows", "level", "explain"})
+_OPTIONS = ("model", "level", "explain")
+_NAMES = frozenset({"rows", *_OPTIONS})
 _FILES = ("image", "audio")
 
 
@@ -66,12 +68,13 @@ def explain_of(explain: Any, rows: int) -> int:
 
 
 async def of_form(
-    body: bytes, kind: str, limits: Limits, fields_of: Callable[[str | None], Sequence[Mapping[str, Any]]]
+    body: bytes, kind: str, limits: Limits, fields_of: Callable[[str | None], Sequence[Mapping[str, Any]]], query: str
 ) -> Question:
     """One row from a form: a part per column, and model, level, explain. Pictures and sounds are files as they are.
 
-    ``fields_of``: the model that is asked -> what its rows hold, which says how a part is read. Raises Refused, and
-    UserError.
+    ``fields_of``: the model that is asked -> what its rows hold, which says how a part is read. ``query``: of the
+    address, where model, level and explain stand too: a part of such a name is the column, if the model has one. Raises
+    Refused, and UserError.
     """
     parser = MultiPartParser(
         Headers({"content-type": kind}), _once(body), max_files=100, max_fields=1000, max_part_size=limits.bytes
@@ -88,10 +91,27 @@ async def of_form(
         if name in given:
             raise UserError(f"part {name[:40]!r} stands twice in the form; a form is one row")
         given[name] = await value.read() if isinstance(value, UploadFile) else value
-    model, level, explain = (_plain(given.pop(name, None), name) for name in ("model", "level", "explain"))
+    asked = {name: value or None for name, value in parse_qsl(query) if name in _OPTIONS}
+    if "model" not in asked and not _only_has_it(fields_of):
+        asked["model"] = _plain(given.pop("model", None), "model")
+    model = asked.get("model")
     of = {f["name"]: str(f["kind"]) for f in fields_of(model)}
+    if "model" in of and "model" not in given:
+        raise UserError("the model has a column 'model': name the model in the address then, /predict?model=NAME")
+    for name in _OPTIONS[1:]:
+        if name not in of:
+            asked.setdefault(name, _plain(given.pop(name, None), name))
+    level, explain = asked.get("level"), asked.get("explain")
     row = {name: _cell(of.get(name, ""), name, value, limits) for name, value in given.items()}
     return Question(model, [row], level_of(_number(level, float)), explain_of(_number(explain, int), 1))
+
+
+def _only_has_it(fields_of: Callable[[str | None], Sequence[Mapping[str, Any]]]) -> bool:
+    """Whether one model is served, which has a column that is called model."""
+    try:
+        return any(f["name"] == "model" for f in fields_of(None))
+    except Refused:
+        return False
 
 
 async def _once(body: bytes) -> AsyncGenerator[bytes, None]:

@@ -84,7 +84,9 @@ def _monitoring(app: Server, state: Path) -> None:
         "items": {"type": ["string", "number", "null"]},
         "description": "one per row, null: unknown",
     }
-    body = {"type": "object", "required": ["id", "labels"], "properties": {"id": {"type": "string"}, "labels": labels}}
+    names = {"type": "string", "description": "as the answer told it; of it the name counts"}
+    fields = {"id": {"type": "string"}, "labels": labels, "model": names}
+    body = {"type": "object", "required": ["id", "labels"], "properties": fields}
 
     @app.post(
         "/feedback",
@@ -102,7 +104,11 @@ def _monitoring(app: Server, state: Path) -> None:
         known = given.get("labels")
         if not isinstance(known, list) or len(known) > app.limits.rows:
             raise UserError("labels must be a list, one label per row, null where it is not known")
-        return json_of((await watching.feedback(given["id"], known))._asdict())
+        model = given.get("model")
+        if not isinstance(model, str | None):
+            raise UserError("model must be a text: NAME, or NAME@DIGEST as the answer told it")
+        name = model and model.partition("@")[0]
+        return json_of((await watching.feedback(given["id"], known, name))._asdict())
 
     @app.get("/monitor", summary="How a model fares", tags=["monitoring"], responses=errors(404, 422, 503))
     def monitor(model: str | None = None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,7 @@ from automl.serve.limits import Limits
 VARIABLE = "LEVEL4_SERVE"
 TOKEN = "LEVEL4_TOKEN"
 """The token's variable: a word of the command line would be seen by every user of the machine."""
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:]+")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Settings:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if (self.bundle is None) == (self.registry is None):
             raise UserError("serve one folder: set bundle=FOLDER or registry=FOLDER")
+        if wrong := [h for h in self.hosts if not _HOST.fullmatch(h)]:
+            raise UserError(f"hosts={wrong[0]} is no name: set it without http:// and port, such as models.example.com")
         if not 0 <= self.port < 2**16:
             raise UserError(f"port={self.port} must be from 0 (any that is free) to 65535")
         for name, low in (("workers", 1), ("threads", 1), ("log", 0), ("drain", 0), ("grace", 0)):

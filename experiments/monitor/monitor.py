@@ -53,7 +53,11 @@ def monitor(options: Options) -> dict[str, Any]:
                 state.low[what] = True
                 rest = {"rows": state.live["labels"], "at": state.live["labels"], "on": True}
                 lines.append({"field": "", "what": what, "text": text, **rest})
-    return told(state, counter, lines[::-1], time.time())
+    rest = 0 if state.pending is None else int(state.pending.counts[HEAD.index("rows")])
+    said_of = told(state, counter, lines[::-1], time.time())
+    if rest and state.watch.windows:
+        said_of["problems"].append(f"the last {rest} rows are too few to be tested; the others were")
+    return said_of
 
 
 class _Said:
@@ -115,7 +119,9 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     for alert in found["alerts"][::-1]:
         until = "" if alert["until"] is None else f", until row {alert['until']:,.0f}"
         yield f"moved       {alert['text']} (found at row {alert['since']:,.0f}{until})"
-    if not found["alerts"]:
+    if found["verdict"] == "waiting" and not found["alerts"]:
+        yield f"moved       not known: {found['text']}"
+    elif not found["alerts"]:
         yield f"moved       nothing; of a hundred stable files at most {100 * judged['alpha']:.0f} are said to have"
     if of["estimated"] is not None:
         was = "" if of["expected"] is None else f", {percent(of['expected'])} of the calibration rows"
@@ -123,7 +129,8 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"estimated   accuracy {percent(of['estimated'])} ({low} to {high}) of the last rows, without labels{was}"
     if of["labels"]:
         bounds = "" if of["bounds"] is None else " ({} to {})".format(*map(percent, of["bounds"]))
-        yield f"confirmed   {of['metric']} {of['confirmed']:.4g}{bounds} by {of['labels']:,} labels"
+        score = "not known" if of["confirmed"] is None else f"{of['confirmed']:.4g}"
+        yield f"confirmed   {of['metric']} {score}{bounds} by {of['labels']:,} labels"
         for one in of["coverage"]:
             low, high = map(percent, one["bounds"])
             yield f"covered     {percent(one['covered'])} ({low} to {high}) at {percent(one['level'])}"

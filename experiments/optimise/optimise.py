@@ -39,7 +39,7 @@ class Asked:
 def run(cfg: DictConfig) -> None:
     """The command line's way in."""
     wanted = asked(cfg)
-    bundle = Bundle.load(Path(wanted.bundle).expanduser(), threads=1, variant=MODEL)
+    bundle = Bundle.load(Path(wanted.bundle).expanduser().absolute(), threads=1, variant=MODEL)
     found = optimised(bundle, wanted.target, wanted.seconds, cfg)
     write_atomically(Path(HydraConfig.get().runtime.output_dir) / "optimise.json", dumps(found, indent=2) + "\n")
     show(found, Console(width=150, highlight=False))

@@ -53,12 +53,13 @@ def rows_of_run(of: Ensemble, folder: Path) -> tuple[Rows, Dataset]:
     assert isinstance(cfg, DictConfig)
     if cfg.data.get("data", "") is None:
         raise UserError(f"the data of {folder} came from Python; give labelled rows: data.path=FILE data.target=COLUMN")
-    dataset = made(cfg, "data").load()
-    prepared = prepared_again(cfg, dataset)
+    with contextlib.chdir(start_of(cfg, folder.resolve())):
+        dataset = made(cfg, "data").load()
+        prepared = prepared_again(cfg, dataset)
+        before, folded = said_before(of, prepared, result, Path(cfg.artifacts))
     if (prepared.task.data, prepared.task.inputs) != (of.bundle.task.data, of.bundle.task.inputs):
         raise UserError(f"the data of {folder} are others now than when it ran; give rows: data.path=FILE")
     parts = prepared.parts
-    before, folded = said_before(of, prepared, result, Path(cfg.artifacts))
     rows = prepared.folds.valid if folded and prepared.folds is not None else parts.valid
     # As for the whole ensemble, see ``experiments.solve.networks``.
     learned = prepared.learned.y if prepared.folds is not None else np.concatenate([parts.train.y, parts.valid.y])
@@ -76,6 +77,19 @@ def rows_of_run(of: Ensemble, folder: Path) -> tuple[Rows, Dataset]:
         alike=dataset.time is None and dataset.group is None,
         shares=shares,
     ), dataset
+
+
+def start_of(cfg: DictConfig, folder: Path) -> Path:
+    """Where a run was started: paths in its options are as they were typed there. ``folder``: the run's, absolute.
+
+    It is this folder, or one of those that the run's lies in: the first that has all of these paths, or the data alone.
+    """
+    data = [str(cfg.data[name]) for name in ("path", "folder") if cfg.data.get(name) is not None]
+    for paths in ([*data, str(cfg.artifacts)], data):
+        for start in (Path.cwd(), *folder.parents):
+            if all((start / Path(path).expanduser()).exists() for path in paths):
+                return start
+    return Path.cwd()
 
 
 def prepared_again(cfg: DictConfig, dataset: Dataset) -> Prepared:

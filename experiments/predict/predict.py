@@ -16,6 +16,7 @@ from automl.version import code_version
 from experiments.explain import flat, printable
 from experiments.predict.answers import Answers
 from experiments.predict.inputs import FileRows, opened
+from experiments.predict.judged import judged
 from experiments.predict.parts import Parts
 from experiments.predict.run import Options
 
@@ -29,7 +30,7 @@ class Summary:
     """``rows``: of the output. ``answered``: of these, by this run and not by one before it that was killed.
 
     ``seconds``: of this run. ``unreadable``: rows without an answer; ``first``: the first (row, reason) of them.
-    ``notes``: cells that were taken as missing.
+    ``notes``: cells that were taken as missing. ``score``: see ``experiments.predict.judged``.
     """
 
     out: Path
@@ -39,6 +40,7 @@ class Summary:
     unreadable: int = 0
     first: tuple[tuple[int, str], ...] = ()
     notes: tuple[str, ...] = ()
+    score: str = ""
 
 
 def predict(options: Options) -> Summary:
@@ -87,7 +89,9 @@ def predict(options: Options) -> Summary:
         parts.put_together(answers.schema(files=isinstance(rows, FileRows)))
     answered = sum(t["rows"] for t in every[len(taken_over) :])
     notes = tuple(note for t in every for note in t["notes"])
-    return Summary(options.out, total, answered, time.monotonic() - began, bad, first, notes)
+    seconds = time.monotonic() - began
+    score = judged(bundle, rows, options, total)
+    return Summary(options.out, total, answered, seconds, bad, first, notes, score)
 
 
 def rows_at_once(bundle: Bundle) -> int:
@@ -109,4 +113,6 @@ def summary(done: Summary) -> str:
         more = f" (and {len(done.notes) - SHOWN:,} more notes)" if len(done.notes) > SHOWN else ""
         lines += [f"note        {printable(flat(note))}" for note in done.notes[:SHOWN]]
         lines[-1] += more
+    if done.score:
+        lines.append(f"score       {printable(done.score)}")
     return "\n".join([*lines, f"answers     {done.out}"])

@@ -76,13 +76,14 @@ def _chunk(start: int, table: pa.Table, load: Callable[[pa.Table], Any]) -> Chun
 class Columns:
     """Which columns of a table a model needs, and its rows in the form that the model takes.
 
-    ``path``: of the table; pictures and sounds that it names lie in its folder. ``series``: the columns are the steps
-    of one series, whose field this is.
+    ``path``: of the table; pictures and sounds that it names lie in its folder. ``names``: all that it has. ``series``:
+    the columns are the steps of one series, whose field this is.
     """
 
     path: Path
     fields: Fields
     needed: tuple[str, ...]
+    names: tuple[str, ...] = ()
     series: Mapping[str, Any] | None = None
 
     @classmethod
@@ -98,7 +99,7 @@ class Columns:
                     f"steps of its series in their order, and nothing else"
                 )
             _refuse_repeated(path, names, steps)
-            return cls(path, fields, steps, lone)
+            return cls(path, fields, steps, tuple(names), lone)
         needed = tuple(str(f["name"]) for f in fields)
         if absent := [n for n in needed if n not in names]:
             raise UserError(
@@ -106,7 +107,7 @@ class Columns:
                 f"there are: {short(', '.join(names), 160)}"
             )
         _refuse_repeated(path, names, needed)
-        return cls(path, fields, needed)
+        return cls(path, fields, needed, tuple(names))
 
     def rows(self, frame: pd.DataFrame) -> Any:
         """Columns by name, or an array of series. Raises UserError for a picture or sound that is not there."""

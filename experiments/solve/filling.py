@@ -20,10 +20,12 @@ from automl.deploy.runtime import wheel_name
 from automl.deploy.schema import schema_of
 from automl.errors import UserError
 from automl.files import write_atomically
+from automl.monitor.counter import reference_in
 from automl.monitor.reference import reference_of
 from automl.serial import dumps
 from automl.training.predictor import Deployed, outputs
 from automl.uncertainty.sets import Calibration
+from experiments.solve.data_card import classes_told, inputs_told
 
 EXAMPLES = 3
 """Raw rows with the model's answers, which a bundle is tried with when it is loaded."""
@@ -89,6 +91,8 @@ def write_card(bundle: Path, prepared: Prepared, result: Mapping[str, Any], pred
         "digest": loaded.meta["digest"],
         "files": [*sorted(f.name for f in bundle.iterdir() if f.name != META), META],
     }
+    facts["inputs"] = list(inputs_told(loaded.encoding.fields, reference_in(loaded)))
+    facts["balance"] = classes_told(task, prepared.learned.y)
     if RAW not in facts["files"]:
         why = obstacle(loaded.encoding) or "it would not answer the same"
         facts["no_raw"] = f"There is no {RAW}, which takes raw columns in other languages: {why}"

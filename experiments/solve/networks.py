@@ -17,6 +17,7 @@ from automl.data.dataset import Dataset
 from automl.data.prepare import Prepared
 from automl.deploy.bundle import MODEL
 from automl.deploy.export import export
+from automl.deploy.judge import Rows
 from automl.deploy.measure import measured
 from automl.deploy.onnx import write_onnx
 from automl.errors import UserError
@@ -31,13 +32,14 @@ from experiments.solve.again import Members, trained_again, whole
 from experiments.solve.artifacts import Artifacts
 from experiments.solve.filling import fill
 from experiments.solve.graphs import Unexportable, blamed, flat, unexportable, write_cut
-from experiments.solve.limits import beyond, fewer_would_help, within_limits
+from experiments.solve.limits import beyond, eight_bits, smaller_would_help, within_limits
 from nas.engines.base import Engine
 from nas.family import build
 from nas.time import Clock, refit_seconds
 
 SAME = 1e-3  # mean difference up to which two answers are of the same network
 SAME_ROWS = 256  # a large network takes seconds for all validation rows
+SOME = 1024  # rows that ranges of 8 bits are found on
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,11 @@ class Model:
     calibration: Calibration | None
     weights: np.ndarray | None
     temperature: float
+
+    def known_by(self, calibration: Calibration | None) -> Model:
+        """The same where another graph of it answers."""
+        moved = self.weights if calibration is None else np.asarray(calibration.decision or ())
+        return replace(self, calibration=calibration, weights=moved if moved is not None and len(moved) else None)
 
     @property
     def decides(self) -> np.ndarray | float:
@@ -89,6 +96,16 @@ class Networks:
     @property
     def judged_by(self) -> str:
         return f"{len(self.rows):,} rows" if self.folds is None else str(self.folds)
+
+    @property
+    def shares(self) -> np.ndarray | None:
+        """Of the classes, among the rows that were learned from; None for values."""
+        task, parts = self.prepared.task, self.prepared.parts
+        if task.kind == "regression":
+            return None
+        judged = self.folds is not None
+        learned = self.prepared.learned.y if judged else np.concatenate([parts.train.y, parts.valid.y])
+        return np.bincount(learned, minlength=task.num_outputs) / len(learned)
 
     def chosen(self, size: int) -> Members:
         """The ensemble of at most ``size`` of those that are not left out."""
@@ -155,10 +172,6 @@ class Networks:
             temperature = temperature_of(judged.prediction, judged.y)
             judged = replace(judged, prediction=tempered(judged.prediction, temperature))
         model = Deployed(predictors, weights, task, temperature).eval()
-        shares = None
-        if task.kind != "regression":
-            learned = prepared.learned.y if self.folds is not None else np.concatenate([parts.train.y, parts.valid.y])
-            shares = np.bincount(learned, minlength=task.num_outputs) / len(learned)
         held = None
         if parts.held is not None:
             told_held = outputs(model, parts.held.inputs)
@@ -168,7 +181,7 @@ class Networks:
             source="holdout" if held is not None else "folds" if self.folds is not None else "valid",
             alike=prepared.dataset.time is None and prepared.dataset.group is None,
             temperature=temperature,
-            shares=shares,
+            shares=self.shares,
         )
         moved = np.asarray(calibration.decision) if calibration.decision else None
         return Model(model, calibration if calibrated else None, moved, temperature)
@@ -178,8 +191,9 @@ class Networks:
     ) -> tuple[Members, Model, Mapping[str, float | None]] | None:
         """The most of these members, heaviest first, whose bundle keeps the limits, that model and what it costs.
 
-        Fewer are cut out of the graph of all: no further export. All of them where fewer would not help, one where that
-        is over a limit too. ``notes``: a line is added for each step. None: see ``exported``.
+        Fewer are cut out of the graph of all: no further export. All of them where fewer would not help; one where that
+        is over a limit too, in 8 bits where these keep it. ``notes``: a line is added for each step. None: see
+        ``exported``.
         """
         limits, whole = self.prepared.task.limits, None
         while True:
@@ -188,11 +202,31 @@ class Networks:
             if bundle is None:
                 return None
             cost = measured(bundle, dataset)
-            if len(members) == 1 or not fewer_would_help(limits, cost):
+            if not smaller_would_help(limits, cost):
                 return members, model, cost
+            if len(members) == 1:
+                found = eight_bits(bundle, self.judging(members), dataset, limits, notes)
+                if found is None:
+                    return members, model, cost
+                notes.append(found.note)
+                return members, model.known_by(found.calibration), found.cost
             over = beyond(limits, cost)
             notes.append(f"an ensemble of {len(members)} is over a limit ({over}): fewer members are taken")
             members, whole = members[:-1], bundle / MODEL
+
+    def judging(self, members: Members) -> Rows:
+        """The rows that judged the members, and what these said of them before they learned from them."""
+        parts = self.prepared.parts
+        return Rows(
+            self.rows.inputs,
+            self.rows.y,
+            [a[:SOME] for a in parts.train.inputs],
+            "valid" if self.folds is None else "folds",
+            before=[self.artifacts.predictions(t) for t, _ in members],
+            held=parts.held,
+            alike=self.prepared.dataset.time is None and self.prepared.dataset.group is None,
+            shares=self.shares,
+        )
 
     def exported(
         self, members: Members, model: Model, dataset: Dataset, folder: Path, whole: Path | None

@@ -237,8 +237,12 @@ def test_a_model_over_a_limit_falls_back_to_fewer_members_and_says_so(tmp_path, 
     assert found.notes == (
         "an ensemble of 2 is over a limit (latency_ms 7.5, the limit is 5): fewer members are taken",
     )
+    asked: list[object] = []
+    monkeypatch.setattr(finish, "eight_bits", lambda *of: asked.append(of[1]))  # none that keeps the limit
     costs = iter([{"latency_ms": 7.5, "graph_ms": 4.5}, {"latency_ms": 6.0, "graph_ms": 3.0}])
     over = search.finish()
+    (rows,) = asked
+    assert rows.source == "valid" and len(rows.before) == 1 and len(rows.y) == 40  # type: ignore[attr-defined]
     assert not over.within_limits and over.notes[-1] == "the model is over a limit: latency_ms 6, the limit is 5"
     costs = iter([{"latency_ms": 7.5, "graph_ms": 0.5}])  # reading a row alone takes 7 ms
     kept = search.finish()

@@ -99,3 +99,11 @@ def test_a_bundle_without_a_reference_is_refused(binary: Path, tmp_path: Path) -
     bare = bundle_of(tmp_path / "bare", Dataset("toy", frame, goal_of(frame, "binary")), "binary")
     with pytest.raises(UserError, match=r"has no reference\.json"):
         asked(bare, file(tmp_path))
+
+
+def test_too_few_rows_are_no_good_news(binary: Path, tmp_path: Path) -> None:
+    found = asked(binary, file(tmp_path, rows=40))
+    text = "\n".join(lines(found))
+    assert found["verdict"] == "waiting" and "not known: fewer than 50 rows" in text and "nothing;" not in text
+    found = asked(binary, file(tmp_path, rows=430))
+    assert "the last 30 rows are too few to be tested" in "\n".join(lines(found)) and found["verdict"] == "fine"

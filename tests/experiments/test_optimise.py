@@ -15,11 +15,15 @@ from rich.console import Console
 from automl.deploy import optimise as optimising
 from automl.deploy.bundle import Bundle
 from automl.deploy.judge import Ensemble
+from automl.deploy.measure import measured
 from automl.errors import UserError
+from automl.types import Limits
 from experiments.compose import composed
 from experiments.optimise.optimise import asked, optimised, show
 from experiments.optimise.rows import rows_of_run
 from experiments.settings import check
+from experiments.solve import limits
+from experiments.solve.limits import eight_bits
 from experiments.solve.python import solve
 
 OPTIONS = ["engine=sequential", "progress=false", "metalearner=practice", "strategy=random", "family=[mlp]",
@@ -63,6 +67,21 @@ def test_the_rows_of_the_run_are_found_and_what_its_members_said_of_them(ran):
     assert found == pytest.approx(result["val"]["accuracy"])
 
 
+def test_paths_are_those_of_where_the_run_was_started(ran, tmp_path, monkeypatch):
+    """Data and artifacts as they were typed there, wherever the bundle is optimised from."""
+    home = Path(shutil.copytree(ran, tmp_path / "home"))
+    folder = home / "outputs" / "day" / "time"
+    folder.parent.mkdir(parents=True)
+    (home / "run").rename(folder)
+    config = (folder / "config.yaml").read_text().replace(f"{ran}/", "")
+    (folder / "config.yaml").write_text(config)
+    assert "path: rows.csv" in config and "artifacts: searches" in config
+    for here, bundle in ((home, "outputs/day/time"), (folder, "."), (tmp_path, folder)):
+        monkeypatch.chdir(here)
+        rows, _ = rows_of_run(Ensemble.of(opened(Path(bundle))), Path(bundle))
+        assert rows.honest, "what the members said was found"
+
+
 def test_a_bundle_is_optimised_and_answers(copy):
     found = optimised(opened(copy), "size", 20)
     assert found["source"] == "valid" and not found["notes"]
@@ -78,6 +97,35 @@ def test_a_bundle_is_optimised_and_answers(copy):
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert f"chosen    {found['chosen']} for size" in text and "int8-static" in text
     assert not list(copy.rglob("*.part"))
+
+
+@pytest.mark.parametrize("limit", ["megabytes", "latency_ms"])
+def test_a_limit_that_8_bits_alone_keep(copy, ran, monkeypatch, limit):
+    of = Ensemble.of(opened(copy))
+    rows, dataset = rows_of_run(of, ran / "run")
+    before = measured(copy / "bundle", dataset)
+    real = limits.measured
+
+    def cost(folder, dataset):  # the times of one machine are another's
+        found = dict(real(folder, dataset))
+        return found | {"latency_ms": 1.0 if Bundle.load(folder).variant else 3.0}
+
+    monkeypatch.setattr(limits, "measured", cost)
+    small = Limits(megabytes=before["megabytes"] - 1e-4) if limit == "megabytes" else Limits(latency_ms=2.0)
+    notes: list[str] = []
+    found = eight_bits(copy / "bundle", rows, dataset, small, notes)
+    bundle = Bundle.load(copy / "bundle")
+    assert found is not None and not notes and bundle.variant["precision"].startswith("int8")
+    assert found.cost["megabytes"] < before["megabytes"] and "to keep a limit: accuracy" in found.note
+    assert found.calibration is not None and bundle.calibration.rows == found.calibration.rows
+    if limit == "latency_ms":
+        return
+    assert eight_bits(copy / "bundle", rows, dataset, Limits(megabytes=1e-6), notes) is None
+    assert Bundle.load(copy / "bundle").variant == {} and not notes
+    monkeypatch.setattr(limits, "WORSE", -1.0)
+    assert eight_bits(copy / "bundle", rows, dataset, small, notes) is None
+    assert notes[0].startswith("8 bits would keep the limit, and answer too badly: accuracy")
+    assert Bundle.load(copy / "bundle").variant == {}
 
 
 def test_what_is_lost_is_said(copy, fp32_only):

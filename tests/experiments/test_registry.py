@@ -51,7 +51,10 @@ def test_what_a_person_does(bundles, tmp_path, capsys, monkeypatch):
     two = second[6:22]
     assert told(do="promote", name="price", version="challenger") == f"price@champion is {two}"
     assert told(do="rollback", name="price") == f"price@champion is {one}"
-    assert told(do="drop", name="price", alias="challenger").startswith("price@challenger is taken away")
+    assert told(do="drop", name="price", alias="challenger").startswith("price@challenger is taken away; do=rollback")
+    last = told(do="drop", name="price", alias="champion")
+    assert "it was the last one, so nothing answers for price" in last
+    assert told(do="rollback", name="price") == f"price@champion is {one}"
     show(registry, "price")
     lines = capsys.readouterr().out.splitlines()
     assert [w for w in ("price", one[:12], "champion", "multiclass", "accuracy") if w not in lines[3]] == []

@@ -45,6 +45,7 @@ _TIME = re.compile(
     r"(?::(?P<seconds>[0-5]\d(?:\.\d+)?))?\s*(?P<half>[ap])?\.?(?(half)m)\.?",
     re.IGNORECASE,
 )
+_LONGEST = 100  # characters of a date or a duration
 _YEAR_FIRST = re.compile(r"\D*\d{4}\D")
 _DAYS = re.compile(r"(-?\d+) days?", re.IGNORECASE)
 
@@ -52,7 +53,7 @@ _DAYS = re.compile(r"(-?\d+) days?", re.IGNORECASE)
 def is_date(value: object) -> bool:
     """Whether a cell looks like a date (a text), or is one."""
     if isinstance(value, str):
-        return bool(_DATE.fullmatch(value.strip()))
+        return len(text := value.strip()) <= _LONGEST and bool(_DATE.fullmatch(text))
     return isinstance(value, (datetime.date, np.datetime64, pd.Period))
 
 
@@ -119,6 +120,8 @@ def _date_text(value: object, last: int) -> str | None:
     if isinstance(value, pd.Period):
         return str(value.start_time)
     text = str(value).strip()
+    if len(text) > _LONGEST:
+        return None
     if len(text) == 21 and text[10] == "/":
         return text[:10]
     if short := _SHORT_YEAR.match(text):
@@ -132,6 +135,8 @@ def seconds_of(value: object) -> float:
     if isinstance(value, (datetime.timedelta, np.timedelta64)):
         return float(pd.Timedelta(value).total_seconds())  # type: ignore[arg-type]
     text = str(value).strip()
+    if len(text) > _LONGEST:
+        return float("nan")
     if not np.isnan(number := float_of(text)):
         return number
     if found := _DAYS.fullmatch(text):

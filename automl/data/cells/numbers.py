@@ -27,6 +27,8 @@ _COMMON = ("%", "$", "€")  # units that a number may bear though its column do
 _TIMES = frozenset({"k", "K", "M", "B", "mn", "bn", "Mio", "Mrd"})  # a bare number does not share them: 5k is 5000
 _NAN = float("nan")
 SLIP = 0.05  # fewer cells of a column do not say what all of them are
+LONGEST = 1_100
+"""Characters of a number: the exact decimals of a float64 are 1,077. A longer cell is none, and takes no time."""
 LARGEST = 2**53
 """Whole numbers beyond it are not told apart as floats."""
 
@@ -64,6 +66,8 @@ def number_of(value: object, notation: Notation = PLAIN) -> float:
     """A cell as a number; NaN when it is none, or bears another unit than its column."""
     if not isinstance(value, str):
         return _NAN if isinstance(value, (bool, np.bool_)) else float_of(value)
+    if len(value) > LONGEST:
+        return _NAN
     bare = notation.unit not in _TIMES
     if bare and notation.decimal == "." and not np.isnan(number := float_of(value)):
         return number  # most cells, and this is fast
@@ -138,6 +142,8 @@ def decimal_sign(cells: Sequence[str]) -> str:
 
 
 def _match(value: str) -> re.Match[str] | None:
+    if len(value) > LONGEST:
+        return None
     text = value.replace("\u2212", "-").strip()
     if minus := _MINUS.fullmatch(text):
         text = f"-{minus[1] or minus[2]}"
@@ -147,7 +153,7 @@ def _match(value: str) -> re.Match[str] | None:
 
 def float_of(value: object) -> float:
     """What ``float`` makes of a cell, NaN when nothing; not 12 of "1_2", which Python's programs may hold."""
-    if isinstance(value, str) and "_" in value:
+    if isinstance(value, str) and (len(value) > LONGEST or "_" in value):
         return _NAN
     try:
         return float(value)  # type: ignore[arg-type]

@@ -13,12 +13,15 @@ MISSING = frozenset(
 )
 """Texts (stripped, lower case) that mean "no value". "none", "-" and "unknown" are often a real answer: left."""
 
+_LONGEST = 100
+"""Characters of such a word at most: megabytes need not be put in small letters to be none."""
+
 BOOLS = {"true": 1.0, "false": 0.0}
 
 
 def is_missing_word(value: object) -> bool:
     """Whether a cell is a text that means "no value"."""
-    return isinstance(value, str) and value.strip().lower() in MISSING
+    return isinstance(value, str) and len(word := value.strip()) <= _LONGEST and word.lower() in MISSING
 
 
 def distinct(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -45,6 +48,6 @@ def text_of(value: object) -> str:
 def bool_of(value: object) -> float:
     """1.0 or 0.0 for true and false in any case, as a word, a bool or a number; NaN when it is neither."""
     if isinstance(value, str):
-        word = value.strip().lower()
+        word = text.lower() if len(text := value.strip()) <= _LONGEST else ""
         return BOOLS.get(word, {"1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}.get(word, float("nan")))
     return float(value) if value in (0, 1) else float("nan")  # type: ignore[arg-type]

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from automl.data.dataset import Dataset
 from automl.data.encode.encoding import Encoding
+from automl.deploy import explain as module
 from automl.deploy.explain import BYTES, Effect, explain, read_background, shapley, write_background
 from automl.deploy.regions import COLUMNS, mapped
+from automl.deploy.rows import FastRows
 from automl.errors import UserError
 
 
@@ -73,9 +75,8 @@ def bundle_of(dataset: Dataset, answer: Callable[..., np.ndarray], folder, kind:
     encoding = Encoding.fit(dataset, np.arange(len(dataset)), kind=kind)  # type: ignore[arg-type]
     write_background(folder, encoding.transform(dataset))
     task = SimpleNamespace(kind=kind, classes=encoding.target.classes)
-    return SimpleNamespace(
-        decision=None, encoding=encoding, task=task, folder=folder, predict_encoded=lambda inputs: answer(*inputs)
-    )
+    asked: Any = {"fast": FastRows(encoding), "predict_encoded": lambda inputs: answer(*inputs)}
+    return SimpleNamespace(decision=None, encoding=encoding, task=task, folder=folder, **asked)
 
 
 def told(bundle: Any, row: Any, top: int | None = None):
@@ -108,8 +109,20 @@ def test_a_table_s_columns_are_told_by_their_raw_values(tmp_path):
     one = told(bundle, row, top=1)
     assert one.effects == found.effects[:1]
     assert one.rest == pytest.approx(found.level - one.base - one.effects[0].change)
-    with pytest.raises(UserError, match=r"^2 rows were given; one row at a time"):
-        told(bundle, TABLE.iloc[:2])
+    for rows in (TABLE.iloc[:2], [row, row]):
+        with pytest.raises(UserError, match=r"^2 rows were given; one row at a time"):
+            told(bundle, rows)
+
+
+def test_of_a_plain_row_only_the_cells_that_are_told_are_read_with_pandas(tmp_path, monkeypatch):
+    bundle, read = (
+        bundle_of(Dataset("t", TABLE, pd.Series(RNG.normal(size=80), name="y")), lambda x: x[:, 0], tmp_path),
+        [],
+    )
+    real = module.rows_to_dataset
+    monkeypatch.setattr(module, "rows_to_dataset", lambda fields, *a, **k: read.append(fields) or real(fields, *a, **k))
+    found = told(bundle, {"age": 70, "city": "Rome", "noise": 1, "when": "2024-02-03"}, top=1)
+    assert [[f["name"] for f in fields] for fields in read] == [["age"]] and found.effects[0].value == 70
 
 
 def test_of_classes_the_probability_of_the_answer_is_told(tmp_path):

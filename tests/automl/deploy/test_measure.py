@@ -31,7 +31,7 @@ def test_rows_are_asked_as_a_client_sends_them(tmp_path, monkeypatch):
         assert fast.encode(rows) is not None
 
     said = SimpleNamespace(
-        encoding=encoding, meta={"parameters": 7, "files": {}}, predict=predict, predict_encoded=list
+        encoding=encoding, meta={"parameters": 7, "files": {}}, variant={}, predict=predict, predict_encoded=list
     )
     monkeypatch.setattr(measure.Bundle, "load", lambda folder, threads: said)
     cost = measured(tmp_path, dataset)

@@ -523,3 +523,15 @@ def test_the_lock_of_a_killed_process_is_free(registry, digests):
     began = time.monotonic()
     registry.promote("price", digests[1])
     assert time.monotonic() - began < 5
+
+
+def test_copies_of_no_name_are_told(registry, bundles, digests):
+    assert registry.orphans() == []
+    (registry.folder / "names" / "price.json").rename(
+        registry.folder / "price.json"
+    )  # as of an ``add`` that was killed
+    assert {c.name for c in registry.orphans()} == {d[:16] for d in digests[:2]}
+    registry.add(bundles[0], "price")
+    assert [c.name for c in registry.orphans()] == [digests[1][:16]]
+    (registry.folder / "names" / "rent.json").write_text("{")
+    assert registry.orphans() == [], "what cannot be read may hold any"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from automl.errors import UserError
+from automl.monitor import windows
 from automl.monitor.alerts import NAME, append, checked_webhook, read, send
 
 ALERT = {"at": 1.0, "on": True, "field": "age", "what": "value", "text": "age: median 39 -> 47"}
@@ -76,3 +79,29 @@ def test_the_file_holds_them_and_broken_lines_are_passed_over(tmp_path: Path) ->
         file.write('{"at": 1}\nhalf\n[1]\n')
     append(tmp_path, [ALERT])
     assert [a["on"] for a in read(tmp_path)] == [True, False, True]
+
+
+def test_what_is_no_web_server_is_told_as_one_that_cannot_be_reached() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            with listening.accept()[0] as one:
+                one.recv(1 << 16)
+                one.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(OSError, match="answers as no web server does"):
+            send(f"http://127.0.0.1:{listening.getsockname()[1]}/", [ALERT])
+        thread.join()
+
+
+def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(tmp_path, [ALERT])
+    write = os.write
+    monkeypatch.setattr(windows.os, "write", lambda file, text: write(file, text[:20]))  # the disk is full
+    with pytest.raises(OSError, match="No space left"):
+        append(tmp_path, [ALERT])
+    monkeypatch.undo()
+    append(tmp_path, [{**ALERT, "on": False}])
+    assert [a["on"] for a in read(tmp_path)] == [True, False]

@@ -104,3 +104,36 @@ def test_hostile_names_are_names(bundle, tmp_path: Path) -> None:
     store = kept(tmp_path, bundle, name=name)
     kept(tmp_path, bundle, name="two")
     assert store.feedback(name, ["old"]).known == 1 and store.feedback("' OR ''='", ["old"]).unknown == 1
+
+
+def test_an_id_that_two_requests_had_takes_no_labels(bundle, tmp_path: Path) -> None:
+    """Whose they are nobody knows; a request that is sent once more is the same one."""
+    store = kept(tmp_path, bundle)
+    store.add([("one", 1e9, [o + 1e-6 for o in asked(bundle, people(3, 1))[1]])])
+    assert store.feedback("one", ["old", None, None]).known == 1
+    store.add([("one", 1e9, asked(bundle, people(3, 2))[1])])
+    with pytest.raises(UserError, match="several requests had this id"):
+        store.feedback("one", [None, "old", None])
+    assert len(store.labelled().y) == 0, "the first label is of nobody knows which"
+
+
+def test_it_is_found_by_its_folder(bundle, values, tmp_path: Path) -> None:
+    for of, label in ((bundle, "young"), (values, 41.5)):
+        kept(tmp_path / of.task.kind, of)
+        found = Answers.found(tmp_path / of.task.kind)
+        assert found is not None and found.feedback("one", [label]).known == 1
+        np.testing.assert_array_equal(found.labelled().y, Answers(tmp_path / of.task.kind, of).labelled().y)
+    assert Answers.found(tmp_path / "gone") is None
+
+
+def test_moments_of_a_clock_that_was_ahead_do_not_outlive_the_others(bundle, tmp_path: Path, monkeypatch) -> None:
+    now, outputs = 2e9, asked(bundle, people(1, 1))[1]
+    store = Answers(tmp_path, bundle)
+    store.add([(f"ahead {i:030}", now + 1e9, outputs) for i in range(8000)])
+    store.clear(now)
+    store.add([("mine", now + 60, outputs)])
+    monkeypatch.setattr(module, "KEEP_MB", 0)
+    store.clear(now + 120)
+    assert store.feedback("mine", ["old"]).known == 1, "it is the newest"
+    store.clear(now + 31 * 86400)
+    assert store.feedback("mine", ["young"]).unknown == 1 and store.answered(f"ahead {0:030}") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -115,3 +116,22 @@ def test_a_bundle_without_calibration_still_says_the_score(bundle) -> None:
     found = confirmed(bare, Labelled(np.float32([[1, 0]]), np.array([0])))
     assert found["accuracy"] == 1 and found["coverage"] == []
     assert list(worse(bare, found, 0.9, 0.995)) == []
+
+
+@pytest.mark.parametrize("kind", ["bundle", "values"])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_answers_that_were_no_numbers_are_wrong_ones(request, kind: str, wrong: float) -> None:
+    of = request.getfixturevalue(kind)
+    said = np.array([[0.9, 0.1], [wrong, 0.5], [0.2, 0.8]]) if kind == "bundle" else np.array([[3.0], [wrong], [5.0]])
+    found = confirmed(of, Labelled(said.astype(np.float32), np.array([0, 0, 1]) if kind == "bundle" else said[:, 0]))
+    json.dumps(found, allow_nan=False)
+    assert found["labels"] == 3 and all(one["hits"] <= 2 for one in found["coverage"])
+    if kind == "bundle":
+        assert found["accuracy"] == 2 / 3 and found["log_loss"] == pytest.approx(-math.log(0.9 * 0.8) / 2, rel=1e-5)
+    else:
+        assert found["r2"] == 1 and found["rmse"] == 0
+
+
+def test_labels_beyond_all_squares(values) -> None:
+    found = confirmed(values, Labelled(np.zeros((2, 1), np.float32), np.array([1e300, 1.0])))
+    assert found["rmse"] is None and json.dumps(found, allow_nan=False)

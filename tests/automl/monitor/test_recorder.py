@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from automl import clock
 from automl.errors import UserError
 from automl.monitor import recorder as module
 from automl.monitor import windows
@@ -179,7 +180,7 @@ def test_a_clock_that_jumps_loses_nothing(bundle, tmp_path: Path) -> None:
 
 
 def test_what_is_old_is_removed_while_the_clock_runs_evenly(bundle, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(module, "EVEN_FOR", 0.001)
+    monkeypatch.setattr(clock, "EVEN_FOR", 0.001)
     _, outputs = asked(bundle, people(2, 1))
     store = Answers(tmp_path, bundle)
     store.add([("old", time.time() - 31 * 86400, outputs), ("new", time.time(), outputs)])
@@ -187,6 +188,45 @@ def test_what_is_old_is_removed_while_the_clock_runs_evenly(bundle, tmp_path: Pa
     until(lambda: store.feedback("old", ["old"]).unknown == 1)
     recorder.close()
     assert store.feedback("new", ["old"]).known == 1
+
+
+def test_of_versions_that_are_served_no_more_it_is_removed_too(bundle, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(clock, "EVEN_FOR", 0.001)
+    _, outputs = asked(bundle, people(2, 1))
+    store = Answers(tmp_path / "before", bundle)
+    store.add([("old", time.time() - 31 * 86400, outputs)])
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / NAME).write_bytes(b"no database" * 100)
+    recorder = Recorder(tmp_path / "now", bundle, seconds=0.01)
+    recorder.add("a", *asked(bundle, people(1, 1)))
+    until(lambda: store.answered("old") is None)
+    recorder.close()
+
+
+def test_rows_that_alternate_are_counted_as_they_are(bundle, tmp_path: Path, monkeypatch) -> None:
+    """Each request has a young and an old one: every n-th row would be always the same."""
+    monkeypatch.setattr(module, "CHUNK", 100)
+    monkeypatch.setattr(module, "PAUSE", 60.0)
+    recorder = Recorder(tmp_path, bundle)
+    pair = [{"age": 20.0, "children": 1, "city": "Rome"}, {"age": 60.0, "children": 1, "city": "Rome"}]
+    outputs = bundle.outputs_encoded(bundle.encoding.transform(bundle.encoding.dataset(pair)))
+    for i in range(200):
+        recorder.add(str(i), pair, outputs)
+    recorder.close()
+    counts = written(tmp_path, bundle)[Counter(bundle).layout.fields][:35]  # those of age
+    assert counts.sum() == 100 and counts.max() < 75
+
+
+def test_what_cannot_be_kept_does_not_fill_the_memory(bundle, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "MOST_ROWS", 50)
+    (tmp_path / NAME).mkdir()
+    recorder = Recorder(tmp_path, bundle)
+    rows, outputs = asked(bundle, people(20, 1))
+    for i in range(10):
+        recorder.add(str(i), rows, outputs)
+        until(lambda: not recorder._pending)
+    recorder.close()
+    assert [a.request for a in recorder._unkept] == ["8", "9"]
 
 
 def test_whatever_breaks_inside_is_a_line(bundle, tmp_path: Path, monkeypatch, caplog) -> None:

@@ -172,3 +172,45 @@ def test_dropped_and_broken_are_told(bundle, tmp_path: Path) -> None:
     next(tmp_path.glob("windows-*")).open("a").write("{}\n")
     found = status(tmp_path, bundle, now=START)
     assert [p.split()[0] for p in found["problems"]] == ["7", "the", "1"]
+
+
+def test_an_alert_is_told_once_while_the_state_cannot_be_written(bundle, tmp_path: Path, monkeypatch) -> None:
+    counter, sent = Counter(bundle), []
+    write = judging.write_atomically
+
+    def full(path: Path, text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(judging, "write_atomically", full)
+    monkeypatch.setattr(alerts, "send", lambda url, told: sent.extend(told))
+    store = Answers(tmp_path, bundle)
+    for number in range(6):
+        minute(tmp_path, bundle, number, older=15)
+        frame = people(100, number)
+        store.add([(str(number), START, asked(bundle, frame)[1])])
+        store.feedback(str(number), ["young" if age > 40 else "old" for age in frame["age"]])
+        with pytest.raises(OSError):
+            judge(tmp_path, counter, START + 60 * number, "http://hook")
+    names = [(a["field"], a["what"], a["on"]) for a in alerts.read(tmp_path)]
+    assert len(set(names)) == len(names) and ("age", "value", True) in names and ("", "coverage", True) in names
+    assert [(a["field"], a["what"], a["on"]) for a in sent] == names
+    monkeypatch.setattr(judging, "write_atomically", write)
+    judge(tmp_path, counter, START + 360)
+    assert len(alerts.read(tmp_path)) == len(names)
+
+
+def test_answers_that_are_no_numbers_cost_score(bundle, tmp_path: Path) -> None:
+    counter = Counter(bundle)
+    _, (p, *rest) = asked(bundle, people(400, 5))
+    before = status_of(tmp_path / "fine", bundle, counter.answers([p, *rest]))
+    p = p.copy()
+    p[::2] = np.nan
+    found = status_of(tmp_path / "half", bundle, counter.answers([p, *rest]))
+    assert (
+        found["verdict"] == "moved" and found["outputs"]["cost"]["change"] < before["outputs"]["cost"]["change"] - 0.3
+    )
+
+
+def status_of(folder: Path, bundle: Any, counts: np.ndarray) -> dict[str, Any]:
+    windows.append(folder, "1-a", Window(START, START + 59, counts))
+    return plain(status(folder, bundle, now=START + 60))

@@ -96,3 +96,25 @@ def test_with_a_token_any_name_will_do(bundle: Bundles) -> None:
     for hosts, code in (((), 200), (("models.example.com",), 403)):
         app = server(bundle("table"), token=TOKEN, host="0.0.0.0", hosts=hosts)
         assert asked(app, "GET", "/models", headers=headers).status_code == code
+
+
+@pytest.mark.parametrize(
+    ("origin", "code"),
+    [("https://models.example.com", 200), ("https://evil.example", 403), ("null", 403), ("http://127.0.0.1:9", 403)],
+)
+def test_a_proxy_that_puts_its_own_name_into_host(bundle: Bundles, origin: str, code: int) -> None:
+    app = server(bundle("table"), hosts=("models.example.com",))
+    headers = {"Host": "127.0.0.1:8000", "Origin": origin}
+    assert asked(app, "POST", "/predict", json={"rows": [ROW]}, headers=headers).status_code == code
+
+
+def test_probes_ask_by_address(bundle: Bundles) -> None:
+    app = server(bundle("table"), token=TOKEN, host="0.0.0.0", hosts=("models.example.com",))
+    headers = {"Host": "10.1.2.3:8000"}
+    assert [asked(app, "GET", p, headers=headers).status_code for p in ("/healthz", "/readyz", "/")] == [200, 200, 403]
+
+
+@pytest.mark.parametrize("name", ["https://models.example.com", "models.example.com:443", "a b", ""])
+def test_a_name_is_a_name(name: str) -> None:
+    with pytest.raises(UserError, match="without http:// and port"):
+        Settings(bundle="b", hosts=(name,))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from automl.deploy.bundle import Bundle
+from tests.automl.serve import made
 from tests.automl.serve.made import ROW, another, asked, png, predicted, row_of, server
 
 Bundles = Callable[[str], Path]
@@ -104,6 +106,22 @@ def test_a_form_is_a_row(bundle: Bundles) -> None:
         server(bundle("series")), "POST", "/predict", files={"series": json.dumps(row_of("series")["series"])}
     )
     assert series.json()["answers"] == predicted(server(bundle("series")), rows=[row_of("series")]).json()["answers"]
+
+
+def test_a_form_of_columns_that_are_called_as_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"size": "level", "gap": "explain", "city": "model"}
+    plain = made.dataset("table")
+    renamed = replace(plain, table=plain.table.rename(columns=names))
+    monkeypatch.setattr(made, "dataset", lambda kind: renamed)
+    app = server(made.bundle(tmp_path, "table"))
+    row = {names.get(name, name): value for name, value in ROW.items()}
+    expected = predicted(app, model="table", level=0.8, explain=2, rows=[row]).json()
+    cells = {name: (None, str(value)) for name, value in row.items()}
+    form = asked(app, "POST", "/predict?model=table&level=0.8&explain=2", files=cells).json()
+    assert form["answers"] == expected["answers"] and form["explanation"] == expected["explanation"]
+    assert asked(app, "POST", "/predict", files=cells).json()["answers"][0].keys() == {"class", "p"}
+    del cells["model"]
+    assert asked(app, "POST", "/predict", files=cells).status_code == 422
 
 
 def test_models_are_described(bundle: Bundles) -> None:

@@ -107,6 +107,8 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "explain 1.5": (text({"rows": [ROW], "explain": 1.5}), 422),
     "explain true": (text({"rows": [ROW], "explain": True}), 422),
     "explain two rows": (text({"rows": [ROW, ROW], "explain": 1}), 422),
+    "a number of 70,000 letters": (rows({"size": "1" * 70_000}), 413),
+    "a category of 70,000 letters": (rows({}, {"city": "x" * 70_000}), 413),
     "51 rows": (text({"rows": [ROW] * 51}), 413),
     "a million empty rows": (b'{"rows": [' + b"{}," * 60_000 + b"{}]}", 413),
     "many keys": (b'{"rows": [{' + b",".join(b'"%d":1' % i for i in range(9_000)) + b"}]}", 413),
@@ -131,6 +133,7 @@ FINE: dict[str, bytes] = {
     "numbers as texts": rows({"size": "51", "gap": " 0.5 "}),
     "text for a number": rows({"size": "large"}),
     "50 rows": text({"rows": [ROW] * 50}),
+    "long numbers": rows({"size": "1 111" * 10_000, "seen": "1" * 60_000}),
     "another row more": text({"rows": [ROW, {"size": 1}]}),
     "null for all that may be": text({"rows": [ROW], "model": None, "level": None, "explain": None}),
 }

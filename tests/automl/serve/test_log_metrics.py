@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from automl import clock
 from automl.serve import log as logs
 from automl.serve.log import RequestLog
 from tests.automl.serve.made import ROW, asked, predicted, server
@@ -71,6 +75,10 @@ def test_old_days_go_and_a_full_day_ends(tmp_path: Path, monkeypatch: pytest.Mon
     log = RequestLog(tmp_path, 7)
     log.add("id", "/predict", 200, 0.001, "m@1", [])
     log.flush()
+    assert old.exists(), "the clock may have jumped"
+    monkeypatch.setattr(clock, "EVEN_FOR", 0.0)
+    log.add("id", "/predict", 200, 0.001, "m@1", [])
+    log.flush()
     assert not old.exists() and young.exists()
     monkeypatch.setattr(logs, "MEGABYTES", 0)
     log.add("id", "/predict", 200, 0.001, "m@1", [])
@@ -109,3 +117,55 @@ def test_metrics_count_requests_rows_and_codes(bundle: Bundles) -> None:
     assert f'level4_request_seconds_count{{digest="{short}",model="table"}} 3.0' in text
     assert 'level4_model_loads_total{model="table",result="ok"} 1.0' in text
     assert re.search(r"^level4_queue_length 0\.0$", text, re.M) and re.search(r"^level4_in_flight 0\.0$", text, re.M)
+
+
+def test_half_a_line_spoils_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that becomes full takes the beginning of what is written."""
+    log = RequestLog(tmp_path, 7)
+
+    class Full(io.FileIO):
+        def write(self, text: bytes) -> int:  # type: ignore[override]
+            return super().write(text[:150])
+
+    monkeypatch.setattr(logs.os, "fdopen", lambda file, *_: Full(file, "wb"))
+    for i in range(3):
+        log.add(f"full-{i}", "/predict", 200, 0.001, "m@1", [])
+    log.flush()
+    assert log.dropped == 2
+    monkeypatch.undo()
+    log.add("later", "/predict", 200, 0.001, "m@1", [])
+    log.flush()
+    (path,) = tmp_path.glob("*.jsonl")
+    first, _, last = path.read_bytes().splitlines()
+    assert json.loads(first)["id"] == "full-0" and json.loads(last)["id"] == "later"
+
+
+def test_numbers_on_a_full_disk_kill_no_worker(tmp_path: Path) -> None:
+    """Files that are mapped have holes: who writes into one on a full disk is killed by SIGBUS."""
+    code = """
+import errno, os, sys
+from pathlib import Path
+from automl.serve import metrics
+room, real = {"left": 3}, os.posix_fallocate
+def full(file, at, size):
+    room["left"] -= 1
+    if room["left"] < 0:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    real(file, at, size)
+os.posix_fallocate = full
+metrics.metrics_folder(Path(sys.argv[1]))
+made = metrics.Metrics()
+for name in range(40):
+    made.asked(str(name), "digest", 200, 1, 0.1)
+print(made.text().count(b"level4_rows_total{"), *{f.stat().st_blocks * 512 for f in Path(sys.argv[1]).rglob("*.db")})
+room["left"] = 2
+sys.modules.pop("prometheus_client", None)
+os.getpid = lambda: 7
+other = metrics.Metrics()
+other.asked("a", "digest", 200, 1, 0.1)
+assert b"level4_rows_total{" in other.text() and not list(Path(sys.argv[1]).rglob("*_7.db"))
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    models, size = map(int, done.stdout.split())
+    assert 5 <= models < 40 and size == 2**16, "of a file that had no room to grow nothing more is counted"
+    assert done.stderr.count("requests are answered, but not counted at /metrics: No space left") == 2

@@ -299,3 +299,22 @@ def test_a_version_tells_of_itself_when_another_lies_in_its_folder(two: tuple[Pa
     (folder / "schema.json").write_text("{}")
     assert predicted(app, rows=[ROW], explain=2).json()["explanation"] == expected
     assert "size" in asked(app, "GET", "/models/values").json()["schema"]["properties"]
+
+
+def test_a_name_without_an_alias_says_so(bundle: Bundles, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    registry = Registry(tmp_path / "registry")
+    registry.add(bundle("values"), "price", alias="champion")
+    app = create_app(Settings(registry=str(tmp_path / "registry")))
+    app.models.start()
+    registry.unset("price", "champion")
+    app.models.check()
+    reply = predicted(app, rows=[ROW])
+    assert reply.status_code == 503 and "no alias holds a version of this model; promote one" in reply.text
+    assert "price: nothing answers: no alias" in caplog.text
+    registry.rollback("price")
+    app.models.check()
+    assert predicted(app, rows=[ROW]).status_code == 200 and app.models.table["price"].error is None
+    registry.unset("price", "champion")
+    registry.drop("price", registry.entry("price").versions[0].digest)
+    app.models.check()
+    assert "price is in the registry no more" in caplog.text

@@ -114,3 +114,36 @@ def test_alerts_go_where_the_server_is_told(bundle, tmp_path: Path) -> None:
     (recorder,) = [v.recorder for e in app.models.table.values() for v in e.aliases.values()]
     assert recorder is not None and recorder._webhook == "http://127.0.0.1:9/alerts"
     app.models.close()
+
+
+def test_a_label_after_a_restart_finds_a_version_that_is_served_no_more(bundle: Bundles, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry")
+    registry.add(bundle("values"), "price", alias="champion")
+    app = served(tmp_path)
+    said = asked(app, "POST", "/predict", json={"rows": [ROW]}).json()
+    app.models.close()
+    registry.add(another(bundle("values"), tmp_path / "second"), "price", alias="champion")
+    app = served(tmp_path)
+    body = {"id": said["id"], "labels": [150]}
+    assert asked(app, "POST", "/feedback", json=body).json() == {"known": 1, "unknown": 0, "repeated": 0}
+    assert "is no finite number" in asked(app, "POST", "/feedback", json={**body, "labels": ["dear"]}).text
+    app.models.close()
+
+
+def test_the_same_id_of_two_models(bundle: Bundles, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry")
+    for name in ("values", "table"):
+        registry.add(bundle(name), name, alias="champion")
+    app = served(tmp_path)
+    for name in ("values", "table"):
+        headers = {"X-Request-Id": "mine-12345"}
+        reply = asked(app, "POST", "/predict", json={"model": name, "rows": [ROW]}, headers=headers).json()
+    app.models.close()
+    app = served(tmp_path)
+    body = {"id": "mine-12345", "labels": ["yes"]}
+    refused = asked(app, "POST", "/feedback", json=body)
+    assert refused.status_code == 422 and "one of: table, values" in refused.text
+    assert asked(app, "POST", "/feedback", json={**body, "model": reply["model"]}).json()["known"] == 1
+    assert asked(app, "POST", "/feedback", json={**body, "model": "values"}).status_code == 422
+    assert asked(app, "POST", "/feedback", json={**body, "model": "nobody"}).status_code == 404
+    app.models.close()

@@ -27,7 +27,7 @@ from automl.data.sources.frame import FrameSource
 from automl.deploy.bundle import Bundle
 from automl.errors import UserError
 from experiments.configuration import CONF
-from experiments.predict import answers, csv_rows
+from experiments.predict import answers, csv_rows, judged
 from experiments.predict.csv_rows import bare_numbers
 from experiments.predict.inputs import opened
 from experiments.predict.predict import predict, rows_at_once, summary
@@ -342,3 +342,33 @@ def test_the_command_needs_no_torch(model, tmp_path):
     assert said[0].startswith("rows        20 in ") and said[-1] == f"answers     {tmp_path}/p.parquet"
     agrees(pd.read_parquet(tmp_path / "p.parquet"), model, people(20, seed=9))
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.semicolon"])
+@pytest.mark.parametrize("out", ["out.parquet", "out.csv"])
+def test_where_the_table_tells_the_truth_the_score_is_told(model, tmp_path, name, out):
+    frame = people(60, seed=4)
+    frame.loc[3, "size"] = None
+    done = predict(asked(model, written(frame, tmp_path / name), out=out))
+    right = Bundle.load(model).predict(frame) == frame["size"]
+    expected = f"accuracy {right.sum() / 59:.4f} on the 59 rows whose size the table tells"
+    assert done.score == expected and f"score       {expected}" in summary(done)
+
+
+def test_the_score_of_values_and_why_there_is_none(values, model, tmp_path, monkeypatch):
+    frame = people(30, seed=2).assign(price=np.linspace(0, 200, 30))
+    told = Bundle.load(values).predict(frame)
+    rest = 1 - ((frame["price"] - told) ** 2).sum() / ((frame["price"] - frame["price"].mean()) ** 2).sum()
+    done = predict(asked(values, written(frame, tmp_path / "a.parquet"), out="v.csv"))
+    assert done.score == f"r2 {rest:.4f} on the 30 rows whose price the table tells"
+    for change, why in (
+        ({"size": "huge"}, "'huge' in row 1, not one of the classes"),
+        ({"size": None}, "holds no value"),
+    ):
+        done = predict(asked(model, written(people(9, seed=4).assign(**change), tmp_path / "b.csv"), overwrite=True))
+        assert done.score.startswith("not told") and why in done.score, done.score
+    monkeypatch.setattr(judged, "LARGEST", 10)
+    done = predict(asked(model, written(people(9, seed=4), tmp_path / "c.csv"), overwrite=True))
+    assert done.score == "not told of tables above 0 MB, though column 'size' is there"
+    done = predict(asked(model, written(people(9, seed=4).drop(columns="size"), tmp_path / "d.csv"), overwrite=True))
+    assert done.score == "" and "\nscore" not in summary(done)

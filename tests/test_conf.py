@@ -1,6 +1,7 @@
 """Every yaml composes and names something that exists."""
 
 import inspect
+from typing import Any
 
 import pytest
 from hydra.utils import get_object
@@ -8,6 +9,8 @@ from omegaconf import OmegaConf
 
 from experiments.compose import composed
 from experiments.configuration import CONF, options_of
+from experiments.options import _hints
+from experiments.signatures import takes
 
 GROUPS = {f.parent.name for f in CONF.glob("*/*.yaml")}
 OPTIONS = [(group, option) for group in sorted(GROUPS) for option in options_of(group)]
@@ -45,6 +48,10 @@ def test_every_option_composes_and_makes_what_reads_all_of_it(group, option):
         unread = {k for k in node if not k.startswith("_")} - set(known)
         open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
         assert node.get("_partial_") or open_ended or not unread, unread
+        as_read = takes(node["_target_"])
+        assert not as_read.all or set(as_read.hints) == set(known), "its source is read as it is"
+        for name, hint in _hints(get_object(node["_target_"])).items():
+            assert as_read.hints.get(name, Any) in (Any, hint), name
 
 
 def test_the_code_and_the_configuration_agree_on_names():

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import hydra.utils
 import numpy as np
 import pandas as pd
 import pytest
@@ -147,6 +148,23 @@ def test_a_wrong_option_is_told_before_the_data_are_read(option, says, tmp_path)
         start(cfg, tmp_path / "out")
     assert says in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) < 200
     assert not (tmp_path / "s.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("+family.mlp.widht=8", "no option 'family.mlp.widht'. Choices here: max_width, name"),
+        ("+strategy.draw=8", "no option 'strategy.draw'. Did you mean 'draws'?"),
+        ("family.mlp.max_width=wide", "family.mlp.max_width=wide must be a whole number"),
+        ("strategy.zero_cost=snip", "strategy.zero_cost=snip must be one of synflow, jacob_cov, params or null"),
+        ("engine.workers=two", "engine.workers=two must be a whole number or null"),
+    ],
+)
+def test_options_of_what_is_made_are_told_before_it_is_imported(option, says, monkeypatch):
+    monkeypatch.setattr(hydra.utils, "get_object", None)
+    with pytest.raises(UserError) as caught:
+        check(composed(["data=sklearn", *FEW, option]))
+    assert str(caught.value).startswith(says) and "\n" not in str(caught.value)
 
 
 def test_solve_leaves_hydra_alone(source):

@@ -86,7 +86,11 @@ def task_options(cfg: DictConfig) -> dict[str, Any]:
 
 def check_types(of: Callable[..., Any], options: Mapping[str, Any], prefix: str) -> None:
     """Raises UserError for an option (name -> plain value) whose type is not that of the parameter of ``of``."""
-    hints = _hints(of)
+    check_hints(_hints(of), options, prefix)
+
+
+def check_hints(hints: Mapping[str, Any], options: Mapping[str, Any], prefix: str) -> None:
+    """The same, of types by name."""
     for name, value in options.items():
         if name in hints and not fits(value, hints[name]):
             place, wrong, hint = misfit(value, hints[name], f"{prefix}{name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 import tempfile
@@ -17,7 +18,8 @@ from automl.errors import UserError
 from automl.files import write_atomically
 from automl.store.rows import without_passwords
 from automl.types import Budget, MetaLearner
-from experiments.options import made
+from experiments.options import check_hints, made
+from experiments.signatures import takes
 
 NEEDED = (  # ~NAME takes these away
     *("data", "task", "budget", "strategy", "metalearner", "engine", "store", "tracker", "objective"),
@@ -77,6 +79,7 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"{missing[0]} is missing. Set {missing[0]}=...{begin}")
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     refuse_gaps(plain, reads)
+    check_made(plain, reads)
     if cfg.reads is None:
         settings(cfg)
         return
@@ -93,6 +96,24 @@ def refuse_gaps(plain: Mapping[str, Any], reads: Sequence[str]) -> None:
             if not isinstance(at, Mapping) or part not in at:
                 raise UserError(f"{name} is not there, and nothing runs without it. Leave out ~{name}")
             at = at[part]
+
+
+def check_made(plain: Mapping[str, Any], reads: Sequence[str]) -> None:
+    """Raises UserError for an option that nothing reads, or of a wrong type, of what is made later."""
+    nodes = {group: plain.get(group) for group in reads if group != "family"}
+    if "family" in reads and isinstance(plain.get("family"), Mapping):
+        nodes |= {f"family.{name}": node for name, node in plain["family"].items()}
+    for place, node in nodes.items():
+        if not isinstance(node, Mapping) or not isinstance(target := node.get("_target_"), str):
+            continue
+        known, options = takes(target), {k: v for k, v in node.items() if not k.startswith("_")}
+        unread = sorted(options.keys() - known.hints.keys())
+        if known.all and unread:
+            near = difflib.get_close_matches(unread[0], known.hints, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            choices = ", ".join(known.hints)
+            raise UserError(f"no option {f'{place}.{unread[0]}'!r}.{hint} Choices here: {choices}")
+        check_hints(known.hints, options, f"{place}.")
 
 
 def budget_of(plain: Mapping[str, Any]) -> Budget:

@@ -26,7 +26,7 @@ from automl.training.rows import Stretches, as_tensor
 from automl.training.train import find_device
 from automl.types import Candidate, Task
 
-FORWARDS, WARM_UP, SECONDS = 25, 5, 2.0
+FORWARDS, WARM_UP, SECONDS = 25, 5, 2.0  # passes that are timed, those before them, when it is enough
 LEAST_STEPS = 16  # fewer teach nothing that a score could tell
 BOTH_WAYS = 3  # a step takes so many times what its forward pass takes
 PROBE = 8  # rows by which the time of a step is measured

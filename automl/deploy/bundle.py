@@ -14,6 +14,27 @@ README.md               the model card; requirements.txt, Dockerfile: what it ta
 level4_runtime-....whl  the code that reads all this, to install where the program is not (``automl.deploy.runtime``)
 
 Format 1, which had no calibration, is still read.
+
+>>> import tempfile, pandas as pd, torch
+>>> from automl.data.dataset import Dataset
+>>> from automl.deploy.export import export
+>>> from automl.training.predictor import Predictor
+>>> rows = Dataset("rent", pd.DataFrame({"rooms": [1, 3]}), pd.Series([400.0, 600.0], name="price"))
+>>> encoding = Encoding.fit(rows, np.arange(2), kind="regression")
+>>> task = Task("rent", "regression", encoding.inputs, 1, "r2")
+>>> network = torch.nn.Linear(1, 1)
+>>> _ = torch.nn.init.constant_(network.weight, 1.0), torch.nn.init.zeros_(network.bias)
+>>> predictor = Predictor(network, task, 500.0, 100.0)  # mean and spread of the targets
+>>> with tempfile.TemporaryDirectory() as folder:
+...     made = export(Path(folder) / "bundle", predictor, task, encoding, encoding.transform(rows))
+...     bundle = Bundle.load(made)  # all that is needed elsewhere: no torch
+...     bundle.predict([{"rooms": 2}]).round()  # objects, a DataFrame, columns or an array
+...     try:
+...         bundle.predict({"room": 2})
+...     except UserError as error:
+...         print(error)
+array([500.], dtype=float32)
+column 'rooms' is absent from the rows; the model needs: rooms
 """
 
 from __future__ import annotations

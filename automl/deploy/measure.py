@@ -18,7 +18,7 @@ from automl.errors import UserError
 # To answer; pictures among examples and background would be more than the model.
 NOT_NEEDED = {"raw.onnx", "Dockerfile", "requirements.txt", "reference.json", "schema.json"}
 NOT_NEEDED |= {BACKGROUND, ROWS_NAME, ARRAYS_NAME}
-CALLS, WARM_UP, SECONDS = 25, 3, 0.4
+CALLS, WARM_UP, SECONDS = 25, 3, 0.4  # calls that are timed, those before them, and after which time it is enough
 BATCH = 32
 
 

@@ -109,7 +109,7 @@ def keep_operators() -> None:
     with contextlib.suppress(ImportError, AttributeError):  # names inside of torch, as above
         from torch.onnx._internal import _lazy_import
 
-        apis: Any = _lazy_import.onnxscript_apis
+        apis: Any = _lazy_import.onnxscript_apis  # pyright: ignore[reportPrivateImportUsage]
         kept = tuple(apis.get_torchlib_ops())
         apis.get_torchlib_ops = lambda: kept
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-LONGEST = 0.999
+LONGEST = 0.999  # of what was, a step: it forgets over a thousand steps
 
 
 class Ema:

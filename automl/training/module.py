@@ -27,8 +27,8 @@ from automl.training.rows import Rows, Stretches, derived_seed
 from automl.training.state import TrainingState, copied, read_moments, write_moments
 from automl.types import Task
 
-VALID_BATCH = 512
-SHORTEST_PATIENCE = 5
+VALID_BATCH = 512  # rows that are judged at once: it looks at the clock between them
+SHORTEST_PATIENCE = 5  # epochs without a better one; a third of all where that is longer
 BEGIN_BATCH = 128  # rows that a network which begins is shown at once: it looks at the clock between them
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from automl.types import Input
 from metalearner.profile.flat import pooled
 
-KERNELS = 48
-_MAX_LENGTH = 256
+KERNELS = 48  # windows of the data themselves, drawn at random
+_MAX_LENGTH = 256  # steps of a series; of longer ones every so many
 
 
 def convolved(spec: Input, array: np.ndarray, rng: np.random.Generator) -> np.ndarray:

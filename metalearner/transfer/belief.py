@@ -32,7 +32,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import solve_triangular
 
-FLOOR = 1e-9
+FLOOR = 1e-9  # of a variance: rounding may leave less than nothing, and its root is divided by
 
 
 class Belief:

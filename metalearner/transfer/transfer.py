@@ -28,7 +28,7 @@ from metalearner.transfer.pool import new_candidates
 from metalearner.transfer.relation import Relation
 from metalearner.transfer.session import Session
 
-COLD_NOISE = 0.1
+COLD_NOISE = 0.1  # variance of a result, where candidates vary by 1
 VARIED = 4  # families among the first candidates
 MOST_MEANS = 200  # past surfaces that stand as prior means of their own, those that count most
 

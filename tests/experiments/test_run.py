@@ -195,19 +195,19 @@ def test_a_signal_ends_the_search_and_the_model_is_made(tmp_path, signum):
 def test_one_process_at_a_time_and_a_finished_search_goes_straight_to_its_model(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = [*SHORT, "budget.trials=2", "resume=true", "store.url=sqlite:///s.db"]
-    first = solve(tiny, "kind", seconds=5, overrides=options)
+    first = solve(tiny, "kind", seconds=60, overrides=options)
     with Store("sqlite:///s.db") as store:
         (search,) = store.searches()
         with store.hold(search.id, Budget(), 1), pytest.raises(UserError, match=f"search {search.id} is at work in"):
-            solve(tiny, "kind", seconds=5, overrides=options)
-        again = solve(tiny, "kind", seconds=5, overrides=[*options, "objective.ensemble=1"])
+            solve(tiny, "kind", seconds=60, overrides=options)
+        again = solve(tiny, "kind", seconds=60, overrides=[*options, "objective.ensemble=1"])
         assert store.searches() != [] and len(store.trials()) == 2 and len(store.searches()) == 1
         assert again.result["trials"] == first.result["trials"]
         (folder,) = Path("outputs/searches").iterdir()
         with store.hold(search.id, Budget(), 1) as hold:
             assert [a.first for a in hold.attempts] == [0, 2, 2] and hold.spent is not None and hold.spent > 0
     Path("s.db").unlink()
-    solve(tiny, "kind", seconds=5, overrides=options)
+    solve(tiny, "kind", seconds=60, overrides=options)
     assert len({folder, *Path("outputs/searches").iterdir()}) == 2, "a new store, a folder of its own"
 
 

@@ -16,8 +16,8 @@ from automl.data.columns import as_words
 from automl.data.encode.number import soft_clip
 from automl.data.encode.scale import LIMIT
 
-MAX_CATEGORIES = 512
-FEW_ROWS = 64
+MAX_CATEGORIES = 512  # the most frequent; all others are one, as what was never seen
+FEW_ROWS = 64  # that are encoded without pandas
 SPREAD = 0.1  # nats: categories whose frequencies differ by less are equally frequent
 MISSING = "\0missing"  # no cell can hold a zero byte
 

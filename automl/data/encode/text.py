@@ -18,8 +18,8 @@ from automl.data.dataset import Dataset
 from automl.types import Input
 
 PAD, UNKNOWN, FIRST = 0, 1, 2
-MAX_VOCABULARY = 20_000
-MAX_LENGTH = 512
+MAX_VOCABULARY = 20_000  # words with an id of their own; the others share some by their hash
+MAX_LENGTH = 512  # words of a row
 MAX_LETTERS = 1024  # places of a row; texts of more words than fill them say enough by their words
 LETTERS_ROWS = 50_000  # with more rows most words are known, and the places cost memory
 GROUPS = (3, 4, 5)  # letters of a group

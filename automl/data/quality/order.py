@@ -24,10 +24,10 @@ from automl.data.quality.features import quick_features
 from automl.data.quality.parse import column_of, floats, is_numeric
 
 MOST_ROWS = 1_500
-FEWEST = 30
+FEWEST = 30  # rows
 NEIGHBOURS = 3
-DRAWS = 199
-SURE, DOUBT = 0.01, 0.1
+DRAWS = 199  # shuffles: the smallest chance that they can tell is 1 in 200
+SURE, DOUBT = 0.01, 0.1  # chances up to which an order is believed, and above which it is not
 FEW = 20  # values
 SMOOTH = 3.0  # of a quantity, the same value is at most so many times as likely as the next
 CHAIN, LINKS = 0.8, 0.9  # of the nearest other values that are the next ones, and of the steps between values met so

@@ -70,7 +70,7 @@ def not_above(values: np.ndarray) -> np.ndarray:
     """The largest float32 that is no larger, so that a float32 is on the same side of it as of the float64."""
     with np.errstate(over="ignore"):
         near = values.astype(np.float32)
-    return np.where(near > values, np.nextafter(near, np.float32(-np.inf)), near)
+        return np.where(near > values, np.nextafter(near, np.float32(-np.inf)), near)
 
 
 def boosted(

@@ -88,6 +88,8 @@ NOT_YOURS: Mapping[str, str] = {
     "include_last_offset": "each row is one bag",
     "enable_nested_tensor": "rows have one length here",
     "process_group": "a training is one process",
+    "min_value": "it is called min_val",
+    "max_value": "it is called max_val",
 }
 """Arguments that a list cannot set."""
 

@@ -155,10 +155,12 @@ def _read(bundle: Bundle, row: Any) -> tuple[Sequence[np.ndarray], Cells]:
     """The encoded row, and its cells. A plain one without pandas; of its cells those alone that are asked for are read
     so, as most of the time would go there. Raises UserError for what is not one row.
     """
-    encoding, encoded = bundle.encoding, bundle.fast.encode(row)
-    whole = encoding.dataset(row) if encoded is None else None
-    count = len(encoded[0]) if whole is None else len(whole)
-    if count != 1:
+    encoding, whole = bundle.encoding, None
+    encoded = bundle.fast.encode(row)
+    if encoded is None:
+        whole = encoding.dataset(row)
+        encoded = encoding.transform(whole)
+    if (count := len(encoded[0])) != 1:
         raise UserError(f"{count} rows were given; one row at a time can be explained")
 
     def cells(names: Sequence[str]) -> dict[str, str | float | None]:
@@ -167,7 +169,7 @@ def _read(bundle: Bundle, row: Any) -> tuple[Sequence[np.ndarray], Cells]:
         of = whole if whole is not None or not fields else rows_to_dataset(fields, row, steps, tell=False)
         return {} if of is None else {n: _plain(of.table[n].iloc[0]) for n in names}
 
-    return encoded if whole is None else encoding.transform(whole), cells
+    return encoded, cells
 
 
 Answers = Callable[[np.ndarray, np.ndarray], np.ndarray]

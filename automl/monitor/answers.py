@@ -12,6 +12,7 @@ label needs, so that one which comes after a restart, when another version answe
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import sqlite3
@@ -31,6 +32,7 @@ AHEAD = 3600.0  # seconds by which no moment is later than now
 WAIT = 5.0  # seconds for another process that writes
 MOST = 100_000
 """Labelled rows that are judged, the newest: more tell no more."""
+TOGETHER = 500  # rows that are written by one statement
 TWICE = "several requests had this id, so nobody knows whose labels these are; send each an X-Request-Id of its own"
 _ALIKE = 1e-3
 """How far what was said of a row may differ when it is asked once more, as among other rows: so far it is the same."""
@@ -101,11 +103,13 @@ class Answers:
         with self._open(make=True) as base:
             base.create_function("differs", 2, _differs)
             base.execute("INSERT OR IGNORE INTO model VALUES (1, ?, ?, ?)", model)
-            base.executemany(
-                "INSERT INTO answers (request, row, at, said) VALUES (?, ?, ?, ?) ON CONFLICT (request, row) "
-                "DO UPDATE SET said = x'' WHERE differs(said, excluded.said)",
-                rows,
-            )
+            # Many at a time: each statement takes the interpreter anew from the thread that answers requests.
+            for some in (rows[at : at + TOGETHER] for at in range(0, len(rows), TOGETHER)):
+                base.execute(
+                    f"INSERT INTO answers (request, row, at, said) VALUES {', '.join(['(?, ?, ?, ?)'] * len(some))} "
+                    "ON CONFLICT (request, row) DO UPDATE SET said = x'' WHERE differs(said, excluded.said)",
+                    [*itertools.chain.from_iterable(some)],
+                )
 
     def feedback(self, request: str, labels: Sequence[Any]) -> Feedback:
         """Labels of a request's rows in their order, None where there is none. See ``Feedback``.

@@ -76,6 +76,8 @@ class Counter:
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Raw rows, name -> value. One that cannot be read is ``unread``, and spoils no other."""
+        if len(groups := _alike(rows)) > 1:
+            return np.sum([self.rows(some) for some in groups], axis=0)
         of = self.bundle.encoding
         try:
             dataset = rows_to_dataset(of.fields, rows, of.steps, of.columns, tell=False)  # who answered has told
@@ -94,6 +96,24 @@ class Counter:
             seen = measured(self.bundle.encoding, dataset, inputs)
             found[self.layout.fields] = counts_of(self._fields, [m.values for m in seen])
         return found
+
+
+def _alike(rows: Sequence[Mapping[str, Any]]) -> list[Sequence[Mapping[str, Any]]]:
+    """The rows in groups in which no column holds true beside 1: each answer read its rows alone, and pandas reads
+    booleans by what the others are.
+    """
+    kinds: dict[str, set[bool]] = {}
+    for row in rows:
+        for name, cell in row.items():
+            if cell is not None:
+                kinds.setdefault(name, set()).add(isinstance(cell, bool))
+    mixed = [name for name, found in kinds.items() if len(found) > 1]
+    if not mixed:
+        return [rows]
+    groups: dict[tuple[bool, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(isinstance(row.get(name), bool) for name in mixed), []).append(row)
+    return list(groups.values())
 
 
 def reference_in(bundle: Bundle) -> dict[str, Any]:

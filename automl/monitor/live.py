@@ -133,7 +133,7 @@ def confirmed(bundle: Bundle, of: Labelled) -> dict[str, Any]:
     if not rows:
         return {"labels": 0}
     found: dict[str, Any] = {"labels": rows}
-    fine = np.isfinite(of.said).all(1)
+    fine = np.asarray(np.isfinite(of.said).all(axis=1))
     if task.kind == "regression":
         y, prediction = of.y[fine], of.said[fine, 0].astype(np.float64)
         measured = (metrics.r2, metrics.rmse, metrics.mae) if len(y) else ()
@@ -168,7 +168,7 @@ def covered(bundle: Bundle, of: Labelled) -> list[dict[str, Any]]:
             inside = (ends[:, 0] <= of.y) & (of.y <= ends[:, 1])
         else:
             inside = calibration.sets(of.said, level)[np.arange(rows), of.y]
-        hits = int((inside & np.isfinite(of.said).all(1)).sum())
+        hits = int((inside & np.isfinite(of.said).all(axis=1)).sum())
         found.append({"level": level, "covered": hits / rows, "bounds": bounds(hits, rows), "hits": hits})
     return found
 

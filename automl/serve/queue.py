@@ -10,9 +10,11 @@ slots (what BentoML#5642 is about).
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +28,8 @@ from automl.serve.models import Loaded
 Row = Mapping[str, Any]
 Told = Sequence[np.ndarray]
 BATCH = 64  # rows of several requests together
+_TOLD: weakref.WeakSet[Loaded] = weakref.WeakSet()
+log = logging.getLogger(__name__)
 SHADOWS = 64  # requests that wait for a shadow; further ones it does not see
 
 
@@ -47,6 +51,10 @@ class Job:
 
     def settle(self) -> None:
         """Hand the result over, unless that came too late. On the loop's thread."""
+        if self.future is None and self.error is not None and self.loaded not in _TOLD:
+            _TOLD.add(self.loaded)  # once, and without the error's words, which hold values
+            what = f"the shadow {self.loaded.reference} cannot answer what the champion is asked"
+            log.error("%s (%s); compare their columns at /models", what, type(self.error).__name__)
         if self.future is None or self.future.done():
             return
         if self.error is None:

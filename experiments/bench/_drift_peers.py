@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +14,9 @@ import numpy as np
 from automl.monitor.reference import Measure
 
 LEVEL = 0.05
+EVIDENTLY = "Evidently itself"
+NEEDS = ("evidently==0.7.23", "pandas<3")
+"""Of its environment: with pandas 3 it cannot be imported."""
 NAMES = ("KS, Bonferroni", "same, over windows", "Evidently's rule", "MAPIE martingale", "always")
 _MANY = 1_000  # reference rows, from which Evidently measures distances in place of tests
 
@@ -27,6 +34,24 @@ def alarms(reference: Sequence[Measure], windows: Sequence[Sequence[Measure]], r
         NAMES[3]: martingale(reference[-1], [window[-1] for window in windows], rows),
         NAMES[4]: np.ones(len(windows), dtype=bool),
     }
+
+
+def evidently(python: Path, reference: Sequence[Measure], windows: Sequence[Sequence[Measure]]) -> np.ndarray:
+    """The windows in which its own preset says that the data have drifted, bool (windows,): of the package itself.
+
+    ``python``: of the environment where it is installed. Raises RuntimeError with what it said where it failed.
+    """
+    arrays: dict[str, Any] = {f"old_{i}": m.values for i, m in enumerate(reference)}
+    arrays |= {f"new_{i}": np.stack([w[i].values for w in windows]) for i in range(len(reference))}
+    arrays["named"] = np.array([str(i) for i, m in enumerate(reference) if m.names is not None], dtype="U8")
+    with tempfile.TemporaryDirectory() as scratch:
+        source, answer = Path(scratch) / "stream.npz", Path(scratch) / "answer.json"
+        np.savez(source, **arrays)
+        script = Path(__file__).parent / "_peers" / "evidently_drift.py"
+        done = subprocess.run([python, script, source, answer], capture_output=True, text=True, cwd=scratch)
+        if done.returncode:
+            raise RuntimeError(f"evidently: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}"[:300])
+        return np.array(json.loads(answer.read_text()), dtype=bool)
 
 
 def _p(old: Measure, new: Measure) -> float:

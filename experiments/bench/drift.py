@@ -13,8 +13,9 @@ turn. A stream is 100 windows; a shift begins behind the ``ONSET``-th and lasts.
 
 On the same streams (``bench.peers`` of each): Kolmogorov-Smirnov and chi-squared with Bonferroni over the fields, and
 over fields and windows; the default rule of Evidently, made anew from its documentation; MAPIE's martingale on how sure
-the model is (``MAPIE_ROWS`` rows, of each window alike many); and a detector that always alarms. Then how well the
-accuracy that is estimated without labels follows the true one.
+the model is (``MAPIE_ROWS`` rows, of each window alike many); and a detector that always alarms. ``bench.evidently`` of
+each are also shown to Evidently itself, in an environment that is made once: it takes a minute for a stream. Then how
+well the accuracy that is estimated without labels follows the true one.
 
 Exit status 1 when more than 5 % of the stable streams of any size alarm, when fewer than ``POWER`` of the streams with
 a shift are found at 1,000 rows, or when another detector that keeps to 5 % finds more.
@@ -44,6 +45,7 @@ from experiments.bench import _drift_peers as peers
 from experiments.bench import options_from
 from experiments.bench._drift_rows import AGAIN, STABLE, World, worlds
 from experiments.bench.level3 import chosen, kind_of
+from experiments.bench.serve import environment
 from experiments.settings import writable
 
 WINDOWS, ONSET = 100, 20
@@ -65,8 +67,10 @@ class Asked:
     streams: int
     shifted: int
     peers: int
+    evidently: int
     seed: int
     workers: int
+    envs: Path
     out: Path
 
 
@@ -74,6 +78,8 @@ def run(cfg: DictConfig) -> None:
     options = options_from(cfg, Asked)
     writable(options.out.parent, "bench.out")
     options.out.mkdir(exist_ok=True)
+    if options.evidently:
+        environment(options.envs / "evidently", peers.NEEDS)
     wanted = chosen(options.root, options.sets, options.each)
     share = -(-options.streams // len(wanted))
     todo = [said for said in wanted if not file_of(options, said["name"]).exists()]
@@ -87,7 +93,10 @@ def run(cfg: DictConfig) -> None:
 
 
 def file_of(options: Asked, name: str) -> Path:
-    return options.out / f"{name}-{options.seed}-{options.streams}-{options.shifted}-{options.peers}.json"
+    return (
+        options.out
+        / f"{name}-{options.seed}-{options.streams}-{options.shifted}-{options.peers}-{options.evidently}.json"
+    )
 
 
 def measure(options: Asked, said: Mapping[str, Any], streams: int) -> str:
@@ -137,6 +146,9 @@ def stream(of: Mapping[str, World], name: str, size: int, number: int, options: 
     every = {OURS: on}
     if number < options.peers:
         every |= peers.alarms(old, windows, MAPIE_ROWS)
+    if number < options.evidently:
+        python = options.envs / "evidently" / "bin" / "python"
+        every |= {peers.EVIDENTLY: peers.evidently(python, old, windows)}
     return {
         "any": {d: bool(a.any()) for d, a in every.items()},
         "first": {d: first(a, onset) for d, a in every.items()},
@@ -156,7 +168,9 @@ def show(found: Sequence[Mapping[str, Any]]) -> bool:
     console.print(f"{len(found)} sets: {', '.join(f['name'] for f in found)}")
     console.print(alarms_table(streams))
     console.print(shifts_table(streams))
-    console.print(peers_table(streams))
+    console.print(peers_table(streams, peers.NAMES))
+    if any(peers.EVIDENTLY in s["any"] for s in streams):
+        console.print(peers_table(streams, (peers.EVIDENTLY, peers.NAMES[2])))
     console.print(live_line(found))
     return all([*bars(streams, console)])
 
@@ -182,17 +196,20 @@ def shifts_table(streams: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def peers_table(streams: Sequence[Mapping[str, Any]]) -> Table:
-    """On the streams that all detectors were shown."""
+def peers_table(streams: Sequence[Mapping[str, Any]], detectors: Sequence[str]) -> Table:
+    """On the streams that all of these were shown."""
     table = Table(title="false alarms / power, and median delay in windows, beside others on the same streams")
     for name in ("detector", *(f"{size} rows" for size in SIZES)):
         table.add_column(name, justify="left" if name == "detector" else "right")
-    shared = [s for s in streams if peers.NAMES[0] in s["any"]]
-    for detector in (OURS, *peers.NAMES):
+    shared = [s for s in streams if all(d in s["any"] for d in detectors)]
+    for detector in (OURS, *detectors):
         cells = []
         for size in SIZES:
             mine = [s for s in shared if s["rows"] == size]
             shifted = [s for s in mine if s["shift"] not in NOTHING]
+            if not shifted or len(shifted) == len(mine):
+                cells.append("-")
+                continue
             cells.append(
                 f"{false_alarms(mine, detector):.0%} / {power(shifted, detector):.0%} {delay(shifted, detector)}"
             )

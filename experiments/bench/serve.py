@@ -172,16 +172,17 @@ def plain(value: Any) -> Any:
     return number if math.isfinite(number) else None
 
 
-def environment(folder: Path, needs: Sequence[str], wheel: Path) -> None:
+def environment(folder: Path, needs: Sequence[str], wheel: Path | None = None) -> None:
     """Make what is not there; the wheel is installed anew each time, as it is the code that is measured."""
     python = folder / "bin" / "python"
     pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     if not (folder / ".made").is_file():
         print(f"making {folder}", flush=True)
         venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([*pip, str(wheel), *needs], check=True)
+        subprocess.run([*pip, *([] if wheel is None else [str(wheel)]), *needs], check=True)
         (folder / ".made").touch()
-    subprocess.run([*pip, "--no-deps", "--force-reinstall", str(wheel)], check=True)
+    if wheel is not None:
+        subprocess.run([*pip, "--no-deps", "--force-reinstall", str(wheel)], check=True)
 
 
 def measured(name: str, options: Asked, bundle: Path, rows: Sequence[Row], scratch: Path) -> Row:

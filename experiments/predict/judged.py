@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow.parquet
 
 from automl.data.dataset import Dataset
+from automl.data.quality.parse import column_of
 from automl.data.read.table import read_table
 from automl.deploy.bundle import Bundle
 from automl.errors import UserError
@@ -50,16 +51,16 @@ def _truth(bundle: Bundle, options: Options, count: int) -> tuple[np.ndarray, np
     read = read_table(options.path, delimiter=options.delimiter, encoding=options.encoding, target=known)
     if len(read.table) != count:
         raise UserError(f"{len(read.table):,} of {count:,} rows can be read")
-    given = Dataset(
-        "given", pd.DataFrame(index=read.table.index), read.table[of.target.name], decimal=read.decimal or ""
-    )
+    column = column_of(read.table, of.target.name)
+    given = Dataset("given", pd.DataFrame(index=column.index), column, decimal=read.decimal or "")
     truth = (numeric_target if regression else plain_target)(given).target
     names = ["prediction"] if regression else [f"p_{name}" for name in bundle.task.classes]
     if options.out.suffix.lower() == ".parquet":
         told = pyarrow.parquet.read_table(options.out, columns=names).to_pandas()
     else:
         told = pd.read_csv(options.out, usecols=names)[names]
-    there = np.flatnonzero(truth.notna().to_numpy() & told.notna().all(axis=1).to_numpy())
-    answers = told.to_numpy(dtype=np.float64)[there]
+    answers = told.to_numpy(dtype=np.float64, na_value=np.nan)
+    there = np.flatnonzero(truth.notna().to_numpy() & ~np.isnan(answers).any(axis=1))
+    answers = answers[there]
     y = of.encode_target(truth.iloc[there]) if len(there) else np.zeros(0)
     return y, answers[:, 0] - of.target.center if regression else answers

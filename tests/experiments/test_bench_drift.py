@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,21 @@ def test_other_detectors_find_what_they_look_at() -> None:
     for name in peers.NAMES[:4]:
         assert loud[name][3:].all(), name
     assert loud["always"].all() and not loud["same, over windows"][:3].any()
+
+
+def test_evidently_is_asked_in_its_own_environment(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!{sys.executable}\n"
+        "import json, sys, numpy as np\n"
+        "file = np.load(sys.argv[2])\n"
+        "assert sys.argv[1].endswith('evidently_drift.py') and file['named'].tolist() == ['1']\n"
+        "open(sys.argv[3], 'w').write(json.dumps([bool(w.mean() > 1) for w in file['new_0']]))\n"
+    )
+    python.chmod(0o755)
+    known = [Measure("a", "value", np.zeros(5)), Measure("c", "value", np.zeros(5), ("x",))]
+    windows = [[m._replace(values=np.full(3, at)) for m in known] for at in (0.0, 2.0)]
+    assert peers.evidently(python, known, windows).tolist() == [False, True]
+    python.write_text("#!/bin/sh\necho 'ImportError: no pandas' >&2; exit 1\n")
+    with pytest.raises(RuntimeError, match="evidently: ImportError: no pandas"):
+        peers.evidently(python, known, windows)

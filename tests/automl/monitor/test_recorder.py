@@ -109,6 +109,15 @@ def test_what_there_is_no_room_for_is_dropped_and_counted(bundle, tmp_path: Path
     assert recorder._dropped == 2
 
 
+def test_rows_of_several_clients_are_read_as_each_was(bundle) -> None:
+    """One sends true, another 1: among others pandas would read it as missing."""
+    counter = Counter(bundle)
+    cells = [True, False, None, 1, 0.0, "1", "true", 2.5]
+    rows = [{"age": 40.0, "children": cell, "city": city} for cell in cells for city in ("Rome", True, 1)]
+    alone = np.sum([counter.rows([row]) for row in rows], axis=0)
+    np.testing.assert_array_equal(counter.rows(rows), alone)
+
+
 def test_rows_that_cannot_be_read_spoil_no_other(bundle, tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, bundle)
     rows, outputs = asked(bundle, people(4, 1))

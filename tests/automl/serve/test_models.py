@@ -248,6 +248,24 @@ def test_a_shadow_is_asked_and_not_heard(two: tuple[Path, Path]) -> None:
     assert [i for i, _ in challenger.seen] == [i for i, _ in champion.seen] and len(champion.seen) == 5
 
 
+def test_a_shadow_of_other_columns_is_told_once(bundle: Bundles, caplog: pytest.LogCaptureFixture) -> None:
+    app = server(bundle("values"), shadow=True)
+    source = Aliases(champion=bundle("values"), challenger=bundle("text"))
+    app.models = Models(source, app.limits, recorder=lambda of, bundle: Counting())
+    app.models.start()
+
+    async def run() -> None:
+        async with client(app) as session:
+            for _ in range(3):
+                assert (await session.post("/predict", json={"rows": [ROW]})).status_code == 200
+            until = time.monotonic() + 5
+            while "the shadow" not in caplog.text and time.monotonic() < until:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    assert caplog.text.count("cannot answer what the champion is asked (UserError)") == 1 and "Rome" not in caplog.text
+
+
 def test_what_was_replaced_is_closed_when_nobody_needs_it(two: tuple[Path, Path]) -> None:
     recorders: dict[str, Counting] = {}
     source = Aliases(champion=two[0])

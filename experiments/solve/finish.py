@@ -48,8 +48,8 @@ LINE = 300  # characters of an error
 class Finished:
     """``members``: of the ensemble, as result.json lists them; ``chosen`` is the heaviest.
 
-    ``val``, ``test``: metric -> value. ``test_predictions``: what the exported model answered for the test rows,
-    probabilities (rows, classes) or values (rows,). ``judged_by``: the rows behind ``val``, for people.
+    ``val``, ``test``: metric -> value, the latter empty where no rows were held out to test. ``test_predictions``: what the exported model answered
+    for the test rows, probabilities (rows, classes) or values (rows,). ``judged_by``: the rows behind ``val``, for people.
     ``cost``: see ``automl.deploy.measure``; ``within_limits``: whether that keeps the hard limits.
     ``notes``: one line for each network that was chosen and had to be left out. ``calibration``: see
     ``automl.uncertainty.calibrate.told``, None where it was not wanted. ``weights``: of the decision (classes,), None
@@ -88,7 +88,8 @@ def finish(
     clock: Clock,
     events: Events,
 ) -> Finished:
-    """Choose -> refit -> calibrate -> export -> measure, until a model stands; then judge it once on the test split.
+    """Choose -> refit -> calibrate -> export -> measure, until a model stands; then judge it once on the test split, if
+    there is one.
 
     ``engine``: that of the search. ``dataset``: as it was loaded. ``refit``: whether the chosen networks are trained
     once more, on training and validation rows together; None: those for which the clock has time. ``calibrated``:
@@ -120,7 +121,7 @@ def finish(
         told_test = loaded.outputs_encoded(prepared.parts.test.inputs)
         known = Answers(told_test[0], prepared.parts.test.y, told_test[1] if len(told_test) > 1 else None)
         judge = partial(scores, prepared.task.kind, known.y, known.prediction)
-        test = judge(weights=model.weights)
+        test = judge(weights=model.weights) if len(known) else {}
         asked = prepared.parts.held or networks.rows
         looked_at = importance(
             *(loaded.predict_encoded, prepared.encoding, asked.inputs, asked.y),
@@ -155,7 +156,7 @@ def finish(
         notes=(*(f"left out: {why}" for why in networks.left_out.values()), *notes),
         calibration=None if model.calibration is None else told(model.calibration, known),
         weights=model.weights,
-        plain=None if model.weights is None else judge(),
+        plain=None if model.weights is None or not test else judge(),
     )
 
 
@@ -207,7 +208,7 @@ class Networks:
 
     @property
     def judged_by(self) -> str:
-        return f"{len(self.rows):,} rows" if self.folds is None else str(self.folds)
+        return f"{self.rows.distinct:,} rows" if self.folds is None else str(self.folds)
 
     def chosen(self, size: int) -> Members:
         """The ensemble of at most ``size`` of those that are not left out."""
@@ -285,7 +286,7 @@ class Networks:
         calibration = calibrate(
             *(task, judged, held),
             source="holdout" if held is not None else "folds" if self.folds is not None else "valid",
-            alike=prepared.dataset.time is None and prepared.dataset.group is None,
+            alike=all(of is None for of in (prepared.dataset.time, prepared.dataset.group, prepared.dataset.weight)),
             temperature=temperature,
             shares=shares,
         )
@@ -325,7 +326,8 @@ class Networks:
         predictors = self.final(members)
 
         def more(draft: Path) -> None:
-            fill(draft, self.prepared, dataset, model.predictor, model.calibration, model.weights)
+            judged = None if len(self.prepared.parts.test) else self.answers(members, model)
+            fill(draft, self.prepared, dataset, model.predictor, model.calibration, model.weights, judged)
 
         total = sum(w for _, w in members)
         # What an ensemble of fewer is cut out of the graph with (``automl.deploy.cut``).
@@ -347,13 +349,15 @@ class Networks:
                     self.left_out[trial.number] = f"{named(trial)} cannot be exported: {why}"
         return None
 
-    def validation(self, members: Members, model: Model) -> dict[str, float]:
-        """Metrics of the members' ensemble, as it was judged, with the model's temperature and decision."""
+    def answers(self, members: Members, model: Model) -> np.ndarray:
+        """What the members' ensemble said of the rows that judged it, at the model's temperature."""
         total = sum(w for _, w in members)
         prediction = blend([self.artifacts.predictions(t) for t, _ in members], [w / total for _, w in members])
-        if self.prepared.task.kind != "regression":
-            prediction = tempered(prediction, model.temperature)
-        return scores(self.prepared.task.kind, self.rows.y, prediction, weights=model.weights)
+        return prediction if self.prepared.task.kind == "regression" else tempered(prediction, model.temperature)
+
+    def validation(self, members: Members, model: Model) -> dict[str, float]:
+        """Metrics of the members' ensemble, as it was judged, with the model's temperature and decision."""
+        return scores(self.prepared.task.kind, self.rows.y, self.answers(members, model), weights=model.weights)
 
 
 class Unexportable(Exception):

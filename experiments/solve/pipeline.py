@@ -22,7 +22,7 @@ from experiments.solve.filling import write_card
 from experiments.solve.finish import finish
 from experiments.solve.prior import level_of, past_runs
 from experiments.solve.result import compose_result, write_outputs
-from experiments.solve.search import earlier_search, recorded, run_search
+from experiments.solve.search import earlier_search, ending_goal, recorded, run_search
 from experiments.solve.solution import Solution
 from experiments.stores import opened
 from metalearner.profile import profile as measure
@@ -51,7 +51,7 @@ def pipeline(
 
         with events.during("prepare"):  # stages 1 to 3: the task, its rows, and where past runs say to look for a model
             prepared = prepared_as_before(cfg, wanted, dataset, store)
-            task, parts = prepared.task, prepared.parts
+            task, parts, goal = prepared.task, prepared.parts, ending_goal(wanted, prepared.task)
             profile = measure(task, parts.train, prepared.dataset, seed=wanted.seed)
             axes = search_axes(families, task, training_axes(task))
             before = earlier_search(store, config, prepared) if wanted.resume else None
@@ -75,7 +75,7 @@ def pipeline(
             if engine.hands > 1:  # trainings run elsewhere: this process only waits now
                 threading.Thread(target=load_exporter, name="exporter").start()
             judging = len(prepared.parts.test)
-            trials = run_search(record, job, profile, learner, strategy, engine, wanted, clock, events, judging)
+            trials = run_search(record, job, profile, learner, strategy, engine, wanted, clock, events, judging, goal)
 
         # Stage 5: the model that is deployed, judged once on the test rows.
         finished = finish(

@@ -43,11 +43,12 @@ class Solution:
     def _repr_html_(self) -> str:
         """For notebooks: what came out, and the first of the leaderboard."""
         from experiments.report.page import Html, join, tag
-        from experiments.report.words import metric_name, number
+        from experiments.report.words import NO_TEST, metric_name, number
 
         task, chosen = self.result["task"], self.result["chosen"]["family"]
-        value, known = self.result["test"][task["metric"]], self.result["val"][task["metric"]]
-        text = f"{metric_name(task['metric'])} {number(value)} on the test rows, {number(known)} validation; {chosen}"
+        value, known = self.result["test"].get(task["metric"]), number(self.result["val"][task["metric"]])
+        told = f"{known} validation, {NO_TEST}" if value is None else f"{number(value)} on the test rows, {known} validation"
+        text = f"{metric_name(task['metric'])} {told}; {chosen}"
         where = tag("p", "Report: ", tag("code", str(self.folder / "report.html")))
         # pandas escapes what the cells hold.
         leaders = Html(self.leaderboard().head(LEADERS + 1).to_html(index=False, na_rep="", float_format="%.4g"))

@@ -215,7 +215,7 @@ def test_every_scalar_of_the_program_changes_a_setting():
     cfg = composed(["data=sklearn"])
     scalar = {k for k, v in cfg.items() if not OmegaConf.is_config(v)}
     assert scalar == {"seed", "resume", "portfolio", "progress", "artifacts", "reads"}
-    assert set(cfg.budget) == {"trials", "seconds", "epochs"} and set(cfg.objective) == {
+    assert set(cfg.budget) == {"trials", "seconds", "epochs", "stop_at_goal"} and set(cfg.objective) == {
         "ensemble",
         "refit",
         "calibrate",

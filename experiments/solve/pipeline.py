@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -15,6 +16,7 @@ from automl.data.split import FOLDS
 from automl.deploy.onnx import load_exporter
 from automl.store.store import Store
 from automl.types import Budget, Runs
+from automl.version import code_version
 from experiments.events import Events
 from experiments.options import made, made_families, task_options
 from experiments.settings import Settings, learner_of, plain_config, settings, writable
@@ -71,7 +73,8 @@ def pipeline(
             record = stack.enter_context(
                 recorded(store, prepared, profile, prior, config, wanted, budget, engine.workers)
             )
-            events.start(config, task.name, task.metric)
+            level = level_of(learner, families.values())
+            events.start({**config, "facts": facts_of(prepared, level)}, task.name, task.metric)
             if engine.hands > 1:  # trainings run elsewhere: this process only waits now
                 threading.Thread(target=load_exporter, name="exporter").start()
             judging = len(prepared.parts.test)
@@ -92,7 +95,7 @@ def pipeline(
             events=events,
         )
         result = compose_result(
-            level=level_of(learner, families.values()),
+            level=level,
             seed=wanted.seed,
             prepared=prepared,
             trials=trials,
@@ -108,7 +111,23 @@ def pipeline(
         write_outputs(folder, prepared, finished, result, trials, record.prior, profile)
         store.finish(record.search.id, result)
         events.finish(result, folder / "report.html", trials)
-    return Solution(result, folder, folder / "bundle")
+    return Solution(result, folder, folder / "bundle", tuple(filter(None, (one.seen() for one in events.listeners))))
+
+
+def facts_of(prepared: Prepared, level: int) -> dict[str, Any]:
+    """What trackers tell runs apart by, beside the options."""
+    task = prepared.task
+    return {
+        "code": code_version(),
+        "data": task.name,
+        "hash": task.data,
+        "rows": len(prepared.dataset),
+        "kind": task.kind,
+        "metric": task.metric,
+        "modalities": sorted({i.modality for i in task.inputs}),
+        "classes": len(task.classes),
+        "level": level,
+    }
 
 
 def prepared_as_before(cfg: DictConfig, wanted: Settings, dataset: Dataset, store: Store | None) -> Prepared:

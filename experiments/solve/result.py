@@ -270,5 +270,6 @@ def summary(solution: Solution) -> str:
         lines.append(f"goal      {result['task']['goal']}: {met(result['task']['goal_met'])}")
     lines += [f"note      {printable(note)}" for note in result["notes"]]
     lines += [f"model     {solution.bundle}", f"report    {solution.folder / 'report.html'}"]
+    lines += [f"tracked   {printable(where)}" for where in solution.tracked]
     lines.append(f"past runs {shortened(result['store'])}")
     return "\n".join(lines)

@@ -19,11 +19,14 @@ LEADERS = 10  # trials that a notebook shows
 
 @dataclass(frozen=True)
 class Solution:
-    """What a run leaves: ``result`` is result.json, ``bundle`` and ``folder`` are paths."""
+    """What a run leaves: ``result`` is result.json, ``bundle`` and ``folder`` are paths. ``tracked``: where its trackers
+    show it.
+    """
 
     result: dict[str, Any]
     folder: Path
     bundle: Path
+    tracked: tuple[str, ...] = ()
     _loaded: dict[str, Bundle] = field(default_factory=dict, repr=False)
 
     def predict(self, rows: Any) -> np.ndarray:

@@ -127,13 +127,14 @@ class Level4Estimator(BaseEstimator):
 
     def _rows(self, X: Any, *, reset: bool) -> Any:
         """Raw rows as the program takes them: a frame with names, or an array of pictures or series."""
-        names = getattr(self, "_columns", None)
+        names, least = getattr(self, "_columns", None), 2 if reset else 1
         if isinstance(X, pd.DataFrame):
             validate_data(self, X, reset=reset, skip_check_array=True)
-            if len(X) == 0:
-                raise ValueError(f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required.")
+            if len(X) < least:
+                raise ValueError(f"Found array with {len(X)} sample(s) while a minimum of {least} is required.")
         else:
-            X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", allow_nd=True)
+            how = {"dtype": None, "ensure_all_finite": "allow-nan", "allow_nd": True, "ensure_min_samples": least}
+            X = validate_data(self, X, reset=reset, **how)
             if X.ndim > 2:
                 return X
         if reset:

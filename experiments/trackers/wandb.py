@@ -106,8 +106,8 @@ class Wandb(Listener):
         folder.mkdir(parents=True, exist_ok=True)
         _keep_files_in(folder)
         wandb.setup(wandb.Settings(silent=True))  # else it prints between the lines of the progress display
-        mode = self.mode or os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
-        if mode not in ("offline", "dryrun", "disabled") and not _logged_in():
+        mode = self.mode or os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
+        if mode not in ("offline", "dryrun", "disabled") and not logged_in():
             log.warning("W&B: mode is %s, but nobody is logged in: writing offline. Run: wandb login", mode)
             mode = "offline"
         facts = config.get("facts", {})
@@ -254,7 +254,7 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _logged_in() -> bool:
+def logged_in() -> bool:
     """Whether wandb could go online without asking anybody: a key or token in the environment, or in
     .netrc.
     """
@@ -288,4 +288,9 @@ def _sweep() -> str:
 
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return ""
-    return "-".join(Path(HydraConfig.get().sweep.dir).parts[-2:])
+    return group_of(Path(HydraConfig.get().sweep.dir))
+
+
+def group_of(sweep: Path) -> str:
+    """What the runs of a multirun are called together, by its folder."""
+    return "-".join(sweep.parts[-2:])

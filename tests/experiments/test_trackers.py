@@ -101,7 +101,7 @@ def fake(monkeypatch) -> types.ModuleType:
     package.Table = lambda columns, data: [dict(zip(columns, row, strict=True)) for row in data]  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "wandb", package)
     monkeypatch.setitem(sys.modules, "wandb.errors", errors)
-    monkeypatch.setattr(module, "_logged_in", lambda: False)
+    monkeypatch.setattr(module, "logged_in", lambda: False)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("WANDB_DATA_DIR", "")
     monkeypatch.setattr(module, "_data_dir_of_ours", "")
@@ -175,8 +175,8 @@ def test_a_run_for_each_trial_where_they_are_wanted(tmp_path, fake):
         (None, "online", False, "offline", True),  # would ask for a key
     ],
 )
-def test_online_only_when_logged_in(asked, environment, logged_in, mode, warns, tmp_path, fake, monkeypatch, caplog):
-    monkeypatch.setattr(module, "_logged_in", lambda: logged_in)
+def test_online_only_whenlogged_in(asked, environment, logged_in, mode, warns, tmp_path, fake, monkeypatch, caplog):
+    monkeypatch.setattr(module, "logged_in", lambda: logged_in)
     if environment:
         monkeypatch.setenv("WANDB_MODE", environment)
     use(Wandb(mode=asked, folder=str(tmp_path)), tmp_path)
@@ -185,7 +185,7 @@ def test_online_only_when_logged_in(asked, environment, logged_in, mode, warns, 
 
 
 def test_a_server_that_does_not_answer_means_offline(tmp_path, fake, monkeypatch, caplog):
-    monkeypatch.setattr(module, "_logged_in", lambda: True)
+    monkeypatch.setattr(module, "logged_in", lambda: True)
     init = fake.init
 
     def refuse_online(**given):

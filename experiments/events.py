@@ -21,8 +21,8 @@ class Listener:
 
     def start(self, config: Mapping[str, Any], name: str, metric: str = "") -> None:
         """The search begins. ``config``: the composed configuration as plain data, and under ``facts`` what is known of
-        code and data (``experiments.solve.pipeline.facts_of``); ``name``: for people; ``metric``: in whose own value and
-        sign scores are written.
+        code and data (``experiments.solve.pipeline.facts_of``); ``name``: for people; ``metric``: in whose own value
+        and sign scores are written.
         """
 
     def trial(self, trial: Trial, *, resumed: bool = False) -> None:

@@ -18,6 +18,7 @@ from experiments.trackers.optional import needs
 
 LEAST = 3  # of Optuna: the databases of earlier ones cannot be written with SQLAlchemy 2.1
 
+
 def run(cfg: DictConfig) -> None:
     """The command line's way in."""
     if cfg.to not in TOOLS:
@@ -46,7 +47,9 @@ def optuna(of: Run, path: Path) -> int:
     import optuna as library
 
     if int(library.__version__.partition(".")[0]) < LEAST:
-        raise UserError(f"to=optuna needs optuna {LEAST} or later, {library.__version__} is installed. Run: pip install -U optuna")
+        raise UserError(
+            f"to=optuna needs optuna {LEAST} or later, {library.__version__} is installed. Run: pip install -U optuna"
+        )
     library.logging.set_verbosity(library.logging.WARNING)
     tried, metric = of.result.get("tried") or [], of.metric
     if not tried:
@@ -60,7 +63,12 @@ def optuna(of: Run, path: Path) -> int:
         warnings.simplefilter("ignore")  # of its own deprecations and experiments
         direction = "minimize" if falling else "maximize"
         study = library.create_study(storage=f"sqlite:///{path}", study_name=of.name, direction=direction)
-        about = {"metric": metric, "folder": str(of.folder), "hash": of.of_data("hash"), "level": of.result.get("level")}
+        about = {
+            "metric": metric,
+            "folder": str(of.folder),
+            "hash": of.of_data("hash"),
+            "level": of.result.get("level"),
+        }
         for name, value in about.items():
             study.set_user_attr(name, value)
         for t, chosen in zip(tried, params, strict=True):

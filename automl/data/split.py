@@ -60,8 +60,8 @@ def split(
 
     What is given stays: a test split is drawn from the rows that are given as train alone. Rows of one time stay in
     one split, so do rows of one group; where both are set, whole groups go by their last time.
-    ``test_share``: share of the rows that it is drawn from, 0 for no test rows. ``valid_share``: share of the training rows; None fits it
-    to their number. ``fold_count``: 0 for no folds, None for as many as ``advised_folds`` says. ``drop``: rows that are
+    ``test_share``: share of the rows that it is drawn from, 0 for no test rows. ``valid_share``: share of the training
+    rows; None fits it to their number. ``fold_count``: 0 for no folds, None for as many as ``advised_folds`` says. ``drop``: rows that are
     kept out of ``train`` and of the folds. ``hold``: whether rows are held out to calibrate on; None: where there are
     ``PLENTY_ROWS``, no folds, no order in time, and groups that are small enough.
     Same data and seed, same split. Raises UserError for shares and folds out of range and for groups or rows too few
@@ -137,7 +137,10 @@ def check_shares(test_share: float, valid_share: float | None, fold_count: int |
     """Raises UserError for shares and folds that no data could be split by."""
     if isinstance(fold_count, bool) or not (fold_count is None or (isinstance(fold_count, int) and fold_count >= 0)):
         raise UserError(f"folds={fold_count} must be null (as advised), 0 (one validation split) or from 2 on")
-    for name, share, none in (("test_share", test_share, ", or be 0 for no test rows"), ("valid_share", valid_share, "")):
+    for name, share, none in (
+        ("test_share", test_share, ", or be 0 for no test rows"),
+        ("valid_share", valid_share, ""),
+    ):
         if share is not None and not 0 < share < 1 and not (none and share == 0):
             raise UserError(f"{name}={share} must lie between 0 and 1, such as 0.25{none}")
 

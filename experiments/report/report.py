@@ -91,7 +91,11 @@ def _made(title: str, make: Callable[[], Html]) -> Html:
 def _summary(result: Mapping[str, Any], task: Task, trials: Sequence[Trial], tested: Tested | None) -> Html:
     test, val = result.get("test", {}), result.get("val", {})
     value = (test or val).get(task.metric)
-    measured = "Measured once, on rows that no decision used." if test else f"{NO_TEST.capitalize()}: this is on validation rows."
+    measured = (
+        "Measured once, on rows that no decision used."
+        if test
+        else f"{NO_TEST.capitalize()}: this is on validation rows."
+    )
     said = explain(task.metric, value, task.num_outputs) if value is not None else ""
     goal = ""
     if task.goal:

@@ -52,7 +52,9 @@ def test_rows_part(result: Mapping[str, Any], task: Task, tested: Tested | None)
     test, val = result.get("test") or {}, result.get("val") or {}
     if not test:
         rows = [(metric_name(name), number(val[name]), explain(name, val[name], task.num_outputs)) for name in val]
-        said = f"{NO_TEST.capitalize()}: all rows taught or chose the model. Its validation scores are of rows that chose it."
+        said = (
+            f"{NO_TEST.capitalize()}: all taught or chose the model. Its validation scores are of rows that chose it."
+        )
         return join([tag("p", said), table(["", "validation", "in words"], rows, numbers=[1])])
     shown = [name for name in test if "[" not in name]
     shown.sort(key=lambda name: name != task.metric)

@@ -47,8 +47,8 @@ class Level4Estimator(BaseEstimator):
     the target. limits: ``automl.types.Limits`` or a mapping such as ``{"latency_ms": 5}`` that the model must keep.
     seed: of all that is random. overrides: further options as on the command line.
 
-    A fit starts from the runs that the program ships and leaves none: else one fold of a cross-validation would tell the
-    next. It writes to a temporary folder; the estimator holds the bundle itself, so it can be copied and pickled.
+    A fit starts from the runs that the program ships and leaves none: else one fold of a cross-validation would tell
+    the next. It writes to a temporary folder; the estimator holds the bundle itself, so it can be copied and pickled.
     Raises ValueError, in one line, for data that cannot be learned and for options that are none.
     """
 
@@ -116,7 +116,9 @@ class Level4Estimator(BaseEstimator):
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         if len(shape := np.asarray(y, dtype=object).shape) > 1 and shape[1] != 1:
-            raise ValueError(f"y has shape {shape}: one target is learned at a time, give one value per row, ({shape[0]},)")
+            raise ValueError(
+                f"y has shape {shape}: one target is learned at a time, give one value per row, ({shape[0]},)"
+            )
         X, y = self._rows(X, reset=True), _check_y(y, y_numeric=numeric, estimator=self)
         check_consistent_length(X, y)
         if weight is None:

@@ -48,8 +48,9 @@ LINE = 300  # characters of an error
 class Finished:
     """``members``: of the ensemble, as result.json lists them; ``chosen`` is the heaviest.
 
-    ``val``, ``test``: metric -> value, the latter empty where no rows were held out to test. ``test_predictions``: what the exported model answered
-    for the test rows, probabilities (rows, classes) or values (rows,). ``judged_by``: the rows behind ``val``, for people.
+    ``val``, ``test``: metric -> value, the latter empty where no rows were held out to test. ``test_predictions``: what
+    the exported model answered for the test rows, probabilities (rows, classes) or values (rows,). ``judged_by``: the
+    rows behind ``val``, for people.
     ``cost``: see ``automl.deploy.measure``; ``within_limits``: whether that keeps the hard limits.
     ``notes``: one line for each network that was chosen and had to be left out. ``calibration``: see
     ``automl.uncertainty.calibrate.told``, None where it was not wanted. ``weights``: of the decision (classes,), None

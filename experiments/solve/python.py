@@ -36,10 +36,10 @@ def solve(
 ) -> Solution:
     """Solve a task from Python.
 
-    data: a DataFrame, an array (rows, ...), or a path that ``data=file`` reads. target: the column's name, or an
-    array (rows,) of values. weight: above 0 per row, how much it counts in training and in choosing. seconds: of the whole run. trials: of the search. folder: for the outputs; None makes
-    ``outputs/DATE/TIME``. overrides: further options as on the command line, ``["engine=sequential", "seed=1"]``.
-    Raises UserError for data or options that cannot be used.
+    data: a DataFrame, an array (rows, ...), or a path that ``data=file`` reads. target: the column's name, or an array
+    (rows,) of values. weight: above 0 per row, how much it counts in training and in choosing. seconds: of the whole
+    run. trials: of the search. folder: for the outputs; None makes ``outputs/DATE/TIME``. overrides: further options as
+    on the command line, ``["engine=sequential", "seed=1"]``. Raises UserError for data or options that cannot be used.
     """
     cfg = composed(
         [*_named(data, overrides), f"budget.seconds={said(seconds)}", f"budget.trials={said(trials)}", *overrides]

@@ -120,8 +120,8 @@ def run_search(
 ) -> list[Trial]:
     """Search; every trial, those from before it was stopped too. Each is written down the moment it ends.
 
-    ``judging``: rows that the model is judged on in the end, which takes its time. ``goal``: see ``ending_goal``; once a
-    training meets it nothing new begins.
+    ``judging``: rows that the model is judged on in the end, which takes its time. ``goal``: see ``ending_goal``; once
+    a training meets it nothing new begins.
 
     The search ends sooner than its budget says where its networks take long to be trained once more. Ctrl-C or SIGTERM
     ends the search, not the run, once there is something to make a model of.
@@ -183,7 +183,9 @@ def run_search(
     record.hold.clock = lambda: ended  # what follows is not the search's time
     trials = record.store.trials(search=record.search.id)
     if reached:
-        record.notes += (f"the search ended when trial {reached[0]} met the goal {job.task.goal} on the validation rows",)
+        record.notes += (
+            f"the search ended when trial {reached[0]} met the goal {job.task.goal} on the validation rows",
+        )
     if engine.stopped:
         line = f"Stopped early: the model is made of {len(trials)} trials. resume=true goes on with the search."
         print(line, file=sys.stderr)

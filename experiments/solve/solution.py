@@ -19,8 +19,8 @@ LEADERS = 10  # trials that a notebook shows
 
 @dataclass(frozen=True)
 class Solution:
-    """What a run leaves: ``result`` is result.json, ``bundle`` and ``folder`` are paths. ``tracked``: where its trackers
-    show it.
+    """What a run leaves: ``result`` is result.json, ``bundle`` and ``folder`` are paths. ``tracked``: where its
+    trackers show it.
     """
 
     result: dict[str, Any]
@@ -50,7 +50,11 @@ class Solution:
 
         task, chosen = self.result["task"], self.result["chosen"]["family"]
         value, known = self.result["test"].get(task["metric"]), number(self.result["val"][task["metric"]])
-        told = f"{known} validation, {NO_TEST}" if value is None else f"{number(value)} on the test rows, {known} validation"
+        told = (
+            f"{known} validation, {NO_TEST}"
+            if value is None
+            else f"{number(value)} on the test rows, {known} validation"
+        )
         text = f"{metric_name(task['metric'])} {told}; {chosen}"
         where = tag("p", "Report: ", tag("code", str(self.folder / "report.html")))
         # pandas escapes what the cells hold.

@@ -86,7 +86,9 @@ class Mlflow(Listener):
         if not self._run:
             return ""
         command = f"mlflow ui --backend-store-uri {self._uri}"
-        return self._uri if self._uri.startswith("http") else f"{FOLDER}=true {command}" if "file:" in command else command
+        return (
+            self._uri if self._uri.startswith("http") else f"{FOLDER}=true {command}" if "file:" in command else command
+        )
 
     def _params(self, run: str, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param

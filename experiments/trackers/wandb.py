@@ -33,8 +33,8 @@ class Wandb(Listener):
 
     Its config is the composed one, with code, data, kind and level under ``facts``. It logs a table of trials whose
     choices are columns, a chart of their curves, the report, and the bundle as an artifact of type model beside one of
-    type dataset that holds the data's facts and fingerprint, not the data. Runs of one multirun, else on one task, are a
-    group.
+    type dataset that holds the data's facts and fingerprint, not the data. Runs of one multirun, else on one task, are
+    a group.
 
     mode: offline | online | disabled; None takes WANDB_MODE, else online when the user is logged in.
     folder: None takes Hydra's output folder, else ``outputs``. wait_seconds: how long the server may take

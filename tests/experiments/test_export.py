@@ -22,15 +22,15 @@ def test_options_are_in_order():
 
 def test_what_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     write_run(tmp_path / "run")
-    with pytest.raises(UserError, match="to=excel must be one of: optuna"):
+    with pytest.raises(UserError, match=r"to=excel must be one of: optuna"):
         ask(tmp_path, "to=excel")
-    with pytest.raises(UserError, match="out=.*/no/x.db: there is no folder"):
+    with pytest.raises(UserError, match=r"out=.*/no/x.db: there is no folder"):
         ask(tmp_path, f"out={tmp_path}/no/x.db")
     (tmp_path / "there").touch()
-    with pytest.raises(UserError, match="is there already. Set out=FILE"):
+    with pytest.raises(UserError, match=r"is there already. Set out=FILE"):
         ask(tmp_path, f"out={tmp_path}/there")
     monkeypatch.setattr(optional, "find_spec", lambda _: None)
-    with pytest.raises(UserError, match="to=optuna needs a package that is not installed. Run: pip install optuna"):
+    with pytest.raises(UserError, match=r"to=optuna needs a package that is not installed. Run: pip install optuna"):
         ask(tmp_path)
     assert {f.name for f in (tmp_path / "run").iterdir()} == {"result.json", "config.yaml"}, "nothing is left behind"
 

@@ -234,6 +234,7 @@ def test_types_of_options(tmp_path, monkeypatch):
 
 RECIPES = {
     "collect": "collect.root=x",
+    "export": "folder=x",
     "inspect": "data=sklearn",
     "knowledge": "knowledge.import=x",
     "monitor": "bundle=x",
@@ -245,6 +246,7 @@ RECIPES = {
     "runs": "runs.last=3",
     "serve": "bundle=x",
     "transfer_benchmark": "benchmark.root=x",
+    "wandb_report": "wandb_report.runs=x",
 }
 
 

@@ -19,7 +19,9 @@ from tests.experiments.test_trackers import RESULT, TRIALS, use
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
 def test_a_package_that_is_missing_is_told_with_the_command(name, monkeypatch):
     monkeypatch.setattr(optional, "find_spec", lambda _: None)
-    with pytest.raises(UserError, match=f"tracker={name} needs a package that is not installed. Run: pip install {name}"):
+    with pytest.raises(
+        UserError, match=f"tracker={name} needs a package that is not installed. Run: pip install {name}"
+    ):
         made(composed(["data=sklearn", f"tracker={name}"]), "tracker")
 
 

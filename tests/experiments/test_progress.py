@@ -191,7 +191,7 @@ class Handle:
     def update(self, html: str) -> None:
         self.shown.append(html)
 
-    def display(self, html: str, display_id: bool) -> "Handle":
+    def display(self, html: str, display_id: bool) -> Handle:
         assert display_id and not self.shown, "a second display"
         self.update(html)
         return self
@@ -214,7 +214,11 @@ def test_in_a_notebook_one_display_changes(kernel, capsys):
     events = Events(shown)
     with shown, events.during("search"):
         events.start({}, "prices", "rmse")
-        for t in (trial(0, score=-3.0), trial(1, score=None, status="failed", error="a <b>bad</b> one"), trial(2, score=-2.0)):
+        for t in (
+            trial(0, score=-3.0),
+            trial(1, score=None, status="failed", error="a <b>bad</b> one"),
+            trial(2, score=-2.0),
+        ):
             events.trial(t)
     assert len(kernel.shown) == 4 and "<b>searching</b>" in kernel.shown[0]
     last = kernel.shown[-1]

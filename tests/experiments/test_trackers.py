@@ -28,7 +28,6 @@ ROOT = Path(__file__).resolve().parents[2]
 TRIALS = [trial(0, score=0.5), trial(1, candidate=CONVNET, status="failed", score=None, error="boom"), trial(2)]
 
 
-
 def tried(of: Trial, score: float | None) -> dict[str, Any]:
     """A trial as result.json has it."""
     told = {name: getattr(of, name) for name in ("number", "status", "seconds", "parameters", "latency_ms", "error")}
@@ -244,8 +243,8 @@ def test_finish_without_start_does_nothing(tmp_path, fake):
 
 
 def decoded(run: Path) -> list[Any]:
-    """What stands in an offline run's file: after 7 bytes a log as LevelDB writes it, of 32 KiB blocks whose pieces have
-    a checksum (4), a length (2) and a kind (1: whole, 2: first, 3: middle, 4: last).
+    """What stands in an offline run's file: after 7 bytes a log as LevelDB writes it, of 32 KiB blocks whose pieces
+    have a checksum (4), a length (2) and a kind (1: whole, 2: first, 3: middle, 4: last).
     """
     from wandb.proto.wandb_internal_pb2 import Record
 

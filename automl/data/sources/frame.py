@@ -23,8 +23,8 @@ class FrameSource:
 
     ``data``: DataFrame, or array (rows, ...) of columns, images or series; None raises UserError, as a frame can only
     come from Python. ``split``: train / valid / test per row, or None. ``modality``: what an
-    array holds (tabular, image, audio, series), None: found. ``weight``: above 0 per row, how much it counts in training
-    and in choosing the model; None: all alike.
+    array holds (tabular, image, audio, series), None: found. ``weight``: above 0 per row, how much it counts in
+    training and in choosing the model; None: all alike.
     """
 
     data: Any = None
@@ -108,7 +108,9 @@ class FrameSource:
         if weight.shape != (rows,):
             raise UserError(f"weight has shape {weight.shape} for {rows} rows of data; give one per row")
         if wrong := np.flatnonzero(~(np.isfinite(weight) & (weight > 0))).tolist():
-            raise UserError(f"weight holds {weight[wrong[0]]:g} in row {wrong[0] + 1}; give numbers above 0, or leave the row out")
+            raise UserError(
+                f"weight holds {weight[wrong[0]]:g} in row {wrong[0] + 1}; give numbers above 0, or leave the row out"
+            )
         return None if (weight == weight[0]).all() else weight
 
     def _split(self, rows: int) -> np.ndarray:

@@ -44,7 +44,7 @@ def optuna(of: Run, path: Path) -> int:
     values, one an epoch. A trial that failed is FAIL, one that was not trained (a limit) PRUNED.
     """
     needs("to=optuna", "optuna", "optuna")
-    import optuna as library
+    import optuna as library  # pyright: ignore[reportMissingImports]
 
     if int(library.__version__.partition(".")[0]) < LEAST:
         raise UserError(

@@ -61,9 +61,9 @@ def split(
     What is given stays: a test split is drawn from the rows that are given as train alone. Rows of one time stay in
     one split, so do rows of one group; where both are set, whole groups go by their last time.
     ``test_share``: share of the rows that it is drawn from, 0 for no test rows. ``valid_share``: share of the training
-    rows; None fits it to their number. ``fold_count``: 0 for no folds, None for as many as ``advised_folds`` says. ``drop``: rows that are
-    kept out of ``train`` and of the folds. ``hold``: whether rows are held out to calibrate on; None: where there are
-    ``PLENTY_ROWS``, no folds, no order in time, and groups that are small enough.
+    rows; None fits it to their number. ``fold_count``: 0 for no folds, None for as many as ``advised_folds`` says.
+    ``drop``: rows that are kept out of ``train`` and of the folds. ``hold``: whether rows are held out to calibrate on;
+    None: where there are ``PLENTY_ROWS``, no folds, no order in time, and groups that are small enough.
     Same data and seed, same split. Raises UserError for shares and folds out of range and for groups or rows too few
     to split.
     """

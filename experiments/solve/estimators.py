@@ -109,7 +109,8 @@ class Level4Estimator(BaseEstimator):
         return Path(folder)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_opened": None}  # a session of ONNX belongs to its process
+        state: Any = super().__getstate__()
+        return {**state, "_opened": None}  # a session of ONNX belongs to its process
 
     def _given(self, X: Any, y: Any, weight: Any, *, numeric: bool) -> tuple[Any, np.ndarray, np.ndarray | None]:
         """Rows, targets and weights as they are learned; rows of weight 0 are left out."""
@@ -131,7 +132,7 @@ class Level4Estimator(BaseEstimator):
         """Raw rows as the program takes them: a frame with names, or an array of pictures or series."""
         names, least = getattr(self, "_columns", None), 2 if reset else 1
         if isinstance(X, pd.DataFrame):
-            validate_data(self, X, reset=reset, skip_check_array=True)
+            validate_data(self, X, reset=reset, skip_check_array=True)  # pyright: ignore[reportArgumentType]
             if len(X) < least:
                 raise ValueError(f"Found array with {len(X)} sample(s) while a minimum of {least} is required.")
         else:

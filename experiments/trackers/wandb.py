@@ -193,6 +193,8 @@ class Wandb(Listener):
     def _close(self, result: Mapping[str, Any], report_path: Path, trials: Sequence[Trial]) -> None:
         import wandb
 
+        columns: list[Any]
+        rows: list[Any]
         columns, rows = table_of(result)
         self._run.log({"trials": wandb.Table(columns=columns, data=rows)})
         best = sorted((t for t in trials if t.score is not None and t.curve), key=lambda t: -(t.score or 0.0))[:CURVES]

@@ -3,6 +3,9 @@
 from level4 import solve
 solution = solve(data=frame, target="price", seconds=60)
 
+from level4 import Level4Classifier    # for scikit-learn
+model = Level4Classifier(seconds=60).fit(X, y)
+
 from level4 import Bundle          # needs no torch
 Bundle.load("outputs/.../bundle").predict(rows)
 
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from automl.types import Task as Task
     from automl.types import Trial as Trial
     from experiments.events import Listener as Listener
+    from experiments.solve.estimators import Level4Classifier as Level4Classifier
+    from experiments.solve.estimators import Level4Regressor as Level4Regressor
     from experiments.solve.python import solve as solve
     from experiments.solve.solution import Solution as Solution
     from nas.family import FamilySpace as FamilySpace
@@ -45,6 +50,7 @@ _WHERE = {
         *("Task", "Trial"),
     ),
     "experiments.events": ("Listener",),
+    "experiments.solve.estimators": ("Level4Classifier", "Level4Regressor"),
     "experiments.solve.python": ("solve",),
     "experiments.solve.solution": ("Solution",),
     "nas.family": ("FamilySpace",),

@@ -20,8 +20,9 @@ class Listener:
         """One of STAGES begins, or goes on after another."""
 
     def start(self, config: Mapping[str, Any], name: str, metric: str = "") -> None:
-        """The search begins. ``config``: the composed configuration as plain data; ``name``: for people; ``metric``:
-        in whose own value and sign scores are written.
+        """The search begins. ``config``: the composed configuration as plain data, and under ``facts`` what is known of
+        code and data (``experiments.solve.pipeline.facts_of``); ``name``: for people; ``metric``: in whose own value
+        and sign scores are written.
         """
 
     def trial(self, trial: Trial, *, resumed: bool = False) -> None:
@@ -29,6 +30,10 @@ class Listener:
 
     def finish(self, result: Mapping[str, Any], report_path: Path, trials: Sequence[Trial]) -> None:
         """The run is done. ``result``: result.json; ``trials``: all of the search, those before a kill too."""
+
+    def seen(self) -> str:
+        """After ``finish``: where to look at what was written, an address or a command; empty: nowhere."""
+        return ""
 
 
 class Events(Listener):

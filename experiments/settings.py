@@ -34,7 +34,8 @@ class Settings:
     """``ensemble``: members at most. ``portfolio``: candidates of the meta-learner that go first.
 
     ``refit``: whether the chosen networks are trained once more; None: as far as the time goes. ``calibrate``: on which
-    rows, one of ``CALIBRATE``.
+    rows, one of ``CALIBRATE``. ``stop_at_goal``: whether
+    the search ends once a training meets the goal.
     """
 
     seed: int
@@ -46,6 +47,7 @@ class Settings:
     latency: bool
     calibrate: str
     budget: Budget
+    stop_at_goal: bool
 
 
 def settings(cfg: DictConfig) -> Settings:
@@ -64,6 +66,7 @@ def settings(cfg: DictConfig) -> Settings:
         latency=truth(plain["objective"], "latency", prefix="objective."),
         calibrate=calibrate_of(plain),
         budget=budget,
+        stop_at_goal=stop_at_goal_of(plain),
     )
 
 
@@ -195,6 +198,13 @@ def calibrate_of(plain: Mapping[str, Any]) -> str:
         raise UserError(f"objective.calibrate={asked} must be one of: {', '.join(CALIBRATE)}")
     if asked == "folds" and plain["task"]["folds"] == 0:
         raise UserError("objective.calibrate=folds and task.folds=0: no folds to calibrate on. Leave out one of them")
+    return asked
+
+
+def stop_at_goal_of(plain: Mapping[str, Any]) -> bool:
+    asked = "stop_at_goal" in plain["budget"] and truth(plain["budget"], "stop_at_goal", prefix="budget.")
+    if asked and not plain["task"]["goal"]:
+        raise UserError("budget.stop_at_goal=true needs a goal. Set task.goal='accuracy >= 0.95', or leave it out")
     return asked
 
 

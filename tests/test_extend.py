@@ -15,12 +15,12 @@ FILE = re.compile(r"^`(mine/\S+)`\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTA
 def test_the_parts_of_the_page_work_together(tmp_path):
     text = (ROOT / "docs/extend.md").read_text()
     files = dict(FILE.findall(text))
-    assert len(files) == 9
+    assert len(files) == 11
     for name, content in {**files, "mine/__init__.py": "", "mine/conf/__init__.py": ""}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
     (command,) = re.findall(r"^    level4 (.*)$", text, re.MULTILINE)
-    quick = ["engine=sequential", "budget.trials=3", "budget.epochs=2", "tracker=none", "hydra.run.dir=run"]
+    quick = ["engine=sequential", "budget.trials=3", "budget.epochs=2", "tracker=lines", "hydra.run.dir=run"]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
 
     def call(*more):
@@ -36,6 +36,7 @@ def test_the_parts_of_the_page_work_together(tmp_path):
     assert result["chosen"]["family"] == "narrow" and result["trials"]["ok"] == 3
     assert result["prior"]["why"] == ["families by how often they were run"] and result["level"] == 4
     assert result["test"]["accuracy"] > 0.5
+    assert len((tmp_path / "trials.txt").read_text().splitlines()) == 3 and "tracked   trials.txt" in done.stdout
     few = call("data.rows=3")
     assert few.returncode == 2 and "data.rows=3 is too few; set at least 20" in few.stderr.splitlines()[-1]
     wrong = call("data.rows=many")

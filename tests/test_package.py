@@ -116,6 +116,7 @@ def test_the_public_names_are_these_and_each_can_be_imported():
     assert level4.__all__ == sorted(
         [
             *("Axis", "Budget", "Bundle", "Candidate", "Dataset", "Family", "FamilySpace", "Input", "Listener"),
+            *("Level4Classifier", "Level4Regressor"),
             *(
                 "MetaLearner",
                 "Prior",

@@ -22,6 +22,7 @@ class Dataset:
     ``arrays``: inputs that are no table, name -> array whose first axis is the row (images, series, spectrograms).
     ``target``: one value per row. ``split``: "train" / "valid" / "test" per row when the origin gives one, else None.
     ``group``, ``time``: per row, when rows belong together or have an order; never features.
+    ``weight``: above 0 per row, how much it counts in training and in choosing; None: all alike. Test rows count alike.
     ``modalities``: what the source knows of its inputs (array name or table column -> modality).
     ``decoded``: the arrays that were read from picture or sound files, so that a model can be sent such a file.
     ``origin``: for people: the path or name it came from. ``notes``: what the source did, a line each.
@@ -36,6 +37,7 @@ class Dataset:
     split: np.ndarray | None = None
     group: np.ndarray | None = None
     time: np.ndarray | None = None
+    weight: np.ndarray | None = None
     modalities: Mapping[str, Modality] = field(default_factory=dict)
     decoded: frozenset[str] = frozenset()
     origin: str = ""
@@ -62,6 +64,11 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @property
+    def distinct(self) -> int:
+        """Rows of the Dataset in it: one that weighs more stands more than once (``automl.data.weights``)."""
+        return len(np.unique(self.rows))
 
 
 @dataclass(frozen=True)
@@ -112,4 +119,5 @@ def take(dataset: Dataset, rows: np.ndarray) -> Dataset:
         split=None if dataset.split is None else dataset.split[rows],
         group=None if dataset.group is None else dataset.group[rows],
         time=None if dataset.time is None else dataset.time[rows],
+        weight=None if dataset.weight is None else dataset.weight[rows],
     )

@@ -34,9 +34,9 @@ class Folds:
         return len(self.pairs)
 
     def __str__(self) -> str:
-        count = f"{len(self.judged):,}"
+        count = f"{self.valid.distinct:,}"
         if len(self.judged) < len(self.rows):
-            count = f"the latest {count} of {len(self.rows):,}"
+            count = f"the latest {count} of {self.rows.distinct:,}"
         return f"{len(self)}-fold cross-validation, {count} rows"
 
     @cached_property

@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from automl.data.dataset import Dataset, Part, Parts, take
+from automl.data.dataset import Dataset, Part, Parts, take, taken
 from automl.data.encode import Encoding
 from automl.data.folds import Folds
 from automl.data.identity import identity
@@ -19,6 +19,7 @@ from automl.data.quality import check as check_quality
 from automl.data.quality.check import read_texts
 from automl.data.quality.parse import counts_of
 from automl.data.split import split
+from automl.data.weights import copies_of, repeated
 from automl.data.windows import in_order
 from automl.task.formulate import formulate
 from automl.task.kind import check_kind, infer_kind, numeric_target, plain_target
@@ -50,7 +51,7 @@ class Prepared:
     @property
     def judging(self) -> str:
         """How candidates are judged, for people."""
-        return f"{len(self.parts.valid):,} rows" if self.folds is None else str(self.folds)
+        return f"{self.parts.valid.distinct:,} rows" if self.folds is None else str(self.folds)
 
 
 def prepare(
@@ -90,6 +91,8 @@ def prepare(
         dataset = numeric_target(dataset)
     quality, dropped, steps = None, np.zeros(0, dtype=np.int64), dataset.steps
     given = np.arange(len(dataset))
+    if dataset.weight is not None:  # what a copy weighs would be lost with it
+        repairs = {"duplicate_rows": False, **{k: v for k, v in (repairs or {}).items() if v is not None}}
     if check:
         dataset, quality = check_quality(dataset, repairs=repairs, kind=kind, seed=seed)
         dropped, steps = np.asarray(quality.drop_if_train, dtype=np.int64), (*dataset.steps, *quality.steps)
@@ -127,13 +130,32 @@ def prepare(
     task = dataclasses.replace(task, data=data, why=(*why, *task.why, *encoding.why, *rows.why))
     y = encoding.encode_target(dataset.target)
 
+    weight, strata = dataset.weight, np.zeros(len(dataset)) if kind == "regression" else y
+    copies = None if weight is None else copies_of(weight, seed)
+    if copies is not None:
+        said = f"weights: a row stands {copies.min()} to {copies.max()} times where it teaches or chooses"
+        task = dataclasses.replace(task, why=(*task.why, said))
+
     def part(positions: np.ndarray) -> Part:
+        if weight is not None and copies is not None:
+            positions = repeated(positions, copies, weight, strata)
+        return encoded(positions)
+
+    def encoded(positions: np.ndarray) -> Part:
         return Part(encoding.transform(dataset, positions), y[positions], positions)
 
     held = part(rows.held) if len(rows.held) else None
-    parts = Parts(part(rows.train), part(rows.valid), part(rows.test), dropped, held)
-    pairs = tuple((np.searchsorted(learn, train), np.searchsorted(learn, valid)) for train, valid in rows.folds)
-    return Prepared(task, parts, encoding, dataset, quality, Folds(part(learn), pairs) if pairs else None, given)
+    valid = part(rows.valid)
+    # Nothing may be asked to encode no row.
+    test = taken(valid, rows.test) if not len(rows.test) else encoded(rows.test)
+    parts = Parts(part(rows.train), valid, test, dropped, held)
+    crossed = None
+    if rows.folds:
+        learned = part(learn)
+        places = [[np.flatnonzero(np.isin(learned.rows, of)) for of in pair] for pair in rows.folds]
+        pairs = tuple((train, valid) for train, valid in places if len(train) and len(valid))
+        crossed = Folds(learned, pairs) if len(pairs) > 1 else None
+    return Prepared(task, parts, encoding, dataset, quality, crossed, given)
 
 
 def drop_unlabelled(dataset: Dataset, marked: np.ndarray, why: list[str]) -> tuple[Dataset, np.ndarray]:

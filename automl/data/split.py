@@ -60,10 +60,10 @@ def split(
 
     What is given stays: a test split is drawn from the rows that are given as train alone. Rows of one time stay in
     one split, so do rows of one group; where both are set, whole groups go by their last time.
-    ``test_share``: share of the rows that it is drawn from. ``valid_share``: share of the training rows; None fits it
-    to their number. ``fold_count``: 0 for no folds, None for as many as ``advised_folds`` says. ``drop``: rows that are
-    kept out of ``train`` and of the folds. ``hold``: whether rows are held out to calibrate on; None: where there are
-    ``PLENTY_ROWS``, no folds, no order in time, and groups that are small enough.
+    ``test_share``: share of the rows that it is drawn from, 0 for no test rows. ``valid_share``: share of the training
+    rows; None fits it to their number. ``fold_count``: 0 for no folds, None for as many as ``advised_folds`` says.
+    ``drop``: rows that are kept out of ``train`` and of the folds. ``hold``: whether rows are held out to calibrate on;
+    None: where there are ``PLENTY_ROWS``, no folds, no order in time, and groups that are small enough.
     Same data and seed, same split. Raises UserError for shares and folds out of range and for groups or rows too few
     to split.
     """
@@ -75,6 +75,9 @@ def split(
     if given is not None and (given == TEST).any():
         test, rest = rows[given == TEST], rows[given != TEST]
         why.append(f"test: the {len(test):,} rows that are given as test")
+    elif not test_share:
+        test, rest = rows[:0], rows
+        why.append("test: no rows are held out, as asked")
     else:
         free, kept = _free(dataset, rows)
         test, rest, how = _draw(dataset, free, test_share, kind, rng, 2 if len(kept) == 0 else 1)
@@ -94,7 +97,7 @@ def split(
         valid, train, how = _draw(dataset, rest, share, kind, rng, 1)
         why.append(f"validation: {len(valid):,} of {len(rest):,} training rows ({share:.0%}), {how}")
     for part, found in ((TRAIN, train), (VALID, valid), (TEST, test)):
-        if len(found) == 0:
+        if len(found) == 0 and (part != TEST or test_share):
             raise UserError(f"{dataset.origin or dataset.name} leaves no {part} rows of {len(dataset)}; give more rows")
     learn = np.setdiff1d(rest, drop)
     if fold_count is None:
@@ -134,9 +137,12 @@ def check_shares(test_share: float, valid_share: float | None, fold_count: int |
     """Raises UserError for shares and folds that no data could be split by."""
     if isinstance(fold_count, bool) or not (fold_count is None or (isinstance(fold_count, int) and fold_count >= 0)):
         raise UserError(f"folds={fold_count} must be null (as advised), 0 (one validation split) or from 2 on")
-    for name, share in (("test_share", test_share), ("valid_share", valid_share)):
-        if share is not None and not 0 < share < 1:
-            raise UserError(f"{name}={share} must lie between 0 and 1, such as 0.25")
+    for name, share, none in (
+        ("test_share", test_share, ", or be 0 for no test rows"),
+        ("valid_share", valid_share, ""),
+    ):
+        if share is not None and not 0 < share < 1 and not (none and share == 0):
+            raise UserError(f"{name}={share} must lie between 0 and 1, such as 0.25{none}")
 
 
 def folds(

@@ -203,8 +203,16 @@ _COUNTS = {"rows": "in all", "train": "to learn from", "test": "to test"}
 
 def _metrics(facts: Mapping[str, Any]) -> str:
     test, task = facts.get("test"), facts["task"]
-    if not test:
+    if test is None:
         return ""
+    if not test:
+        value = facts.get("val", {}).get(task["metric"])
+        judged = (
+            f" Its {escaped(task['metric'])} on the rows that chose it is {number(value)}." if value is not None else ""
+        )
+        return (
+            f"No test rows were held out: all rows taught or chose the model. How good it is was not measured.{judged}"
+        )
     constant = facts.get("baseline", {})
     rows = [
         (escaped(name) + (" (less is better)" if name in LOSSES else ""), number(value), number(constant.get(name)))

@@ -80,9 +80,10 @@ def assets() -> Iterator[tuple[str, bytes]]:
             yield f"{folder}/{file.name}", file.read_bytes()
 
 
-def sources() -> Iterator[tuple[str, str, bytes]]:
+@functools.cache
+def sources() -> tuple[tuple[str, str, bytes], ...]:
     """Module, the ending of its file, and its text, of all that the roots import of our own."""
-    todo, seen = [*ROOTS], set()
+    todo, seen, found = [*ROOTS], set(), list[tuple[str, str, bytes]]()
     while todo:
         module = todo.pop()
         if module in seen:
@@ -91,8 +92,9 @@ def sources() -> Iterator[tuple[str, str, bytes]]:
         if (file := file_of(module)) is None:
             continue
         text = file.read_bytes()
-        yield module, "/__init__.py" if file.name == "__init__.py" else ".py", text
+        found.append((module, "/__init__.py" if file.name == "__init__.py" else ".py", text))
         todo += [*parents(module), *imports(text.decode())]
+    return tuple(found)
 
 
 def parents(module: str) -> list[str]:

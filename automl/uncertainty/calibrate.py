@@ -200,7 +200,7 @@ def coverage(calibration: Calibration, test: Answers) -> dict[str, Any]:
     and the band in which 95 % of such shares lie where the promise holds (beta-binomial, exactly).
     """
     found: dict[str, Any] = {}
-    for level in LEVELS:
+    for level in LEVELS if len(test) else ():
         if rank_of(level, calibration.rows) > calibration.rows:
             continue
         if calibration.kind == "regression":

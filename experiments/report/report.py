@@ -33,7 +33,7 @@ from experiments.report.page import (
 from experiments.report.search import choices_text, leaderboard_part, prior_part, search_part
 from experiments.report.sureness import sureness_part
 from experiments.report.test_rows import Tested, test_rows_part
-from experiments.report.words import KINDS, explain, met, metric_name, number
+from experiments.report.words import KINDS, NO_TEST, explain, met, metric_name, number
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,12 @@ def _made(title: str, make: Callable[[], Html]) -> Html:
 
 def _summary(result: Mapping[str, Any], task: Task, trials: Sequence[Trial], tested: Tested | None) -> Html:
     test, val = result.get("test", {}), result.get("val", {})
-    value = test.get(task.metric)
+    value = (test or val).get(task.metric)
+    measured = (
+        "Measured once, on rows that no decision used."
+        if test
+        else f"{NO_TEST.capitalize()}: this is on validation rows."
+    )
     said = explain(task.metric, value, task.num_outputs) if value is not None else ""
     goal = ""
     if task.goal:
@@ -111,13 +116,13 @@ def _summary(result: Mapping[str, Any], task: Task, trials: Sequence[Trial], tes
             tag(
                 "p",
                 f"{said} ",
-                tag("span", "Measured once, on rows that no decision used.", class_="note"),
+                tag("span", measured, class_="note"),
                 class_="lead",
             ),
             goal,
             tag(
                 "div",
-                tile(number(value), f"{metric_name(task.metric)}, test{rows}", note),
+                *([tile(number(value), f"{metric_name(task.metric)}, test{rows}", note)] if test else []),
                 tile(number(val.get(task.metric)), f"{metric_name(task.metric)}, validation", "used to choose"),
                 tile(
                     chosen.get("family", "–"),
@@ -261,6 +266,7 @@ def _use(result: Mapping[str, Any], task: Task) -> Html:
     )
     probabilities = "" if task.kind == "regression" else "\nbundle.predict_proba(rows)  # one column per class"
     what = "values" if task.kind == "regression" else "class names"
+    answers = "Test predictions", tag("code", "predictions.parquet")
     code = f"""import {"pandas as pd" if tabular else "numpy as np"}
 from automl.deploy.bundle import Bundle
 
@@ -271,7 +277,7 @@ bundle.predict(rows)  # {what}{probabilities}"""
         [
             tag("p", "The bundle holds the network as ONNX and everything that turns raw rows into its inputs."),
             tag("pre", tag("code", code)),
-            facts([("Bundle", tag("code", bundle)), ("Test predictions", tag("code", "predictions.parquet"))]),
+            facts([("Bundle", tag("code", bundle)), *([answers] if result.get("test") else [])]),
         ]
     )
 

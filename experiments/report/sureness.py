@@ -8,7 +8,7 @@ from typing import Any
 from automl.types import Task
 from automl.uncertainty.calibrate import ROWS_OF
 from experiments.report.page import Html, join, table, tag
-from experiments.report.words import amount, metric_name, number
+from experiments.report.words import NO_TEST, amount, metric_name, number
 
 
 def sureness_part(result: Mapping[str, Any], task: Task) -> Html:
@@ -19,6 +19,8 @@ def sureness_part(result: Mapping[str, Any], task: Task) -> Html:
         "New rows like these are covered as often as is said; that is guaranteed."
         if told["guaranteed"]
         else "There is no guarantee: see what was covered on the test rows."
+        if result.get("test")
+        else f"There is no guarantee, and {NO_TEST} to see how often they are."
     )
     parts = [tag("p", f"Calibrated on {told['rows']:,} rows: {ROWS_OF[told['source']]}. {promise}")]
     values = task.kind == "regression"

@@ -13,7 +13,7 @@ from automl.types import Task
 from experiments.progress import one_line
 from experiments.report import plots
 from experiments.report.page import Html, columns, figure, join, meter, table, tag
-from experiments.report.words import amount, explain, metric_name, number, without_a_model
+from experiments.report.words import NO_TEST, amount, explain, metric_name, number, without_a_model
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,12 @@ class Tested:
 
 def test_rows_part(result: Mapping[str, Any], task: Task, tested: Tested | None) -> Html:
     test, val = result.get("test") or {}, result.get("val") or {}
+    if not test:
+        rows = [(metric_name(name), number(val[name]), explain(name, val[name], task.num_outputs)) for name in val]
+        said = (
+            f"{NO_TEST.capitalize()}: all taught or chose the model. Its validation scores are of rows that chose it."
+        )
+        return join([tag("p", said), table(["", "validation", "in words"], rows, numbers=[1])])
     shown = [name for name in test if "[" not in name]
     shown.sort(key=lambda name: name != task.metric)
     constant = without_a_model(task.kind, tested.y, task.num_outputs) if tested else {}

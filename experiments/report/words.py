@@ -26,6 +26,8 @@ NAMES = {
     "mae": "Mean absolute error",
 }
 
+NO_TEST = "no test rows were held out"
+
 KINDS = {
     "binary": "choose one of two classes",
     "multiclass": "choose one of several classes",
@@ -118,9 +120,9 @@ def interval(
 
     ``together``: int (rows,); rows of one number depend on each other and are drawn together, None: each for itself.
     ``weights``: of the decision (``automl.metrics``), None: for the likeliest class. None when there are too many rows
-    to redraw them often, as the interval is negligible then, or a single group.
+    to redraw them often, as the interval is negligible then, or a single group, or none.
     """
-    times = min(400, 4_000_000 // max(1, prediction.size))
+    times = min(400, 4_000_000 // max(1, prediction.size)) if len(y) else 0
     groups = np.arange(len(y)) if together is None else together
     if times < 100 or len(np.unique(groups)) < 2:
         return None

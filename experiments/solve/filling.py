@@ -41,10 +41,12 @@ def fill(
     predictor: Deployed,
     calibration: Calibration | None,
     weights: np.ndarray | None,
+    judged: np.ndarray | None,
 ) -> None:
     """Write all that belongs to the model into a bundle that is being made.
 
-    ``dataset``: as it was loaded. ``weights``: of the decision.
+    ``dataset``: as it was loaded. ``weights``: of the decision. ``judged``: answers for the rows that judged the model,
+    where there are no test rows.
     """
     encoding, task = prepared.encoding, prepared.task
     if calibration is not None:
@@ -56,9 +58,10 @@ def fill(
     write_atomically(folder / SCHEMA, dumps(schema, indent=1) + "\n")
     # Of the test rows, as these networks learned from all others: what they said of those before they were trained once
     # more is less sure, so that every later request would seem to have moved (bench/drift: trained again).
-    step = -(-len(prepared.parts.test) // JUDGED)
-    told = outputs(predictor, [a[::step] for a in prepared.parts.test.inputs])[0]
-    reference = reference_of(encoding, prepared.dataset, prepared.learned.rows, told, task)
+    if judged is None:
+        step = -(-len(prepared.parts.test) // JUDGED)
+        judged = outputs(predictor, [a[::step] for a in prepared.parts.test.inputs])[0]
+    reference = reference_of(encoding, prepared.dataset, prepared.learned.rows, judged, task)
     write_atomically(folder / REFERENCE, dumps(reference) + "\n")
     sounds = any(i.modality == "audio" for i in task.inputs)
     write_atomically(folder / "requirements.txt", requirements_text(sounds=sounds))
@@ -69,7 +72,7 @@ def examples(folder: Path, prepared: Prepared, dataset: Dataset, predictor: Depl
     """Write some raw rows with their answers; the first of them, None where none can be asked."""
     encoding = prepared.encoding
     names = [field["name"] for field in encoding.fields]
-    positions = prepared.given[prepared.parts.valid.rows[:EXAMPLES]]
+    positions = prepared.given[np.unique(prepared.parts.valid.rows)[:EXAMPLES]]
     try:
         encoded = encoding.transform(encoding.dataset([raw_row(dataset, int(at), names) for at in positions]))
     except UserError:  # as of a picture that could not be decoded
@@ -98,7 +101,7 @@ def write_card(bundle: Path, prepared: Prepared, result: Mapping[str, Any], pred
         facts["no_raw"] = f"There is no {RAW}, which takes raw columns in other languages: {why}"
     if ROWS_NAME in loaded.meta["files"] and (rows := read_examples(bundle).rows):
         facts["example"] = rows[0]
-    if task.kind != "regression":
+    if task.kind != "regression" and len(predictions):
         decided = predictions if loaded.decision is None else predictions * np.asarray(loaded.decision)
         facts["classes"] = class_rows(task.classes, prepared.parts.test.y, decided)
     if loaded.decision is not None:

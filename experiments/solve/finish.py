@@ -29,8 +29,9 @@ from nas.time import Clock, importance_seconds
 class Finished:
     """``members``: of the ensemble, as result.json lists them; ``chosen`` is the heaviest.
 
-    ``val``, ``test``: metric -> value. ``test_predictions``: what the exported model answered for the test rows,
-    probabilities (rows, classes) or values (rows,). ``judged_by``: the rows behind ``val``, for people.
+    ``val``, ``test``: metric -> value, the latter empty where no rows were held out to test. ``test_predictions``: what
+    the exported model answered for the test rows, probabilities (rows, classes) or values (rows,). ``judged_by``: the
+    rows behind ``val``, for people.
     ``cost``: see ``automl.deploy.measure``; ``within_limits``: whether that keeps the hard limits.
     ``notes``: one line for each network that was chosen and had to be left out. ``calibration``: see
     ``automl.uncertainty.calibrate.told``, None where it was not wanted. ``weights``: of the decision (classes,), None
@@ -69,7 +70,8 @@ def finish(
     clock: Clock,
     events: Events,
 ) -> Finished:
-    """Choose -> refit -> calibrate -> export -> measure, until a model stands; then judge it once on the test split.
+    """Choose -> refit -> calibrate -> export -> measure, until a model stands; then judge it once on the test split, if
+    there is one.
 
     ``engine``: that of the search. ``dataset``: as it was loaded. ``refit``: whether the chosen networks are trained
     once more, on training and validation rows together; None: those for which the clock has time. ``calibrated``:
@@ -101,7 +103,7 @@ def finish(
         told_test = loaded.outputs_encoded(prepared.parts.test.inputs)
         known = Answers(told_test[0], prepared.parts.test.y, told_test[1] if len(told_test) > 1 else None)
         judge = partial(scores, prepared.task.kind, known.y, known.prediction)
-        test = judge(weights=model.weights)
+        test = judge(weights=model.weights) if len(known) else {}
         asked = prepared.parts.held or networks.rows
         looked_at = importance(
             *(loaded.predict_encoded, prepared.encoding, asked.inputs, asked.y),
@@ -136,5 +138,5 @@ def finish(
         notes=(*(f"left out: {why}" for why in networks.left_out.values()), *notes),
         calibration=None if model.calibration is None else told(model.calibration, known),
         weights=model.weights,
-        plain=None if model.weights is None else judge(),
+        plain=None if model.weights is None or not test else judge(),
     )

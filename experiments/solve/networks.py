@@ -95,7 +95,7 @@ class Networks:
 
     @property
     def judged_by(self) -> str:
-        return f"{len(self.rows):,} rows" if self.folds is None else str(self.folds)
+        return f"{self.rows.distinct:,} rows" if self.folds is None else str(self.folds)
 
     @property
     def shares(self) -> np.ndarray | None:
@@ -106,6 +106,12 @@ class Networks:
         judged = self.folds is not None
         learned = self.prepared.learned.y if judged else np.concatenate([parts.train.y, parts.valid.y])
         return np.bincount(learned, minlength=task.num_outputs) / len(learned)
+
+    @property
+    def alike(self) -> bool:
+        """Whether each row stands for itself alone, as guarantees need: in no order, no group, of one weight."""
+        of = self.prepared.dataset
+        return of.time is None and of.group is None and of.weight is None
 
     def chosen(self, size: int) -> Members:
         """The ensemble of at most ``size`` of those that are not left out."""
@@ -179,7 +185,7 @@ class Networks:
         calibration = calibrate(
             *(task, judged, held),
             source="holdout" if held is not None else "folds" if self.folds is not None else "valid",
-            alike=prepared.dataset.time is None and prepared.dataset.group is None,
+            alike=self.alike,
             temperature=temperature,
             shares=self.shares,
         )
@@ -224,7 +230,7 @@ class Networks:
             "valid" if self.folds is None else "folds",
             before=[self.artifacts.predictions(t) for t, _ in members],
             held=parts.held,
-            alike=self.prepared.dataset.time is None and self.prepared.dataset.group is None,
+            alike=self.alike,
             shares=self.shares,
         )
 
@@ -240,7 +246,8 @@ class Networks:
         predictors = self.final(members)
 
         def more(draft: Path) -> None:
-            fill(draft, self.prepared, dataset, model.predictor, model.calibration, model.weights)
+            judged = None if len(self.prepared.parts.test) else self.answers(members, model)
+            fill(draft, self.prepared, dataset, model.predictor, model.calibration, model.weights, judged)
 
         total = sum(w for _, w in members)
         # What an ensemble of fewer is cut out of the graph with (``automl.deploy.cut``).
@@ -262,13 +269,15 @@ class Networks:
                     self.left_out[trial.number] = f"{named(trial)} cannot be exported: {why}"
         return None
 
-    def validation(self, members: Members, model: Model) -> dict[str, float]:
-        """Metrics of the members' ensemble, as it was judged, with the model's temperature and decision."""
+    def answers(self, members: Members, model: Model) -> np.ndarray:
+        """What the members' ensemble said of the rows that judged it, at the model's temperature."""
         total = sum(w for _, w in members)
         prediction = blend([self.artifacts.predictions(t) for t, _ in members], [w / total for _, w in members])
-        if self.prepared.task.kind != "regression":
-            prediction = tempered(prediction, model.temperature)
-        return scores(self.prepared.task.kind, self.rows.y, prediction, weights=model.weights)
+        return prediction if self.prepared.task.kind == "regression" else tempered(prediction, model.temperature)
+
+    def validation(self, members: Members, model: Model) -> dict[str, float]:
+        """Metrics of the members' ensemble, as it was judged, with the model's temperature and decision."""
+        return scores(self.prepared.task.kind, self.rows.y, self.answers(members, model), weights=model.weights)
 
 
 def blended(predictions: Sequence[np.ndarray], weights: Sequence[float], y: np.ndarray) -> Answers:

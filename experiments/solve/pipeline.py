@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -15,6 +16,7 @@ from automl.data.split import FOLDS
 from automl.deploy.onnx import load_exporter
 from automl.store.store import Store
 from automl.types import Budget, Runs
+from automl.version import code_version
 from experiments.events import Events
 from experiments.options import made, made_families, task_options
 from experiments.settings import Settings, learner_of, plain_config, settings, writable
@@ -22,7 +24,7 @@ from experiments.solve.filling import write_card
 from experiments.solve.finish import finish
 from experiments.solve.prior import level_of, past_runs
 from experiments.solve.result import compose_result, write_outputs
-from experiments.solve.search import earlier_search, recorded, run_search
+from experiments.solve.search import earlier_search, ending_goal, recorded, run_search
 from experiments.solve.solution import Solution
 from experiments.stores import opened
 from metalearner.profile import profile as measure
@@ -51,7 +53,7 @@ def pipeline(
 
         with events.during("prepare"):  # stages 1 to 3: the task, its rows, and where past runs say to look for a model
             prepared = prepared_as_before(cfg, wanted, dataset, store)
-            task, parts = prepared.task, prepared.parts
+            task, parts, goal = prepared.task, prepared.parts, ending_goal(wanted, prepared.task)
             profile = measure(task, parts.train, prepared.dataset, seed=wanted.seed)
             axes = search_axes(families, task, training_axes(task))
             before = earlier_search(store, config, prepared) if wanted.resume else None
@@ -71,11 +73,12 @@ def pipeline(
             record = stack.enter_context(
                 recorded(store, prepared, profile, prior, config, wanted, budget, engine.workers)
             )
-            events.start(config, task.name, task.metric)
+            level = level_of(learner, families.values())
+            events.start({**config, "facts": facts_of(prepared, level)}, task.name, task.metric)
             if engine.hands > 1:  # trainings run elsewhere: this process only waits now
                 threading.Thread(target=load_exporter, name="exporter").start()
             judging = len(prepared.parts.test)
-            trials = run_search(record, job, profile, learner, strategy, engine, wanted, clock, events, judging)
+            trials = run_search(record, job, profile, learner, strategy, engine, wanted, clock, events, judging, goal)
 
         # Stage 5: the model that is deployed, judged once on the test rows.
         finished = finish(
@@ -92,7 +95,7 @@ def pipeline(
             events=events,
         )
         result = compose_result(
-            level=level_of(learner, families.values()),
+            level=level,
             seed=wanted.seed,
             prepared=prepared,
             trials=trials,
@@ -108,7 +111,23 @@ def pipeline(
         write_outputs(folder, prepared, finished, result, trials, record.prior, profile)
         store.finish(record.search.id, result)
         events.finish(result, folder / "report.html", trials)
-    return Solution(result, folder, folder / "bundle")
+    return Solution(result, folder, folder / "bundle", tuple(filter(None, (one.seen() for one in events.listeners))))
+
+
+def facts_of(prepared: Prepared, level: int) -> dict[str, Any]:
+    """What trackers tell runs apart by, beside the options."""
+    task = prepared.task
+    return {
+        "code": code_version(),
+        "data": task.name,
+        "hash": task.data,
+        "rows": len(prepared.dataset),
+        "kind": task.kind,
+        "metric": task.metric,
+        "modalities": sorted({i.modality for i in task.inputs}),
+        "classes": len(task.classes),
+        "level": level,
+    }
 
 
 def prepared_as_before(cfg: DictConfig, wanted: Settings, dataset: Dataset, store: Store | None) -> Prepared:

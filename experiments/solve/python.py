@@ -28,6 +28,7 @@ def solve(
     data: Any,
     target: Any = None,
     *,
+    weight: Any = None,
     seconds: float | None = 60,
     trials: int | None = None,
     folder: str | Path | None = None,
@@ -35,10 +36,10 @@ def solve(
 ) -> Solution:
     """Solve a task from Python.
 
-    data: a DataFrame, an array (rows, ...), or a path that ``data=file`` reads. target: the column's name, or an
-    array (rows,) of values. seconds: of the whole run. trials: of the search. folder: for the outputs; None makes
-    ``outputs/DATE/TIME``. overrides: further options as on the command line, ``["engine=sequential", "seed=1"]``.
-    Raises UserError for data or options that cannot be used.
+    data: a DataFrame, an array (rows, ...), or a path that ``data=file`` reads. target: the column's name, or an array
+    (rows,) of values. weight: above 0 per row, how much it counts in training and in choosing. seconds: of the whole
+    run. trials: of the search. folder: for the outputs; None makes ``outputs/DATE/TIME``. overrides: further options as
+    on the command line, ``["engine=sequential", "seed=1"]``. Raises UserError for data or options that cannot be used.
     """
     cfg = composed(
         [*_named(data, overrides), f"budget.seconds={said(seconds)}", f"budget.trials={said(trials)}", *overrides]
@@ -46,7 +47,7 @@ def solve(
     if (wanted := OmegaConf.select(cfg, "run._target_")) != "experiments.solve.run.run":
         raise UserError(f"solve() makes one model, the overrides ask for {wanted}: start that with run.py")
     out = Path(folder) if folder else Path("outputs") / datetime.now().strftime("%Y-%m-%d/%H-%M-%S-%f")
-    source = source_of(cfg, data, target)
+    source = source_of(cfg, data, target, weight)
     check(cfg)
     keep_config(cfg, out, "folder")
     return start(cfg, out, source, overrides)
@@ -59,12 +60,13 @@ def _named(data: Any, overrides: Sequence[str]) -> list[str]:
     return [*given, "tracker=none"]
 
 
-def source_of(cfg: DictConfig, data: Any, target: Any) -> Source:
+def source_of(cfg: DictConfig, data: Any, target: Any, weight: Any = None) -> Source:
     """The configured source with data and target of Python put in; ``cfg`` learns of those that it can hold."""
     more = {}
     for given, name, plain in (
         (data, "path" if isinstance(data, str | Path) else "data", isinstance(data, str | Path)),
         (target, "target" if _is_column(data, target) else "y", _is_column(data, target)),
+        (weight, "weight", False),
     ):
         if given is None:
             continue

@@ -29,7 +29,7 @@ from experiments.explain import printable
 from experiments.progress import one_line
 from experiments.report.report import write_report
 from experiments.report.test_rows import Tested, each_class, mistakes
-from experiments.report.words import as_metric, interval, met, number, without_a_model
+from experiments.report.words import NO_TEST, as_metric, interval, met, number, without_a_model
 from experiments.solve.finish import Finished
 from experiments.solve.solution import Solution
 from experiments.solve.tables import leaderboard, trials_frame
@@ -59,6 +59,7 @@ def compose_result(
     typed. ``hash``: see ``automl.data.identity``. ``profile``: the numbers by which similar data are found; null where
     one could not be measured. ``expected``: what the prior said of each axis of the best trial's family.
     ``classes_on_test``, ``mistakes``: see ``experiments.report.test_rows``.
+    ``test``, ``baseline``, ``interval``: empty and null where no test rows were held out, as is what else is of them.
     ``baseline``: the metrics of always answering the class shares, or the mean, on the test rows. ``interval``: 95 % of
     the task's metric over redrawn test rows. ``deployed``: see ``automl.deploy.measure``. ``calibration``: see
     ``automl.uncertainty.calibrate.told``. ``test_likeliest``: test metrics, were the likeliest class decided for; null
@@ -102,7 +103,7 @@ def compose_result(
         "interval": interval(
             *(task.metric, task.kind, test.y, finished.test_predictions, drawn_together(prepared), finished.weights),
         ),
-        "baseline": without_a_model(task.kind, test.y, task.num_outputs),
+        "baseline": without_a_model(task.kind, test.y, task.num_outputs) if len(test) else {},
         "chosen": {"family": finished.chosen.candidate.family, "choices": dict(finished.chosen.candidate.choices)},
         "ensemble": [{**member, "score": own(member["score"])} for member in finished.members],
         "pareto": [
@@ -190,7 +191,8 @@ def write_outputs(
     profile: Profile,
 ) -> None:
     frame = predictions_frame(prepared, finished)
-    write_parquet(folder / "predictions.parquet", frame)
+    if len(frame):
+        write_parquet(folder / "predictions.parquet", frame)
     write_parquet(folder / "trials.parquet", trials_frame(result))
     write_atomically(folder / "leaderboard.csv", leaderboard(result).to_csv(index=False))
     write_report(
@@ -236,12 +238,18 @@ def facts(prepared: Prepared) -> dict[str, Any]:
         "origin": dataset.origin,
         "hash": prepared.task.data,
         "rows": len(dataset),
-        "train": len(prepared.learned),
+        "train": prepared.learned.distinct,
         "valid": prepared.judging,
         "test": len(parts.test),
         "inputs": {i.name: f"{i.modality} {' x '.join(map(str, i.shape))}" for i in prepared.task.inputs},
         "notes": list(dataset.notes),
     }
+
+
+def tested(result: Mapping[str, Any]) -> str:
+    """What the test rows said, in a few words."""
+    metric = result["task"]["metric"]
+    return f"{number(result['test'][metric])} test" if result["test"] else NO_TEST
 
 
 def summary(solution: Solution) -> str:
@@ -256,12 +264,12 @@ def summary(solution: Solution) -> str:
         f"chosen    {result['chosen']['family']}, an ensemble of {len(result['ensemble'])}"
         if len(result["ensemble"]) > 1
         else f"chosen    {result['chosen']['family']}",
-        f"{metric:<9} {number(result['val'][metric])} validation ({result['judged_by']}),"
-        f" {number(result['test'][metric])} test",
+        f"{metric:<9} {number(result['val'][metric])} validation ({result['judged_by']}), {tested(result)}",
     ]
     if result["task"]["goal"]:
         lines.append(f"goal      {result['task']['goal']}: {met(result['task']['goal_met'])}")
     lines += [f"note      {printable(note)}" for note in result["notes"]]
     lines += [f"model     {solution.bundle}", f"report    {solution.folder / 'report.html'}"]
+    lines += [f"tracked   {printable(where)}" for where in solution.tracked]
     lines.append(f"past runs {shortened(result['store'])}")
     return "\n".join(lines)

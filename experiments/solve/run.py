@@ -14,8 +14,8 @@ from omegaconf import DictConfig
 
 from automl.types import Source
 from experiments.events import Events
+from experiments.notebook import progress
 from experiments.options import made, task_options
-from experiments.progress import Progress
 from experiments.settings import settings
 from experiments.solve.solution import Solution
 from experiments.sweep import to_minimise
@@ -38,7 +38,7 @@ def start(cfg: DictConfig, folder: Path, source: Source | None = None, overrides
     """
     task_options(cfg)  # what is wrong with them is told before a large file is read
     with contextlib.ExitStack() as stack:
-        shown = stack.enter_context(Progress(settings(cfg).budget, quiet=not cfg.progress))
+        shown = stack.enter_context(progress(settings(cfg).budget, quiet=not cfg.progress))
         events = Events(shown)
         shown.spent = lambda: events.spent()
         with events.during("read"):

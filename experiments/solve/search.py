@@ -15,14 +15,17 @@ import numpy as np
 from nni.nas.strategy.base import Strategy
 
 from automl.data.prepare import Prepared
+from automl.errors import UserError
 from automl.serial import dumps
 from automl.store.hold import Hold
 from automl.store.search import Search, folder_name
 from automl.store.store import Store
-from automl.types import Budget, MetaLearner, Prior, Profile, Trial
+from automl.task.goal import DEPLOYED, Goal, parse_goal
+from automl.types import Budget, MetaLearner, Prior, Profile, Task, Trial
 from automl.version import code_version
 from experiments.events import Events
 from experiments.explain import printable
+from experiments.report.words import as_metric
 from experiments.settings import Settings
 from experiments.signals import stoppable
 from experiments.solve import resumed
@@ -114,10 +117,12 @@ def run_search(
     clock: Clock,
     events: Events,
     judging: int,
+    goal: Goal | None = None,
 ) -> list[Trial]:
     """Search; every trial, those from before it was stopped too. Each is written down the moment it ends.
 
-    ``judging``: rows that the model is judged on in the end, which takes its time.
+    ``judging``: rows that the model is judged on in the end, which takes its time. ``goal``: see ``ending_goal``; once
+    a training meets it nothing new begins.
 
     The search ends sooner than its budget says where its networks take long to be trained once more. Ctrl-C or SIGTERM
     ends the search, not the run, once there is something to make a model of.
@@ -134,6 +139,7 @@ def run_search(
     def finished(trial: Trial, outcome: Outcome | None) -> None:
         record.write(trial, outcome)
         known.append(trial)
+        note(trial)
         if outcome is not None and outcome.row_ms is not None:
             row_ms[trial.number] = outcome.row_ms
         clock.refit = last_trainings(known, job, engine.hands, wanted)
@@ -141,7 +147,13 @@ def run_search(
         clock.answers = (judging + ANSWERED) * leading / 1000
         events.trial(trial)
 
-    known, row_ms = list(record.trials), dict[int, float]()
+    def note(trial: Trial) -> None:
+        if goal is not None and meets(goal, trial) and (job.folds is None or record.artifacts.folded(trial)):
+            reached.append(trial.number)
+
+    known, row_ms, reached = list(record.trials), dict[int, float](), list[int]()
+    for trial in known:
+        note(trial)
     before = clock.before = record.hold.spent or 0.0
     clock.refit = last_trainings(known, job, engine.hands, wanted)
 
@@ -163,7 +175,7 @@ def run_search(
             record=record.trials,
             attempts=record.hold.attempts,
             spent=record.hold.spent,
-            room=lambda: clock.for_search,
+            room=lambda: 0.0 if reached else clock.for_search,
             begun=begun,
             finished=finished,
             learn=Follow(learner, profile, job.axes, wanted.budget.epochs),
@@ -171,10 +183,29 @@ def run_search(
     ended = record.hold.clock()
     record.hold.clock = lambda: ended  # what follows is not the search's time
     trials = record.store.trials(search=record.search.id)
+    if reached:
+        record.notes += (
+            f"the search ended when trial {reached[0]} met the goal {job.task.goal} on the validation rows",
+        )
     if engine.stopped:
         line = f"Stopped early: the model is made of {len(trials)} trials. resume=true goes on with the search."
         print(line, file=sys.stderr)
     return trials
+
+
+def ending_goal(wanted: Settings, task: Task) -> Goal | None:
+    """The goal that ends the search; None: it uses its budget. Raises UserError for one that no training tells."""
+    goal = parse_goal(task.goal) if wanted.stop_at_goal else None
+    if goal is not None and goal.metric != task.metric:
+        fix = f"Set task.metric={goal.metric}" if goal.metric not in DEPLOYED else "Leave budget.stop_at_goal out"
+        raise UserError(
+            f"budget.stop_at_goal=true: trainings are judged by {task.metric}, task.goal is on {goal.metric}. {fix}"
+        )
+    return goal
+
+
+def meets(goal: Goal, trial: Trial) -> bool:
+    return goal.met({goal.metric: as_metric(goal.metric, trial.score)}) is True
 
 
 def last_trainings(trials: Sequence[Trial], job: Job, hands: int, wanted: Settings) -> float:

@@ -19,11 +19,14 @@ LEADERS = 10  # trials that a notebook shows
 
 @dataclass(frozen=True)
 class Solution:
-    """What a run leaves: ``result`` is result.json, ``bundle`` and ``folder`` are paths."""
+    """What a run leaves: ``result`` is result.json, ``bundle`` and ``folder`` are paths. ``tracked``: where its
+    trackers show it.
+    """
 
     result: dict[str, Any]
     folder: Path
     bundle: Path
+    tracked: tuple[str, ...] = ()
     _loaded: dict[str, Bundle] = field(default_factory=dict, repr=False)
 
     def predict(self, rows: Any) -> np.ndarray:
@@ -43,11 +46,16 @@ class Solution:
     def _repr_html_(self) -> str:
         """For notebooks: what came out, and the first of the leaderboard."""
         from experiments.report.page import Html, join, tag
-        from experiments.report.words import metric_name, number
+        from experiments.report.words import NO_TEST, metric_name, number
 
         task, chosen = self.result["task"], self.result["chosen"]["family"]
-        value, known = self.result["test"][task["metric"]], self.result["val"][task["metric"]]
-        text = f"{metric_name(task['metric'])} {number(value)} on the test rows, {number(known)} validation; {chosen}"
+        value, known = self.result["test"].get(task["metric"]), number(self.result["val"][task["metric"]])
+        told = (
+            f"{known} validation, {NO_TEST}"
+            if value is None
+            else f"{number(value)} on the test rows, {known} validation"
+        )
+        text = f"{metric_name(task['metric'])} {told}; {chosen}"
         where = tag("p", "Report: ", tag("code", str(self.folder / "report.html")))
         # pandas escapes what the cells hold.
         leaders = Html(self.leaderboard().head(LEADERS + 1).to_html(index=False, na_rep="", float_format="%.4g"))

@@ -46,7 +46,8 @@ def _column(values: list[Any]) -> pd.Series:
 def leaderboard(result: Mapping[str, Any]) -> pd.DataFrame:
     """The deployed model, then the trials with a score, best first, in the metric's own unit and sign.
 
-    ``score``: on the validation rows. ``test``: of the model alone, as nothing else ever sees the test rows.
+    ``score``: on the validation rows. ``test``: of the model alone, as nothing else ever sees the test rows; missing
+    where none were held out.
     ``ms_per_row``: of the model that of one raw row, reading it included; of a trial that of its network, where that
     was measured. ``seconds``: of the training, for the model of the whole run. ``weight``: in the model.
     """
@@ -58,7 +59,7 @@ def leaderboard(result: Mapping[str, Any]) -> pd.DataFrame:
             "trial": MODEL,
             "family": chosen,
             "score": result["val"][metric],
-            "test": result["test"][metric],
+            "test": result["test"].get(metric),
             "ms_per_row": deployed.get("latency_ms"),
             "seconds": result["seconds"]["total"],
             "parameters": deployed.get("parameters"),

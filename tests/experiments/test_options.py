@@ -211,7 +211,7 @@ def test_every_scalar_of_the_program_changes_a_setting():
     cfg = composed(["data=sklearn"])
     scalar = {k for k, v in cfg.items() if not OmegaConf.is_config(v)}
     assert scalar == {"seed", "resume", "portfolio", "progress", "artifacts", "reads"}
-    assert set(cfg.budget) == {"trials", "seconds", "epochs"} and set(cfg.objective) == {
+    assert set(cfg.budget) == {"trials", "seconds", "epochs", "stop_at_goal"} and set(cfg.objective) == {
         "ensemble",
         "refit",
         "calibrate",
@@ -230,6 +230,7 @@ def test_types_of_options(tmp_path, monkeypatch):
 
 RECIPES = {
     "collect": "collect.root=x",
+    "export": "folder=x",
     "inspect": "data=sklearn",
     "knowledge": "knowledge.import=x",
     "monitor": "bundle=x",
@@ -241,6 +242,7 @@ RECIPES = {
     "runs": "runs.last=3",
     "serve": "bundle=x",
     "transfer_benchmark": "benchmark.root=x",
+    "wandb_report": "wandb_report.runs=x",
 }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import sys
+import types
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from rich.console import Console
 
 from automl.types import Budget
 from experiments.events import STAGES, Events
+from experiments.notebook import Notebook, progress
 from experiments.progress import Progress, clock_text, one_line, score_text
 from tests.automl.examples import CONVNET, trial
 
@@ -177,3 +180,56 @@ def test_each_stage_is_named_once_as_it_begins(terminal):
     hidden, _, nothing = shown(Budget(trials=1), terminal=terminal, quiet=True)
     hidden.stage("read")
     assert nothing.getvalue() == ""
+
+
+class Handle:
+    """What a notebook shows at one place."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+
+    def update(self, html: str) -> None:
+        self.shown.append(html)
+
+    def display(self, html: str, display_id: bool) -> Handle:
+        assert display_id and not self.shown, "a second display"
+        self.update(html)
+        return self
+
+
+@pytest.fixture
+def kernel(monkeypatch) -> Handle:
+    """A stand-in for IPython within a kernel."""
+    handle, package, display = Handle(), types.ModuleType("IPython"), types.ModuleType("IPython.display")
+    package.get_ipython = lambda: types.SimpleNamespace(kernel=object())  # type: ignore[attr-defined]
+    display.display, display.HTML = handle.display, str  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", package)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    return handle
+
+
+def test_in_a_notebook_one_display_changes(kernel, capsys):
+    shown = progress(Budget(trials=3), quiet=False)
+    assert isinstance(shown, Notebook)
+    events = Events(shown)
+    with shown, events.during("search"):
+        events.start({}, "prices", "rmse")
+        for t in (
+            trial(0, score=-3.0),
+            trial(1, score=None, status="failed", error="a <b>bad</b> one"),
+            trial(2, score=-2.0),
+        ):
+            events.trial(t)
+    assert len(kernel.shown) == 4 and "<b>searching</b>" in kernel.shown[0]
+    last = kernel.shown[-1]
+    assert last.index("2.0000</td>") < last.index("3.0000</td>") and ">rmse<" in last and "3 of 3 trials" in last
+    assert "a &lt;b&gt;bad&lt;/b&gt; one" in last
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_shell_of_ipython_and_quiet_runs_get_no_table(kernel, monkeypatch):
+    assert type(progress(Budget(), quiet=True)) is Progress
+    monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: types.SimpleNamespace())
+    assert type(progress(Budget(), quiet=False)) is Progress
+    monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: None)
+    assert type(progress(Budget(), quiet=False)) is Progress

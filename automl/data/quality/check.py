@@ -144,6 +144,7 @@ def _apply(dataset: Dataset, steps: Sequence[Step], drop: np.ndarray) -> Dataset
         split=kept(dataset.split),
         group=kept(dataset.group),
         time=kept(dataset.time),
+        weight=kept(dataset.weight),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ class FrameSource:
 
     ``data``: DataFrame, or array (rows, ...) of columns, images or series; None raises UserError, as a frame can only
     come from Python. ``split``: train / valid / test per row, or None. ``modality``: what an
-    array holds (tabular, image, audio, series), None: found.
+    array holds (tabular, image, audio, series), None: found. ``weight``: above 0 per row, how much it counts in
+    training and in choosing the model; None: all alike.
     """
 
     data: Any = None
@@ -34,8 +35,13 @@ class FrameSource:
     split: Any = None
     name: str | None = None
     modality: str | None = None
+    weight: Any = None
 
     def load(self) -> Dataset:
+        dataset = self._load()
+        return dataset if self.weight is None else replace(dataset, weight=self._weight(len(dataset)))
+
+    def _load(self) -> Dataset:
         if self.data is None:
             raise UserError(
                 "data=frame needs a DataFrame from Python: FrameSource(df, target='y'); for a file use data=file"
@@ -92,6 +98,20 @@ class FrameSource:
             table = table.reset_index(level=named)
         rest = [str(n) for n in table.index.names if n is not None]
         return table, [f"the index ({', '.join(rest)}) is no feature; reset_index() makes it one"] if rest else []
+
+    def _weight(self, rows: int) -> np.ndarray | None:
+        """None where all weigh the same."""
+        try:
+            weight = plain_array(np.asanyarray(self.weight)).astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"weight holds what is no number ({short(str(error), 80)}); give one per row") from error
+        if weight.shape != (rows,):
+            raise UserError(f"weight has shape {weight.shape} for {rows} rows of data; give one per row")
+        if wrong := np.flatnonzero(~(np.isfinite(weight) & (weight > 0))).tolist():
+            raise UserError(
+                f"weight holds {weight[wrong[0]]:g} in row {wrong[0] + 1}; give numbers above 0, or leave the row out"
+            )
+        return None if (weight == weight[0]).all() else weight
 
     def _split(self, rows: int) -> np.ndarray:
         if len(self.split) != rows:

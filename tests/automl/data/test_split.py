@@ -108,6 +108,15 @@ def test_shares() -> None:
     assert len(small.valid) >= 6
 
 
+@pytest.mark.parametrize("kind", ["binary", "regression"])
+def test_no_test_rows_where_none_are_wanted(kind: Kind) -> None:
+    found = split(of([0, 1] * 20), kind, test_share=0)
+    assert len(found.test) == 0 and len(found.train) + len(found.valid) == 40
+    assert found.why[0] == "test: no rows are held out, as asked"
+    marked = np.array([TRAIN] * 30 + [TEST] * 10, dtype=object)
+    assert len(split(of([0, 1] * 20, split=marked), kind, test_share=0).test) == 10, "what is given stays"
+
+
 def test_two_groups_are_too_few() -> None:
     with pytest.raises(UserError, match="group"):
         split(of([0, 1] * 10, group=np.zeros(20)), "binary")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from automl.types import Task as Task
     from automl.types import Trial as Trial
     from experiments.events import Listener as Listener
+    from experiments.jobs.train import train as train
     from experiments.solve.python import solve as solve
     from experiments.solve.solution import Solution as Solution
     from nas.family import FamilySpace as FamilySpace
@@ -45,6 +46,7 @@ _WHERE = {
         *("Task", "Trial"),
     ),
     "experiments.events": ("Listener",),
+    "experiments.jobs.train": ("train",),
     "experiments.solve.python": ("solve",),
     "experiments.solve.solution": ("Solution",),
     "nas.family": ("FamilySpace",),

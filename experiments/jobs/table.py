@@ -7,7 +7,7 @@
     lease.beat({"stage": "search"})               # a sign of life; says what the job is to do: go on, stop, or it is lost
     lease.end("done", result)                     # once: a lease that was lost ends nothing
 
-A job whose process gives no sign for ``SILENT`` seconds, or is gone, is taken up again; after ``TRIES`` such losses it
+A job whose process is gone, or gives no sign for long, is taken up again; after ``TRIES`` such losses it
 has failed. The file survives whatever is killed; several processes may use it at once.
 """
 
@@ -34,7 +34,8 @@ State = Literal["waiting", "running", "done", "failed", "cancelled"]
 Word = Literal["go", "stop", "lost"]
 ID = re.compile(r"[0-9a-f]{12}")
 ENDED = ("done", "failed", "cancelled")
-SILENT = 30.0  # seconds without a sign of life
+SILENT = 30.0  # seconds without a sign of life after which a process that cannot be seen from here is gone
+HANGS = 300.0  # the same of one that is seen to live
 TRIES = 3  # attempts whose process was lost
 SAME = 2.0  # seconds by which the start of one process may be told differently
 BUSY = 30.0  # seconds that a writer waits for another one
@@ -160,17 +161,15 @@ class Table:
 
     def _lost(self, db: sqlite3.Connection, row: sqlite3.Row) -> bool:
         """Whether nobody works on a running job any more; it waits again then, or has ended."""
-        silent = time.time() - row["beat"] > SILENT
-        process = None
+        silent = time.time() - row["beat"]
         if row["host"] == here() and row["pid"] is not None:
-            process = living(row["pid"], row["born"])
-            if process is not None and not silent:
-                return False
-        elif not silent:
+            if living(row["pid"], row["born"]) is not None:
+                if silent < HANGS:
+                    return False
+                with suppress(ProcessLookupError):  # it would go on some day
+                    os.kill(row["pid"], signal.SIGKILL)
+        elif silent < SILENT:
             return False
-        if process is not None:  # it hangs, and would go on some day
-            with suppress(ProcessLookupError):
-                os.kill(row["pid"], signal.SIGKILL)
         state: State = "cancelled" if row["cancel"] else "failed" if row["attempts"] >= TRIES else "waiting"
         error = f"its process was lost {row['attempts']} times: out of memory?" if state == "failed" else ""
         db.execute(

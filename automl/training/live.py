@@ -1,7 +1,7 @@
 """Who hears of each epoch while a network trains in this process: a page that draws the curve as it grows.
 
-    with heard(lambda curve: ...):
-        train(...)
+with heard(lambda curve: ...):
+    train(...)
 """
 
 from __future__ import annotations

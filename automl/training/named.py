@@ -94,7 +94,11 @@ def options(data: Any, path: str, table: Table) -> list[str]:
         for key in given:
             if key not in known:
                 fix = f"Its arguments: {', '.join(known)}"
-                raise LayerError(f"{path}/{name}/{key if isinstance(key, str) else shown(key)}"[:200], f"{name} has no such argument here", fix)
+                raise LayerError(
+                    f"{path}/{name}/{key if isinstance(key, str) else shown(key)}"[:200],
+                    f"{name} has no such argument here",
+                    fix,
+                )
         needed = [k for k, p in known.items() if p.default is p.empty and k not in given]
         if needed:
             raise LayerError(f"{path}/{name}/{needed[0]}", f"{name} needs {needed[0]}", f"Write {needed[0]}: NUMBER")

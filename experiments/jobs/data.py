@@ -53,7 +53,9 @@ class Data:
         known = self.all()
         if name not in known:
             names = ", ".join(sorted(known)[:12])
-            raise UserError(f"no data has the name {name[:64]!r}; there are: {names}{', ...' if len(known) > 12 else ''}")
+            raise UserError(
+                f"no data has the name {name[:64]!r}; there are: {names}{', ...' if len(known) > 12 else ''}"
+            )
         return known[name]
 
     def add(self, name: str, content: bytes, most: int) -> Found:

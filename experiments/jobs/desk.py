@@ -22,7 +22,15 @@ from experiments.jobs.settings import VARIABLE as JOBS
 
 WAITING = 8  # questions that wait for the clerk
 MOST = 2**26  # bytes of an answer
-SERVERS = (TOKEN, VARIABLE, JOBS, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PROMETHEUS_MULTIPROC_DIR")
+SERVERS = (
+    TOKEN,
+    VARIABLE,
+    JOBS,
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "PROMETHEUS_MULTIPROC_DIR",
+)
 """What a process that trains need not know of the server: its token, and that it has one thread."""
 
 
@@ -102,7 +110,9 @@ class Clerk:
         return line
 
     def _late(self) -> Refused:
-        return Refused(503, f"it could not be checked within {self.seconds:g} s: less data, or fewer layers", Retry_After="30")
+        return Refused(
+            503, f"it could not be checked within {self.seconds:g} s: less data, or fewer layers", Retry_After="30"
+        )
 
     def _living(self) -> subprocess.Popen[bytes]:
         if self._closed:

@@ -127,7 +127,9 @@ def source_node(found: Found, target: str | None) -> dict[str, Any]:
     if found.kind == "toy":
         node: dict[str, Any] = {"_target_": "automl.data.sources.sklearn.SklearnSource", "name": found.name}
     elif found.kind == "folder" and found.path is not None:
-        sounds = any(f.suffix.lower() == ".wav" for f in found.path.glob("*/*")) or any(found.path.glob("train/*/*.wav"))
+        sounds = any(f.suffix.lower() == ".wav" for f in found.path.glob("*/*")) or any(
+            found.path.glob("train/*/*.wav")
+        )
         kind = "audio_folder.AudioFolderSource" if sounds else "image_folder.ImageFolderSource"
         node = {"_target_": f"automl.data.sources.{kind}", "path": str(found.path), "name": found.name}
     else:
@@ -179,7 +181,9 @@ def _refuse_odd(value: Any, path: str = "", depth: int = 0, count: list[int] | N
     count = [0] if count is None else count
     count[0] += 1
     if depth > MOST_DEPTH:
-        raise LayerError(path[:200], f"it is nested more than {MOST_DEPTH} deep", "Write fewer blocks in blocks, or Repeat")
+        raise LayerError(
+            path[:200], f"it is nested more than {MOST_DEPTH} deep", "Write fewer blocks in blocks, or Repeat"
+        )
     if count[0] > MOST_VALUES:
         raise LayerError(path[:200], f"there are more than {MOST_VALUES:,} values", "Write fewer, or Repeat")
     if isinstance(value, str):
@@ -208,7 +212,9 @@ def _key(name: Any) -> str:
 def _text(plain: Mapping[str, Any], name: str, most: int = MOST_TEXT) -> str | None:
     value = plain.get(name)
     if value is not None and (not isinstance(value, str) or not value or len(value) > most):
-        raise LayerError(f"/{name}", f"{shown(value)} is no text of 1 to {most} characters", "Write one, or leave it out")
+        raise LayerError(
+            f"/{name}", f"{shown(value)} is no text of 1 to {most} characters", "Write one, or leave it out"
+        )
     return value
 
 

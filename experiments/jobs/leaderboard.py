@@ -24,7 +24,9 @@ def leaderboard(data: str, task: Task, jobs: Sequence[Mapping[str, Any]], store:
     score of what was deployed; those of another seed are of other test rows.
     """
     rows = [_of_job(job) for job in jobs if job["result"]]
-    baseline = next((r["result"]["baseline"] for r in jobs if r["result"] and r["result"]["metric"] == task.metric), None)
+    baseline = next(
+        (r["result"]["baseline"] for r in jobs if r["result"] and r["result"]["metric"] == task.metric), None
+    )
     if (known := _opened(store)) is not None:
         with known:
             rows += [*_searches(known, task), *_families(known, task)]

@@ -43,4 +43,10 @@ def _arguments(parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    return value if isinstance(value, bool | int | float | str | None) else list(value) if isinstance(value, tuple) else str(value)
+    return (
+        value
+        if isinstance(value, bool | int | float | str | None)
+        else list(value)
+        if isinstance(value, tuple)
+        else str(value)
+    )

@@ -49,7 +49,10 @@ ASKED: dict[str, Any] = {
         "seconds": {"type": ["number", "null"], "exclusiveMinimum": 0},
         "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
         "metric": {"type": ["string", "null"]},
-        "labels": {"type": ["object", "array", "null"], "description": "names of the classes: {VALUE: NAME}, or in order"},
+        "labels": {
+            "type": ["object", "array", "null"],
+            "description": "names of the classes: {VALUE: NAME}, or in order",
+        },
         "name": {"type": ["string", "null"], "maxLength": 80},
     },
     "examples": [{"data": "iris", "layers": [{"Linear": {"out_features": "auto"}}], "epochs": 1, "seconds": 20}],
@@ -141,7 +144,9 @@ def _jobs(app: Server, service: Service) -> None:
     def job(id: str) -> Any:
         return json_of(whole(service.job(id)))
 
-    @app.delete("/jobs/{id}", summary="Stop a job; or take it away when it has ended", tags=["jobs"], responses=errors(404))
+    @app.delete(
+        "/jobs/{id}", summary="Stop a job; or take it away when it has ended", tags=["jobs"], responses=errors(404)
+    )
     def delete(id: str) -> Any:
         left = service.delete(service.job(id))
         return json_of({"deleted": True} if left is None else whole(left))
@@ -210,7 +215,10 @@ def _giving(app: Server, service: Service) -> None:
         job = service.job(id)
         packed: Path = service.packed(job)
         return FileResponse(
-            packed, media_type="application/zip", filename=f"{job.id}.zip", background=BackgroundTask(packed.unlink, True)
+            packed,
+            media_type="application/zip",
+            filename=f"{job.id}.zip",
+            background=BackgroundTask(packed.unlink, True),
         )
 
     @app.post(

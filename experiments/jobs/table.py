@@ -100,7 +100,9 @@ class Table:
         with self._write() as db:
             if key is not None and (row := db.execute("select * from jobs where key = ?", (key,)).fetchone()):
                 return _job(row), False
-            waiting, there = db.execute("select count(*) filter (where state = 'waiting'), count(*) from jobs").fetchone()
+            waiting, there = db.execute(
+                "select count(*) filter (where state = 'waiting'), count(*) from jobs"
+            ).fetchone()
             if waiting >= most:
                 raise Full(f"{waiting} jobs wait already; come again when one has begun")
             if there >= kept:
@@ -145,7 +147,9 @@ class Table:
     def take(self, at_once: int) -> Lease | None:
         """The next that waits, where fewer than ``at_once`` run. What was lost waits again before."""
         with self._write() as db:
-            running = [row for row in db.execute("select * from jobs where state = 'running'") if not self._lost(db, row)]
+            running = [
+                row for row in db.execute("select * from jobs where state = 'running'") if not self._lost(db, row)
+            ]
             if len(running) >= at_once:
                 return None
             row = db.execute("select id from jobs where state = 'waiting' order by number limit 1").fetchone()

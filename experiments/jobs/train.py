@@ -30,9 +30,7 @@ TAKEN = ("store", "artifacts", "engine", "tracker", "progress", "resume")
 """Of the configuration around a dictionary: where and how it runs, not what."""
 
 
-def train(
-    asked: Mapping[str, Any], *, folder: str | Path | None = None, overrides: Sequence[str] = ()
-) -> Solution:
+def train(asked: Mapping[str, Any], *, folder: str | Path | None = None, overrides: Sequence[str] = ()) -> Solution:
     """Do what a dictionary says, see docs/jobs.md.
 
     ``asked``: ``data`` is one of scikit-learn's by name, a path, a DataFrame or an array. ``folder``: for the outputs;
@@ -95,9 +93,7 @@ def _conf(name: str) -> Path:
     return CONF / f"data/{name}.yaml"
 
 
-def run_in(
-    cfg: DictConfig, source: Source, folder: Path, listeners: Sequence[Listener] = ()
-) -> Solution:
+def run_in(cfg: DictConfig, source: Source, folder: Path, listeners: Sequence[Listener] = ()) -> Solution:
     """One run whose store and networks lie beside it, and that goes on where one in this folder was stopped."""
     with open_dict(cfg):
         cfg.store = {"_target_": "automl.store.store.Store", "url": f"sqlite:///{folder / 'store.db'}"}

@@ -25,7 +25,9 @@ class Level:
     lines: int
 
 
-def level(name: str, typed: Sequence[str], budget: Mapping[str, Any], layers: Sequence[Any], code: Sequence[str]) -> Level:
+def level(
+    name: str, typed: Sequence[str], budget: Mapping[str, Any], layers: Sequence[Any], code: Sequence[str]
+) -> Level:
     """``typed``: overrides of the ladder's command. ``layers``: level 1's list. ``code``: files or folders."""
     given = [word for word in typed if not word.startswith((*OWN, "budget"))]
     spent = [f"budget.{n}={'null' if v is None else v}" for n, v in budget.items()]

@@ -99,7 +99,18 @@ def test_data_are_names(tmp_path: Path) -> None:
     data = Data(tmp_path / "uploads", tmp_path / "offered")
     assert data.add("mine.csv", b"a,target\n1,x\n", 2).name == "mine"
     assert {"flowers", "mine", "digits"} <= data.all().keys() and "secret" not in data.all()
-    for name in ("../x.csv", "x", "x.pkl", ".csv", "a/b.csv", "mine.csv", "digits.csv", "flowers.csv", "x.csv.gz", "a\0.csv"):
+    for name in (
+        "../x.csv",
+        "x",
+        "x.pkl",
+        ".csv",
+        "a/b.csv",
+        "mine.csv",
+        "digits.csv",
+        "flowers.csv",
+        "x.csv.gz",
+        "a\0.csv",
+    ):
         with pytest.raises(UserError):
             data.add(name, b"1", 9)
     data.add("second.tsv", b"a\n1\n", 2)

@@ -16,9 +16,9 @@ from torch.optim import Optimizer
 from automl import metrics
 from automl.data.augment import augment, can_mix, mixup
 from automl.data.dataset import Part
+from automl.training import live
 from automl.training.deadline import DOWN, FITTED, LATE, LEAST, PACE_STEPS, READ, grace
 from automl.training.ema import Ema
-from automl.training import live
 from automl.training.lightning import pl
 from automl.training.losses import Loss
 from automl.training.optim import Schedule, make_optimizer

@@ -6,6 +6,7 @@ time costs the clerk its life; the next one starts another. One that is not up y
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -138,7 +139,5 @@ class Clerk:
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
-                    try:
+                    with contextlib.suppress(OSError):  # what it was not given any more
                         pipe.close()
-                    except OSError:  # what it was not given any more
-                        pass

@@ -13,10 +13,10 @@ from starlette.responses import FileResponse, StreamingResponse
 
 from automl.errors import UserError
 from automl.serve.answers import encoded
+from automl.serve.limits import STATUS, Refused, parsed
 from experiments.jobs.data import Found
 from experiments.jobs.service import Service, Wrong, brief, whole
 from experiments.jobs.table import ENDED
-from automl.serve.limits import STATUS, Refused, parsed
 
 if TYPE_CHECKING:
     from automl.serve.app import Server

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from automl.errors import UserError
-from experiments.jobs.desk import Clerk
+from automl.serve.limits import Refused
 from experiments.jobs.data import Data
+from experiments.jobs.desk import Clerk
 from experiments.jobs.keeper import Keeper
 from experiments.jobs.settings import Jobs
 from experiments.jobs.table import ENDED, Full, Job, Table
-from automl.serve.limits import Refused
 
 RUN = "run"  # the folder of a job that its process writes
 IN_BRIEF = ("id", "data", "state", "attempts", "made", "began", "ended", "version", "result", "error")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from automl.errors import UserError
 
-
 VARIABLE = "LEVEL4_JOBS"
 """Of the environment: how a server's workers learn of these."""
 

@@ -4,7 +4,7 @@
 
     id = table.submit(asked, data, most=20)       # waiting
     lease = table.take(at_once=1)                 # running: whoever has the lease works on it
-    lease.beat({"stage": "search"})               # a sign of life; says what the job is to do: go on, stop, or it is lost
+    lease.beat({"stage": "search"})               # a sign of life; says what to do: go on, stop, or it is lost
     lease.end("done", result)                     # once: a lease that was lost ends nothing
 
 A job whose process is gone, or gives no sign for long, is taken up again; after ``TRIES`` such losses it
@@ -59,7 +59,7 @@ class Full(Exception):
 class Job:
     """``asked``: the dictionary that it was started with. ``made``, ``began``, ``ended``: seconds since 1970.
 
-    ``version`` grows with each change of state or progress. ``result``: in brief, once done. ``lease``: who works on it.
+    ``version`` grows with each change of state or progress. ``result``: in brief, once done. ``lease``: who has it.
     """
 
     id: str

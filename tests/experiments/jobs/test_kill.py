@@ -1,4 +1,4 @@
-"""kill -9 of the server and of jobs, as processes: all jobs end, none twice, with the trials of an uninterrupted run."""
+"""kill -9 of the server and of jobs: all jobs end, none twice, with the trials of an uninterrupted run."""
 
 from __future__ import annotations
 

@@ -117,8 +117,8 @@ async function look() {
   try {
     const { jobs } = await call("jobs", { tries: 1 });
     show(at("problem"), "");
-    list(jobs);
     chosen ??= jobs[0]?.id ?? null;
+    list(jobs);
     if (jobs.some(({ id }) => id === chosen)) await draw(chosen);
     else at("job").hidden = true;
   } catch (error) {

@@ -9,7 +9,6 @@ import pandas as pd
 
 from automl.data.dataset import Dataset
 from automl.models.listed.errors import LayerError
-from automl.models.listed.read import shown
 from automl.types import Source
 
 
@@ -31,7 +30,7 @@ class Labelled:
             texts = {as_text(v): v for v in values}
             if odd := [name for name in self.labels if name not in texts]:
                 known = ", ".join(list(texts)[:12])
-                raise LayerError(f"/labels/{shown(odd[0])}", f"{target.name} has no such value", f"Its values: {known}")
+                raise LayerError(f"/labels/{odd[0][:80]}", f"{target.name} has no such value", f"Its values: {known}")
             named = {texts[text]: name for text, name in self.labels.items()}
             named = {v: named.get(v, as_text(v)) for v in values}
         else:

@@ -67,7 +67,13 @@ def test_hydra(python: dict[str, Any], tmp_path: Path) -> None:
     labels = "{setosa: a, versicolor: b, virginica: c}"
     said = f"{{data: iris, layers: {layers}, optimizer: {{AdamW: {{lr: 0.02}}}}, criterion: CrossEntropyLoss, "
     said += f"batch_size: 16, epochs: 2, seconds: 200, labels: {labels}}}"
-    words = [str(ROOT / "run.py"), "+experiment=train", f"train={said}", "tracker=none", f"hydra.run.dir={tmp_path}/run"]
+    words = [
+        str(ROOT / "run.py"),
+        "+experiment=train",
+        f"train={said}",
+        "tracker=none",
+        f"hydra.run.dir={tmp_path}/run",
+    ]
     subprocess.run([sys.executable, *words], cwd=tmp_path, check=True, timeout=600)
     assert tried(json.loads((tmp_path / "run" / "result.json").read_text())) == tried(python)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import time
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -147,6 +150,18 @@ def test_what_it_starts_does_not_learn_the_token(made: Made, monkeypatch: pytest
     monkeypatch.setenv("LEVEL4_TOKEN", "0123456789abcdef")
     monkeypatch.setenv("LEVEL4_SERVE", '{"token": "0123456789abcdef"}')
     assert "0123456789abcdef" not in json.dumps(environ())
+
+
+def test_it_holds_no_torch(made: Made, tmp_path: Path) -> None:
+    made()  # sets the variable of the environment
+    code = (
+        "import sys; from automl.serve.app import create_app; from automl.serve.settings import Settings; "
+        "from experiments.jobs.server import mount; "
+        "app = create_app(Settings(registry=sys.argv[1], state=sys.argv[1])); mount(app); app.models.start(); "
+        "print(sorted({'torch', 'scipy', 'sklearn', 'ray', 'hydra', 'sqlalchemy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr
 
 
 def test_no_request_is_a_fault(made: Made) -> None:

@@ -51,7 +51,15 @@ class Server:
         }
         self.asked: list[tuple[str, str, bytes]] = []
         row = {**RESULT, "kind": "job", "name": HOSTILE[1], "id": "b" * 12}
-        other = {**RESULT, "kind": "model", "name": "mlp", "id": None, "test": None, "latency_ms": None, "family": "mlp"}
+        other = {
+            **RESULT,
+            "kind": "model",
+            "name": "mlp",
+            "id": None,
+            "test": None,
+            "latency_ms": None,
+            "family": "mlp",
+        }
         board = {"data": "digits", "metric": "accuracy", "baseline": 0.1, "rows": [row, other]}
         names = {"data": [{"name": "digits"}, {"name": "iris"}]}
         paths = {"/data": names, "/leaderboard": board, "/models": {"models": [], "pages": ["training"]}}

@@ -1,7 +1,8 @@
 """The process beside a server that has torch: checks dictionaries, lists layers, compares what was tried.
 
 A line of JSON is a question, ``{"what": "check", "asked": {...}}``, and a line the answer: ``{"ok": ...}``, or
-``{"error": LINE, "errors": [{"at", "problem", "fix"}]}``. It ends with its input.
+``{"error": LINE, "errors": [{"at", "problem", "fix"}]}``; ``{"fault": true}`` where this program is at fault. It ends
+with its input.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ from experiments.settings import settings
 from experiments.solve.pipeline import prepared_as_before
 
 KEPT = 4  # data that are held ready
-FAULT = "this program failed over it; clerk.txt knows why"
 
 
 class Clerk:
@@ -64,7 +64,7 @@ class Clerk:
             return {"error": line, "errors": [{"at": "", "problem": line, "fix": ""}]}
         except Exception:
             traceback.print_exc()
-            return {"error": FAULT, "errors": []}
+            return {"fault": True}
 
     def check(self, asked: Any) -> dict[str, Any]:
         """What a dictionary would train. Raises LayerError."""
@@ -119,8 +119,8 @@ def test(folder: str, rows: Sequence[Mapping[str, Any]], truth: Sequence[Any]) -
     if task.kind == "regression":
         try:
             y = np.array([float(value) for value in truth])
-        except ValueError as error:
-            raise UserError(f"truth must be numbers: {error}") from None
+        except (ValueError, OverflowError) as error:
+            raise UserError(f"truth must be numbers: {str(error)[:80]}") from None
         if not np.isfinite(y).all():
             raise UserError("truth must be finite numbers")
         found = metrics.scores(task.kind, y, np.asarray(answer.prediction, dtype=float))

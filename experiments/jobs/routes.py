@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,7 @@ LOOK = 0.5  # seconds between looks at a job that somebody listens to
 COMMENT = 15.0  # seconds until a line is sent that says nothing, so that no proxy takes the stream for dead
 LONGEST = 3600.0  # seconds of a stream; a client asks again
 JSON = "application/json"
+log = logging.getLogger(__name__)
 
 _LIST = {"type": "array", "maxItems": 500}
 _NAMED = {"type": ["string", "object", "array"], "description": "a name, or {NAME: {ARGUMENT: VALUE}}"}
@@ -88,7 +91,12 @@ def add_jobs(app: Server, service: Service) -> None:
         assert isinstance(error, Wrong)
         return json_of({"error": error.text, "errors": error.errors}, 422)
 
+    async def full(request: Request, error: Exception) -> Response:
+        log.error("jobs cannot be kept: %s", error)
+        return json_of({"error": "jobs cannot be kept now; come again later"}, 503)
+
     app.add_exception_handler(Wrong, wrong)
+    app.add_exception_handler(sqlite3.Error, full)
     _asking(app, service)
     _jobs(app, service)
     _giving(app, service)
@@ -135,12 +143,12 @@ def _asking(app: Server, service: Service) -> None:
 def _jobs(app: Server, service: Service) -> None:
     streams = 0
 
-    @app.get("/jobs", summary="The newest jobs", tags=["jobs"], responses=errors(422))
+    @app.get("/jobs", summary="The newest jobs", tags=["jobs"], responses=errors(422, 503))
     def jobs(data: str | None = None) -> Any:
         found = service.table.all(data=data)
         return json_of({"jobs": [brief(job) for job in found], "at_once": service.settings.at_once})
 
-    @app.get("/jobs/{id}", summary="One job, and how far it is", tags=["jobs"], responses=errors(404))
+    @app.get("/jobs/{id}", summary="One job, and how far it is", tags=["jobs"], responses=errors(404, 503))
     def job(id: str) -> Any:
         return json_of(whole(service.job(id)))
 
@@ -156,7 +164,7 @@ def _jobs(app: Server, service: Service) -> None:
         summary="The same as server-sent events, while it runs",
         tags=["jobs"],
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/event-stream": {}}}, **errors(404, 429)},
+        responses={200: {"content": {"text/event-stream": {}}}, **errors(404, 429, 503)},
     )
     async def events(id: str) -> Response:
         nonlocal streams
@@ -197,19 +205,18 @@ async def changes(service: Service, id: str, ends: Callable[[], bool]) -> AsyncI
 
 
 def _giving(app: Server, service: Service) -> None:
-    @app.get("/jobs/{id}/result", summary="result.json of a job that is done", tags=["jobs"], responses=errors(404))
+    @app.get(
+        "/jobs/{id}/result", summary="result.json of a job that is done", tags=["jobs"], responses=errors(404, 503)
+    )
     def result(id: str) -> Any:
-        file = service.finished(service.job(id)) / "result.json"
-        if not file.is_file():
-            raise Refused(404, "this job has no result any more")
-        return Response(file.read_bytes(), media_type=JSON)
+        return Response(service.result(service.job(id)), media_type=JSON)
 
     @app.get(
         "/jobs/{id}/bundle",
         summary="Its model, as a zip file",
         tags=["jobs"],
         response_class=FileResponse,
-        responses={200: {"content": {"application/zip": {}}}, **errors(404)},
+        responses={200: {"content": {"application/zip": {}}}, **errors(404, 503)},
     )
     def bundle(id: str) -> Any:
         job = service.job(id)
@@ -259,17 +266,20 @@ def _data(app: Server, service: Service) -> None:
         status_code=201,
         summary="Upload data: the file is the body",
         tags=["jobs"],
-        responses=errors(408, 413, 415, 422),
+        responses=errors(408, 413, 415, 422, 503),
         openapi_extra=body_of({"type": "string", "format": "binary"}, "application/octet-stream"),
     )
     async def upload(request: Request, name: str) -> Any:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/octet-stream":
             raise Refused(415, "send the file as application/octet-stream, and say so in Content-Type")
-        return json_of(
-            said(await asyncio.to_thread(service.data.add, name, await request.body(), service.settings.kept)), 201
-        )
+        content, most = await request.body(), service.settings.kept
+        try:
+            return json_of(said(await asyncio.to_thread(service.data.add, name, content, most)), 201)
+        except OSError as error:
+            log.error("data cannot be kept: %s", error)
+            raise Refused(503, "data cannot be kept now; send them again later") from None
 
-    @app.delete("/data/{name}", summary="Take away what was uploaded", tags=["jobs"], responses=errors(422))
+    @app.delete("/data/{name}", summary="Take away what was uploaded", tags=["jobs"], responses=errors(422, 503))
     def remove(name: str) -> Any:
         service.data.remove(name)
         return json_of({"deleted": True})

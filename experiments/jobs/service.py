@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from experiments.jobs.keeper import Keeper
 from experiments.jobs.settings import Jobs
 from experiments.jobs.table import ENDED, Full, Job, Table
 
+OLD = 3600.0  # seconds after which nobody downloads a file any more
 RUN = "run"  # the folder of a job that its process writes
 IN_BRIEF = ("id", "data", "state", "attempts", "made", "began", "ended", "version", "result", "error")
 
@@ -48,6 +50,9 @@ class Service:
         work += [] if datasets is None else ["--datasets", str(datasets)]
         self.keeper = Keeper(self.table, folder, work, settings.at_once)
         self._layers: Mapping[str, Any] | None = None
+        for left in folder.glob(".zip-*"):  # of a server that was killed
+            if time.time() - left.stat().st_mtime > OLD:
+                left.unlink(missing_ok=True)
 
     def start(self) -> None:
         self.keeper.start()
@@ -106,6 +111,16 @@ class Service:
             raise Refused(404, f"this job is {job.state}; what it gives is there when it is done")
         return self.place(job)
 
+    def result(self, job: Job) -> bytes:
+        """result.json, without where things lie on this machine. Raises Refused."""
+        file = self.finished(job) / "result.json"
+        if not file.is_file():
+            raise Refused(404, "this job has no result any more")
+        text = file.read_text(encoding="utf-8")
+        for folder in filter(None, (self.data.uploads, self.data.datasets, self.folder / job.id)):
+            text = text.replace(f"{folder}/", "")
+        return text.encode()
+
     def bundle(self, job: Job) -> Path:
         folder = self.finished(job) / "bundle"
         if not (folder / "meta.json").is_file():
@@ -138,6 +153,8 @@ class Service:
         told = self.clerk.ask(what, **question)
         if "errors" in told:
             raise Wrong(told["error"], told["errors"])
+        if "ok" not in told:
+            raise RuntimeError(f"the clerk failed over {what}: {self.clerk.log} knows why")
         return told["ok"]
 
 

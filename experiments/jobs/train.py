@@ -26,7 +26,7 @@ from experiments.solve.run import start
 from experiments.solve.solution import Solution
 from experiments.sweep import to_minimise
 
-TAKEN = ("store", "artifacts", "engine", "tracker", "progress", "resume")
+TAKEN = ("store", "artifacts", "tracker", "progress", "resume")
 """Of the configuration around a dictionary: where and how it runs, not what."""
 
 

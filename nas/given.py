@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
@@ -40,10 +40,10 @@ class Trained:
 
     family: Family
     training: Mapping[str, Any]
+    name: str = field(init=False)
 
-    @property
-    def name(self) -> str:
-        return self.family.name
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.family.name)
 
     @property
     def level(self) -> int:

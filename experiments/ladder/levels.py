@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,10 @@ class Level:
     name: str
     words: tuple[str, ...]
     lines: int
+
+    @property
+    def command(self) -> str:
+        return shlex.join(["level4", *self.words])
 
 
 def level(

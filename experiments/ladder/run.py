@@ -6,6 +6,7 @@ with it. A level that has finished with the same options is not run again.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -74,7 +75,7 @@ def climb(
             out[name] = f"ladder.layers has no list for {modality} input"
         else:
             one = level(name, typed, budget, layers, options.code.get(name, ()))
-            print(f"{name}: level4 {' '.join(one.words)}", file=sys.stderr, flush=True)
+            print(f"{name}: {one.command}", file=sys.stderr, flush=True)
             if why := done(one, folder / name):
                 out[name] = why
             else:
@@ -94,7 +95,9 @@ def done(one: Level, folder: Path) -> str:
         return ""
     again = ["resume=true"] if (folder / CONFIG).is_file() else []
     command = [sys.executable, str(ROOT / "level4.py"), *one.words, *again, f"hydra.run.dir={folder}"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+    # Set by who reads our own errors: a level is to tell its in one line.
+    environ = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace", env=environ) as process:
         assert process.stderr is not None
         last = ""
         for line in process.stderr:
@@ -162,7 +165,7 @@ def page_of(
     bands = [None if row["low"] is None else (row["low"], row["high"]) for row in found]
     names, values = [row["level"] for row in found], [row["test"] for row in found]
     drawn = plots.beside(names, values, bands, f"{metric_name(run.metric)} (test)")
-    commands = [(one.name, tag("code", f"level4 {' '.join(one.words)}")) for one, _ in climbed]
+    commands = [(one.name, tag("code", one.command)) for one, _ in climbed]
     body = [
         tag("h1", f"The ladder on {run.name}"),
         page.section("What each level gives", page.figure(drawn, "On the test rows, with 95 % of redrawn rows.")),

@@ -26,10 +26,11 @@ RECIPE: Any = OmegaConf.to_container(OmegaConf.load(CONF / "experiment/ladder.ya
 BUDGET = {"trials": 2, "seconds": 20, "epochs": 3}
 TYPED = ["+experiment=ladder", "data=sklearn", "data.name=iris", "budget.seconds=20", "ladder.levels=[level1]"]
 FAKE = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 words = sys.argv[1:]
 folder = Path(words[-1].partition("=")[2])
+assert "HYDRA_FULL_ERROR" not in os.environ
 folder.mkdir(parents=True, exist_ok=True)
 with (folder.parent / "calls.txt").open("a") as calls:
     print(" ".join(words), file=calls)
@@ -71,7 +72,10 @@ def made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "out"
 
 
-def test_what_does_not_fit_is_left_out_and_said(made_up: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_does_not_fit_is_left_out_and_said(
+    made_up: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # as the command line sets it
     options = Options(["level0", "level1", "nothing", "level3"], {"tabular": ["ReLU"]}, {})
     climbed, out = climb(options, TYPED, BUDGET, "tabular", made_up)
     assert [one.name for one, _ in climbed] == ["level1"]

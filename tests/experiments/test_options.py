@@ -236,6 +236,7 @@ RECIPES = {
     "collect": "collect.root=x",
     "inspect": "data=sklearn",
     "knowledge": "knowledge.import=x",
+    "ladder": "data=sklearn",
     "monitor": "bundle=x",
     "optimise": "bundle=x",
     "page": "bundle=x",
@@ -244,6 +245,7 @@ RECIPES = {
     "replay": "table=x",
     "runs": "runs.last=3",
     "serve": "bundle=x",
+    "train": "train={data: iris, model: mlp}",
     "transfer_benchmark": "benchmark.root=x",
 }
 

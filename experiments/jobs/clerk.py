@@ -23,7 +23,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from automl.data.dataset import Dataset
 from automl.data.prepare import Prepared
-from automl.errors import UserError
 from automl.models.listed.errors import LayerError
 from automl.serial import dumps
 from experiments.explain import flat
@@ -54,14 +53,13 @@ class Clerk:
 
     def answer(self, question: Mapping[str, Any]) -> Mapping[str, Any]:
         """Raises nothing."""
+        place = "/rows" if question["what"] == "test" else "/data"
         try:
-            return {"ok": self.answers[question["what"]](**{n: v for n, v in question.items() if n != "what"})}
+            with placed(place):
+                return {"ok": self.answers[question["what"]](**{n: v for n, v in question.items() if n != "what"})}
         except LayerError as error:
             fault = {"at": error.path, "problem": flat(error.problem), "fix": flat(error.fix)}
             return {"error": self._plain(str(error)), "errors": [{n: self._plain(v) for n, v in fault.items()}]}
-        except UserError as error:
-            line = self._plain(str(error))
-            return {"error": line, "errors": [{"at": "", "problem": line, "fix": ""}]}
         except Exception:
             traceback.print_exc()
             return {"fault": True}
@@ -71,10 +69,9 @@ class Clerk:
         wanted = read(asked, most_seconds=self.seconds)
         if not isinstance(wanted.data, str):
             raise LayerError("/data", "it is no text", "Write the name of data, such as digits")
-        with placed("/data"):
-            found = self.data.find(wanted.data)
-            cfg, source = of_found(wanted, found)
-            prepared = self._prepared(wanted, cfg, source.load, found.path)[1]
+        found = self.data.find(wanted.data)
+        cfg, source = of_found(wanted, found)
+        prepared = self._prepared(wanted, cfg, source.load, found.path)[1]
         return {"data": found.name, **about(wanted, cfg, prepared)}
 
     def leaderboard(self, data: str, jobs: Sequence[Mapping[str, Any]]) -> Any:
@@ -109,7 +106,7 @@ class Clerk:
 
 
 def test(folder: str, rows: Sequence[Mapping[str, Any]], truth: Sequence[Any]) -> dict[str, Any]:
-    """Every metric of a bundle on rows whose answers are known. Raises UserError for what it cannot read."""
+    """Every metric of a bundle on rows whose answers are known. Raises UserError and LayerError."""
     from automl import metrics
     from automl.deploy.bundle import Bundle
 
@@ -120,15 +117,17 @@ def test(folder: str, rows: Sequence[Mapping[str, Any]], truth: Sequence[Any]) -
         try:
             y = np.array([float(value) for value in truth])
         except (ValueError, OverflowError) as error:
-            raise UserError(f"truth must be numbers: {str(error)[:80]}") from None
+            raise LayerError("/truth", str(error)[:80], "Write numbers") from None
         if not np.isfinite(y).all():
-            raise UserError("truth must be finite numbers")
+            raise LayerError("/truth", "it holds what is no finite number", "Write numbers")
         found = metrics.scores(task.kind, y, np.asarray(answer.prediction, dtype=float))
     else:
         place = {name: i for i, name in enumerate(task.classes)}
         texts = [str(value) for value in truth]
         if odd := next((text for text in texts if text not in place), None):
-            raise UserError(f"truth {odd[:60]!r} is no class of the model: {', '.join(task.classes[:12])}")
+            raise LayerError(
+                "/truth", f"{odd[:60]!r} is no class of the model", f"Its classes: {', '.join(task.classes[:12])}"
+            )
         y = np.array([place[text] for text in texts])
         weights = None if bundle.decision is None else np.asarray(bundle.decision)
         assert answer.probabilities is not None

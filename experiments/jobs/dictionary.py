@@ -10,6 +10,7 @@ names of layers, families, optimizers, data. A fault is a LayerError: its place 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,6 +45,8 @@ MOST_SECONDS = 30 * 86400.0
 EPOCHS, MOST_EPOCHS = 10, 1000
 MOST_TRIALS = 100
 CHOICES = 10  # trainings of a list that holds choices, unless it is said
+_PLACES = ((r"^(task\.)?metric\b", "/metric"), (r"data\.target", "/target"))
+"""Where a line belongs that the program tells of one of its own options."""
 MOST_DEPTH, MOST_VALUES, MOST_TEXT, MOST_LABELS = 40, 20_000, 2000, 1000
 
 
@@ -153,6 +156,7 @@ def placed(at: str) -> Iterator[None]:
 
 def fault(at: str, line: str) -> LayerError:
     """A line of the house, which says the fix last: after a full stop, or a semicolon."""
+    at = next((place for sign, place in _PLACES if re.search(sign, line)), at)
     for sign in (". ", "; "):
         problem, found, fix = line.rpartition(sign)
         if found:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from automl.data.prepare import Prepared
 from automl.models.listed.blocks import Entry
 from automl.models.listed.build import planned
+from automl.models.listed.errors import LayerError
 from automl.training.options import Options
 from automl.training.predictor import network_size
 from automl.types import Axis, Candidate, Task, active_choices
@@ -27,7 +28,11 @@ def about(wanted: Wanted, cfg: DictConfig, prepared: Prepared) -> dict[str, Any]
     """Raises LayerError for layers and a training that do not fit the task."""
     task, parts = prepared.task, prepared.parts
     families = made_families(cfg)
-    with placed("/layers" if wanted.layers is not None else "/model"):
+    at, what = ("/layers", "a list of layers") if wanted.layers is not None else ("/model", wanted.model)
+    if not any(family.supports(task) for family in families.values()):
+        inputs = " and ".join(sorted({i.modality for i in task.inputs}))
+        raise LayerError(at, f"{what} cannot learn from {inputs} input of {task.kind}", "Write another model")
+    with placed(at):
         axes = search_axes(families, task, training_axes(task))
     ((name, own),) = axes.items()
     choices = first(cfg, prepared, axes, name)

@@ -218,7 +218,7 @@ class Lease:
     token: str
 
     def begin(self) -> bool:
-        """This process does the work. False: another one does, or the job is no more."""
+        """Say that this process does the work. False: another one does, or the job is no more."""
         born = psutil.Process().create_time()
         return self._change("pid = ?, born = ?, host = ?, beat = ?", os.getpid(), born, here(), time.time())
 

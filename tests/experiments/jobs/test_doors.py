@@ -138,7 +138,9 @@ def test_a_check_tells_shapes_parameters_and_memory(clerk: Clerk) -> None:
         ({"optimizer": {"LBFGS": {}}}, "/optimizer"),
         ({"criterion": "MSELoss"}, "/criterion"),
         ({"batch_size": 0}, "/batch_size"),
-        ({"metric": "beauty"}, "/data"),
+        ({"metric": "beauty"}, "/metric"),
+        ({"metric": "rmse"}, "/metric"),
+        ({"data": "two", "target": "c"}, "/target"),
     ],
 )
 def test_a_check_tells_the_place_and_a_fix(clerk: Clerk, more: dict[str, Any], at: str) -> None:
@@ -146,6 +148,17 @@ def test_a_check_tells_the_place_and_a_fix(clerk: Clerk, more: dict[str, Any], a
     (fault,) = said["errors"]
     assert fault["at"] == at and fault["problem"] and fault["fix"], said
     assert str(clerk.data.datasets) not in json.dumps(said)
+
+
+def test_a_bundle_is_judged_on_rows_whose_answers_are_known(python: dict[str, Any], clerk: Clerk) -> None:
+    table = load_iris(as_frame=True, return_X_y=True)[0]
+    rows, truth = table.to_dict("records")[::10], ["a"] * 5 + ["b"] * 5 + ["c"] * 5
+    question = {"what": "test", "folder": python["bundle"], "rows": rows, "truth": truth}
+    said = clerk.answer(question)["ok"]
+    assert said["rows"] == 15 and said["metric"] == "accuracy" and 0.3 < said["value"] == said["metrics"]["accuracy"]
+    for odd, at in (({"truth": ["rose"] * 15}, "/truth"), ({"rows": [{"petal": 1}] * 15}, "/rows")):
+        (fault,) = clerk.answer({**question, **odd})["errors"]
+        assert fault["at"] == at and fault["fix"], fault
 
 
 def test_layers_are_listed_with_their_arguments(clerk: Clerk) -> None:
@@ -165,7 +178,6 @@ def test_the_leaderboard_knows_jobs_and_searches(python: dict[str, Any], tmp_pat
     kinds = [row["kind"] for row in said["rows"]]
     assert kinds[-1] == "job" and said["baseline"] == 0.3 and said["metric"] == "accuracy"
     assert "model" not in kinds  # those labels make other data of it
-    with pytest.raises(UserError):
-        clerk.leaderboard("nothing", [])
+    assert clerk.answer({"what": "leaderboard", "data": "nothing", "jobs": []})["errors"][0]["at"] == "/data"
     with pytest.raises(LayerError):
         clerk.check({"data": "iris"})

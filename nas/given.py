@@ -32,7 +32,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
 _SAID_BY = {"learning_rate": "optimizer", "weight_decay": "optimizer", "label_smoothing": "loss"}
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Trained:
     """A family that is trained as a user says: only its own choices are searched. ``training``: as of
     ``choose_training``.
@@ -43,7 +43,7 @@ class Trained:
     name: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.family.name)
+        self.name = self.family.name
 
     @property
     def level(self) -> int:

@@ -107,14 +107,15 @@ def read(asked: Any, *, most_seconds: float = MOST_SECONDS) -> Wanted:
     )
 
 
-def config(wanted: Wanted, data: Mapping[str, Any], overrides: Sequence[str] = ()) -> DictConfig:
-    """The whole configuration. ``data``: the node of its source. ``overrides``: as on the command line."""
+def config(wanted: Wanted, data: Mapping[str, Any] | None, overrides: Sequence[str] = ()) -> DictConfig:
+    """The whole configuration. ``data``: the node of its source, None: as ``overrides`` say, those of a command line."""
     family = "layers" if wanted.layers is not None else f"[{wanted.model}]"
     learner = "uniform" if wanted.layers is not None else "practice"
     words = ["+experiment=level1", f"family={family}", f"metalearner={learner}", "engine=sequential", "tracker=none"]
     cfg = composed([*words, *overrides])
     with open_dict(cfg):
-        cfg.data = {n: v.replace("${", "\\${") if isinstance(v, str) else v for n, v in data.items()}
+        if data is not None:
+            cfg.data = {n: v.replace("${", "\\${") if isinstance(v, str) else v for n, v in data.items()}
         of = cfg.family.layers if wanted.layers is not None else cfg.family[str(wanted.model)]
         if wanted.layers is not None:
             of.layers = wanted.layers

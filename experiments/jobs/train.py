@@ -63,9 +63,7 @@ def run(cfg: DictConfig) -> float:
 def composed_of(wanted: Wanted, overrides: Sequence[str] = ()) -> tuple[DictConfig, Source]:
     """Configuration and source of a dictionary whose data this process may read by whatever name."""
     if not isinstance(wanted.data, str | Path):
-        cfg = config(wanted, {}, ["data=frame", *overrides])
-        with open_dict(cfg):
-            cfg.data = OmegaConf.load(_conf("frame"))
+        cfg = config(wanted, None, ["data=frame", *overrides])
         return cfg, named(source_of(cfg, wanted.data, wanted.target), wanted)
     name = str(wanted.data)
     found = Found(name, "toy") if name in TOYS else Found(Path(name).name.partition(".")[0], "file", Path(name))
@@ -85,12 +83,6 @@ def of_found(wanted: Wanted, found: Found, overrides: Sequence[str] = ()) -> tup
 
 def named(source: Source, wanted: Wanted) -> Source:
     return source if wanted.labels is None else Labelled(source, wanted.labels)
-
-
-def _conf(name: str) -> Path:
-    from experiments.configuration import CONF
-
-    return CONF / f"data/{name}.yaml"
 
 
 def run_in(cfg: DictConfig, source: Source, folder: Path, listeners: Sequence[Listener] = ()) -> Solution:

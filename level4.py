@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from automl.types import Task as Task
     from automl.types import Trial as Trial
     from experiments.events import Listener as Listener
+    from experiments.jobs.train import train as train
     from experiments.solve.estimators import Level4Classifier as Level4Classifier
     from experiments.solve.estimators import Level4Regressor as Level4Regressor
     from experiments.solve.python import solve as solve
@@ -50,6 +51,7 @@ _WHERE = {
         *("Task", "Trial"),
     ),
     "experiments.events": ("Listener",),
+    "experiments.jobs.train": ("train",),
     "experiments.solve.estimators": ("Level4Classifier", "Level4Regressor"),
     "experiments.solve.python": ("solve",),
     "experiments.solve.solution": ("Solution",),

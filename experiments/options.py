@@ -35,8 +35,9 @@ _NAMES = {
 }
 
 
-def made(cfg: DictConfig, place: str, **more: Any) -> Any:
-    """What the node at ``place`` makes (its ``_target_``). ``more``: further arguments, not from the configuration.
+def made(cfg: DictConfig, place: str, *, without: Sequence[str] = (), **more: Any) -> Any:
+    """What the node at ``place`` makes (its ``_target_``). ``more``: further arguments, not from the configuration;
+    ``without``: fields of the node that are somebody else's.
 
     Raises UserError for an option whose type does not fit, and for one that its constructor refuses.
     """
@@ -47,6 +48,7 @@ def made(cfg: DictConfig, place: str, **more: Any) -> Any:
         raise UserError(
             f"{place}={said(plain)} names no class to make; choose one by its file in conf, or set its fields"
         )
+    plain = {name: value for name, value in plain.items() if name not in without}
     check_types(get_object(plain["_target_"]), plain, f"{place}.")
     # Hydra would resolve these a second time, and a file may be called ${x}.csv.
     signs = {name: plain.pop(name) for name, value in list(plain.items()) if isinstance(value, str) and "${" in value}
@@ -60,8 +62,23 @@ def made(cfg: DictConfig, place: str, **more: Any) -> Any:
 
 
 def made_families(cfg: DictConfig) -> dict[str, Family]:
-    """The families that are searched, by name."""
-    return {str(name): made(cfg, f"family.{name}") for name in cfg.family}
+    """The families that are searched, by name.
+
+    ``+family.NAME.training={...}`` says how one is trained that would else have its training searched.
+    """
+    return {str(name): _family(cfg, str(name)) for name in cfg.family}
+
+
+def _family(cfg: DictConfig, name: str) -> Family:
+    node: Any = cfg.family[name]
+    if not OmegaConf.is_dict(node) or "training" not in node or node.get("_target_") is None:
+        return made(cfg, f"family.{name}")
+    if "training" in inspect.signature(get_object(node["_target_"])).parameters:
+        return made(cfg, f"family.{name}")
+    from nas.given import Trained
+
+    training: Any = OmegaConf.to_container(node["training"], resolve=True) if node["training"] is not None else {}
+    return Trained(made(cfg, f"family.{name}", without=("training",)), training)
 
 
 def task_options(cfg: DictConfig) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A server of a bundle or a registry: ``level4 +experiment=serve bundle=FOLDER``.
+"""A server of a bundle or a registry: ``level4 +experiment=serve bundle=FOLDER``; with ``jobs=true`` it also trains.
 
 The options are checked here; then this process becomes the server, so that nothing of the program but it is in memory.
 ``server=ray`` runs the same application in replicas of Ray Serve, for people with a cluster.
@@ -7,6 +7,7 @@ The options are checked here; then this process becomes the server, so that noth
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import sys
 from pathlib import Path
@@ -18,25 +19,33 @@ import automl
 from automl.data.read.files import existing
 from automl.errors import UserError
 from automl.serve.limits import Limits
-from automl.serve.settings import TOKEN, VARIABLE, Settings
+from automl.serve.settings import TOKEN, VARIABLE, Settings, private_folder
+from experiments.jobs.settings import VARIABLE as JOBS
+from experiments.jobs.settings import Jobs
 from experiments.options import check_types
 
 SERVERS = ("uvicorn", "ray")
+COMMANDS = {name: (sys.executable, "-m", f"experiments.jobs.{name}") for name in ("work", "clerk")}
 
 
 def run(cfg: DictConfig) -> None:
     """Does not return. Raises UserError for a wrong option."""
     if cfg.server not in SERVERS:
         raise UserError(f"server={cfg.server} must be one of: {', '.join(SERVERS)}")
-    settings = settings_of(cfg, os.environ.get(TOKEN))
+    settings, jobs = settings_of(cfg, os.environ.get(TOKEN)), jobs_of(cfg)
     if cfg.server == "ray":
+        if jobs is not None:
+            raise UserError("jobs=true does not go with server=ray. Leave out one of them")
         on_ray(settings)
         return
     root = str(Path(next(iter(automl.__path__))).parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     environ = {**os.environ, VARIABLE: settings.to_env(), "PYTHONPATH": os.pathsep.join(paths)}
+    if jobs is not None:
+        environ[JOBS] = json.dumps(dataclasses.asdict(jobs))
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, "-m", "automl.serve"], environ)
+    module = "automl.serve" if jobs is None else "experiments.jobs.server"
+    os.execve(sys.executable, [sys.executable, "-m", module], environ)
 
 
 def on_ray(settings: Settings) -> None:
@@ -71,6 +80,9 @@ def settings_of(cfg: DictConfig, token: str | None) -> Settings:
     options = {name: plain[name] for name in names}
     check_types(Settings, {n: v for n, v in options.items() if n != "limits"}, "")
     check_types(Limits, options["limits"], "limits.")
+    if cfg.jobs and options["bundle"] is None and options["registry"] is None and options["state"] is not None:
+        # It serves nothing yet; what it trains can be added there.
+        options["registry"] = str(private_folder(Path(str(options["state"])) / "registry"))
     for name in ("bundle", "registry"):
         if options[name] is not None:
             options[name] = str(existing(options[name], option=name).absolute())
@@ -81,3 +93,19 @@ def settings_of(cfg: DictConfig, token: str | None) -> Settings:
     except ValueError as error:
         raise UserError(f"limits.{error}") from error
     return Settings(**{**options, "limits": limits}, token=token)
+
+
+def jobs_of(cfg: DictConfig) -> Jobs | None:
+    """The checked options of jobs, None where none are taken. Raises UserError."""
+    if not isinstance(cfg.jobs, bool):
+        raise UserError(f"jobs={cfg.jobs} must be true or false")
+    if not cfg.jobs:
+        return None
+    if cfg.state is None:
+        raise UserError("jobs=true needs a folder for what jobs write. Set state=FOLDER")
+    plain: Any = OmegaConf.to_container(cfg.job, resolve=True)
+    options = {**plain, **COMMANDS, "store": OmegaConf.select(cfg, "store.url")}
+    check_types(Jobs, plain, "job.")
+    if options["datasets"] is not None:
+        options["datasets"] = str(existing(options["datasets"], option="job.datasets").absolute())
+    return Jobs(**options)

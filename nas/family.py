@@ -11,7 +11,7 @@ from __future__ import annotations
 import nas.nni_fixes  # isort: skip  # noqa: F401
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -42,9 +42,13 @@ class FamilySpace(ModelSpace):
 
     def choose(self, name: str, options: Sequence[T], *, parent: str = "", when: Sequence[Option] = ()) -> T:
         """Declare the axis ``name``; it is active only while axis ``parent`` holds one of ``when``."""
+        return ensure_frozen(self.declare(name, options, parent=parent, when=when))
+
+    def declare(self, name: str, options: Sequence[T], *, parent: str = "", when: Sequence[Option] = ()) -> Any:
+        """The same for an axis that the network itself does not read; also when it is made already."""
         value = self.add_mutable(Categorical(list(options), label=name))
         self.condition(name, parent, when)
-        return ensure_frozen(value)
+        return value
 
     def named(self, digest: str) -> None:
         """Says which network a user gave, as an axis of one option: no candidate of another is taken for one of it."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+from torch import nn
 
 from automl.data.augment import STRENGTHS
 from automl.errors import UserError
@@ -13,7 +16,7 @@ from automl.training import named
 from automl.training.losses import CLASSES, VALUES
 from automl.training.optim import SCALE, SCHEDULES
 from automl.training.options import Options
-from automl.types import Option, Task
+from automl.types import Family, Option, Task
 from nas.family import FamilySpace
 
 SEARCH = "search"
@@ -27,6 +30,33 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     "patience": (0, 10_000),
 }
 _SAID_BY = {"learning_rate": "optimizer", "weight_decay": "optimizer", "label_smoothing": "loss"}
+
+
+@dataclass(eq=False)
+class Trained:
+    """A family that is trained as a user says: only its own choices are searched. ``training``: as of
+    ``choose_training``.
+    """
+
+    family: Family
+    training: Mapping[str, Any]
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.name = self.family.name
+
+    @property
+    def level(self) -> int:
+        return getattr(self.family, "level", 4)
+
+    def supports(self, task: Task) -> bool:
+        return self.family.supports(task)
+
+    def space(self, task: Task) -> nn.Module:
+        """Raises LayerError for what is wrong with the training."""
+        space: Any = self.family.space(task)
+        choose_training(space, task, self.training)
+        return space
 
 
 def choose_training(space: FamilySpace, task: Task, training: Mapping[str, Any] | str | None) -> None:
@@ -48,7 +78,7 @@ def choose_training(space: FamilySpace, task: Task, training: Mapping[str, Any] 
             raise LayerError(path, "there is no such option", f"Options: {', '.join(Options.__dataclass_fields__)}")
         if _SAID_BY.get(name) in named_ones:
             raise LayerError(path, f"the {_SAID_BY[name]} says it by its own arguments", "Write it there")
-        space.choose(name, _options(name, value, path, task))
+        space.declare(name, _options(name, value, path, task))
 
 
 def _listed(value: Any) -> Sequence[Any]:

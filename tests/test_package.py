@@ -129,7 +129,7 @@ def test_the_public_names_are_these_and_each_can_be_imported():
                 "Trial",
                 "UserError",
             ),
-            *("__version__", "solve"),
+            *("__version__", "solve", "train"),
         ]
     )
     for name in level4.__all__:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from automl.data.cells.moments import date_notation
 from automl.data.cells.reading import reading_of, to_date, to_number, to_seconds, to_text
+from automl.data.dataset import Dataset
 from automl.data.quality.parse import column_of, floats, is_texty
 from automl.types import Modality
 
@@ -27,6 +28,13 @@ def column_kinds(table: pd.DataFrame, modalities: Mapping[str, Modality] | None 
         kind = "text" if known.get(name) == "text" else column_kind(column_of(table, name), lonely=lonely)
         kinds[name] = "categorical" if kind == "text" and known.get(name) == "tabular" else kind
     return kinds
+
+
+def modality_of(dataset: Dataset) -> str:
+    """``image``, ``tabular`` ...; joined by + where there are several."""
+    kinds = column_kinds(dataset.table, dataset.modalities)
+    columns = {"text" if kind == "text" else "tabular" for kind in kinds.values() if kind != "empty"}
+    return "+".join(sorted(columns | {dataset.modalities[name] for name in dataset.arrays}))
 
 
 def column_kind(column: pd.Series, *, lonely: bool = False) -> ColumnKind:

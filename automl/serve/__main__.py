@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 MODULES = {
     "fastapi": "fastapi",
@@ -24,7 +23,8 @@ MODULES = {
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def main() -> None:
+def main(factory: str | None = None) -> None:
+    """``factory``: see ``automl.serve.run.serve``."""
     for name in THREADS:  # numpy, which is not imported yet, would take all processors in each of several workers
         os.environ.setdefault(name, "1")
     from automl.errors import UserError
@@ -46,13 +46,13 @@ def main() -> None:
         else:
             kind = "registry" if (Path(folder) / "names").is_dir() else "bundle"
             settings = Settings(**{kind: folder}, **given, token=os.environ.get(TOKEN))
-        serve(settings)
+        serve(settings, *filter(None, [factory]))
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
-def _server() -> Callable[[Any], None]:
+def _server() -> Callable[..., None]:
     """Raises UserError where the extra was not installed."""
     from automl.errors import UserError
 

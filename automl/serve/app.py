@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from fastapi import FastAPI, Request, Response
@@ -40,6 +40,13 @@ ERRORS: tuple[Any, ...] = (UserError, Refused, HTTPException, RequestValidationE
 log = logging.getLogger(__name__)
 
 
+class Part(Protocol):
+    """What somebody mounts on a server, and that lives as long."""
+
+    def start(self) -> None: ...
+    def close(self) -> None: ...
+
+
 class Asked:
     """What is known of a request while it is answered, for its log line and the metrics."""
 
@@ -54,7 +61,8 @@ class Asked:
 
 class Server(FastAPI):
     """``create_app`` makes it. ``draining``: it was told to end, and answers what still comes. ``replaceable``: whoever
-    started the process starts another one when it ends. ``beat``: when the loop last moved.
+    started the process starts another one when it ends. ``beat``: when the loop last moved. ``parts``: what else was
+    mounted, which makes it ready without a model too; ``pages``: addresses of their pages.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -73,13 +81,15 @@ class Server(FastAPI):
         self.log = RequestLog(folder, settings.log, settings.log_columns)
         self.models = Models.of(settings, told=self.metrics.loaded)
         self.queue = Queue(settings.limits, settings.threads)
+        self.parts: list[Part] = []
+        self.pages: list[str] = []
         self.draining, self.replaceable, self.beat = False, False, time.monotonic()
 
     def check_ready(self) -> None:
         """Raises Refused."""
         if self.draining:
             raise Refused(503, "draining: this server will end soon")
-        if not any(entry.aliases for entry in self.models.table.values()):
+        if not self.parts and not any(entry.aliases for entry in self.models.table.values()):
             raise Refused(503, "no model is ready", Retry_After="1")
 
     def openapi(self) -> dict[str, Any]:

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 @contextlib.asynccontextmanager
 async def lifespan(app: Any) -> AsyncIterator[None]:
     await asyncio.to_thread(app.models.start)
+    for part in app.parts:
+        part.start()
     stop = threading.Event()
     for task in (app.models.watch, lambda stop: _keep(app, stop)):
         threading.Thread(target=task, args=(stop,), daemon=True).start()
@@ -45,6 +47,8 @@ async def lifespan(app: Any) -> AsyncIterator[None]:
         beating.cancel()
         app.queue.threads.close()
         app.log.flush()
+        for part in app.parts:
+            await asyncio.to_thread(part.close)
         await asyncio.to_thread(app.models.close)
 
 

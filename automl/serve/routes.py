@@ -66,7 +66,8 @@ def _health(app: Server) -> None:
 def _models(app: Server) -> None:
     @app.get("/models", summary="What is served", tags=["models"])
     async def models() -> Any:
-        return json_of({"models": [shown(name, entry) for name, entry in sorted(app.models.table.items())]})
+        models = [shown(name, entry) for name, entry in sorted(app.models.table.items())]
+        return json_of({"models": models, "pages": app.pages})
 
     @app.get(
         "/models/{name}", summary="One model: columns, an example, levels", tags=["models"], responses=errors(404, 503)

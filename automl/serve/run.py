@@ -12,7 +12,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -37,11 +37,15 @@ GARBAGE = (50_000, 20, 100)
 """How seldom cycles are looked for. Rows that wait to be counted make each look long: as Python does it, one request in
 a hundred took 50 ms, and takes 14 (bench/serve)."""
 FAILED = 2  # exit status when the models cannot be loaded, as of any mistake of a user
+APP = "automl.serve.run:app"
 log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings) -> None:
-    """Serve until told to end. Raises UserError for what cannot be served, and SystemExit when workers do not start."""
+def serve(settings: Settings, factory: str = APP) -> None:
+    """Serve until told to end. ``factory``: MODULE:NAME of what makes the application of a worker.
+
+    Raises UserError for what cannot be served, and SystemExit when workers do not start.
+    """
     if settings.bundle is not None and not (Path(settings.bundle).expanduser() / "meta.json").is_file():
         raise UserError(f"bundle={settings.bundle} holds no readable bundle; export the model again")
     made = None if settings.state else tempfile.mkdtemp(prefix="level4-serve-")
@@ -53,7 +57,7 @@ def serve(settings: Settings) -> None:
             metrics_folder(state)
             os.environ[VARIABLE] = settings.to_env()
             _tell(settings)
-            code = _run(settings, listening)
+            code = _run(settings, listening, factory)
     finally:
         if made:
             shutil.rmtree(made, ignore_errors=True)
@@ -89,12 +93,13 @@ def bound(settings: Settings) -> socket.socket:
     return listening
 
 
-def app() -> Any:
-    """What a worker runs: the server that ``Settings.from_env`` describes."""
+def app(mount: Callable[[Any], None] = lambda made: None) -> Any:
+    """What a worker runs: the server that ``Settings.from_env`` describes. ``mount``: adds to it."""
     from automl.serve.app import create_app
 
     sys.setswitchinterval(SWITCH)
     made = create_app(Settings.from_env())
+    mount(made)
     sys.setswitchinterval(SWITCH)
     gc.freeze()
     gc.set_threshold(*GARBAGE)
@@ -125,9 +130,9 @@ def _without_text(send: Any) -> Any:
     return sent
 
 
-def _run(settings: Settings, listening: socket.socket) -> int:
+def _run(settings: Settings, listening: socket.socket, factory: str) -> int:
     config = uvicorn.Config(
-        "automl.serve.run:app",
+        factory,
         factory=True,
         workers=settings.workers,
         loop="auto",

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import psutil
 import sqlalchemy as sa
 
 from automl.errors import UserError
+from automl.processes import here
 from automl.serial import from_json, to_json
 from automl.store import schema
 from automl.types import Attempt, Budget
@@ -109,14 +108,6 @@ def attempts_at(c: sa.Connection, search: int) -> Sequence[Any]:
     a = schema.attempts.c
     age = (_seconds(c) - a.beat).label("age")
     return c.execute(sa.select(schema.attempts, age).where(a.search_id == search).order_by(a.id)).all()
-
-
-def here() -> str:
-    """The machine, and which of its containers: a process number means something there only."""
-    try:
-        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return socket.gethostname()
 
 
 def gone(holder: Any) -> bool:

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from automl import metrics
 from automl.data.augment import augment, can_mix, mixup
 from automl.data.dataset import Part
+from automl.training import live
 from automl.training.deadline import DOWN, FITTED, LATE, LEAST, PACE_STEPS, READ, grace
 from automl.training.ema import Ema
 from automl.training.lightning import pl
@@ -270,6 +271,7 @@ class Training(pl.LightningModule):
         loss = metrics.rmse(y, predictions) if kind == "regression" else metrics.log_loss(y, predictions)
         best = max(self.curve, default=float("-inf"))
         self.curve.append(score)
+        live.tell(self.curve)
         self.seen = self.step
         if self.history is not None:
             self.history.append(predictions)

@@ -74,6 +74,11 @@ epoch alone, so that a resumed training needs nothing else.
 """
 
 
+def arguments_of(of: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The arguments of one of a table that a user may give."""
+    return {k: p for k, p in inspect.signature(of).parameters.items() if k not in _NOT_YOURS}
+
+
 def options(data: Any, path: str, table: Table) -> list[str]:
     """One of the table with its arguments, or some: lists, of these and in the arguments, are choices.
 
@@ -85,12 +90,15 @@ def options(data: Any, path: str, table: Table) -> list[str]:
         given = {} if given is None else given
         if name not in table or not isinstance(given, Mapping):
             raise LayerError(path, f"{shown(one)} is not known here", f"Write {{NAME: {{...}}}} of {', '.join(table)}")
-        parameters = inspect.signature(table[name]).parameters
-        known = {k: p for k, p in parameters.items() if k not in _NOT_YOURS}
+        known = arguments_of(table[name])
         for key in given:
             if key not in known:
                 fix = f"Its arguments: {', '.join(known)}"
-                raise LayerError(f"{path}/{name}/{shown(key)}", f"{name} has no such argument here", fix)
+                raise LayerError(
+                    f"{path}/{name}/{key if isinstance(key, str) else shown(key)}"[:200],
+                    f"{name} has no such argument here",
+                    fix,
+                )
         needed = [k for k, p in known.items() if p.default is p.empty and k not in given]
         if needed:
             raise LayerError(f"{path}/{name}/{needed[0]}", f"{name} needs {needed[0]}", f"Write {needed[0]}: NUMBER")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from automl.data.columns import column_kinds
+from automl.data.columns import modality_of
 from automl.data.dataset import TEST, Dataset, Part, take
 from automl.data.prepare import prepare
 from automl.data.sources.file import FileSource, stem
@@ -105,13 +105,6 @@ def even(rows: np.ndarray, target: np.ndarray, count: int, rng: np.random.Genera
                          return_inverse=True)  # fmt: skip
     ordered = mixed[np.argsort(codes, kind="stable")]
     return ordered[(np.arange(count) * len(rows)) // count]
-
-
-def modality_of(dataset: Dataset) -> str:
-    """``image``, ``tabular`` ...; joined by + where there are several."""
-    kinds = column_kinds(dataset.table, dataset.modalities)
-    columns = {"text" if kind == "text" else "tabular" for kind in kinds.values() if kind != "empty"}
-    return "+".join(sorted(columns | {dataset.modalities[name] for name in dataset.arrays}))
 
 
 def look(entry: Entry, cache: Path, *, max_rows: int | None, seed: int, check: bool) -> str:

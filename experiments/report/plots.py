@@ -332,6 +332,30 @@ def importance(found: Sequence[Mapping[str, Any]], change: str) -> Figure:
     )
 
 
+def beside(names: Sequence[str], values: Sequence[float], bands: Sequence[Sequence[float] | None], of: str) -> Figure:
+    """A point per name, the first on top, each with its interval (low, high) where there is one."""
+    ends = [(value, value) if band is None else (band[0], band[1]) for value, band in zip(values, bands, strict=True)]
+    points = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [*values],
+        "y": _distinct([label(name, 40) for name in names]),
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": [high - value for (_, high), value in zip(ends, values, strict=True)],
+            "arrayminus": [value - low for (low, _), value in zip(ends, values, strict=True)],
+            "color": "var:muted",
+            "thickness": 1,
+            "width": 4,
+        },
+        "marker": {"color": "var:c0", "size": 10},
+        "hovertemplate": "%{y}: %{x:.4g}<extra></extra>",
+    }
+    axis = {"type": "category", "autorange": "reversed"}
+    return _figure([points], of, "", height=110 + 34 * len(names), yaxis=axis)
+
+
 def _diagonal(low: float, high: float) -> dict[str, Any]:
     return {
         "type": "scatter",

@@ -170,7 +170,7 @@ class Networks:
 
     def deployed(self, members: Members, calibrated: bool) -> Model:
         """The ensemble of the members, calibrated on the rows that judged it or on those that were held out."""
-        task, parts, prepared = self.prepared.task, self.prepared.parts, self.prepared
+        task, parts = self.prepared.task, self.prepared.parts
         predictors, weights = self.final(members), [w for _, w in members]
         judged = blended([self.artifacts.predictions(t) for t, _ in members], weights, self.rows.y)
         temperature = 1.0

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from automl.types import Source
-from experiments.events import Events
+from experiments.events import Events, Listener
 from experiments.notebook import progress
 from experiments.options import made, task_options
 from experiments.settings import settings
@@ -32,14 +32,20 @@ def run(cfg: DictConfig) -> float:
     return to_minimise(solution.result)
 
 
-def start(cfg: DictConfig, folder: Path, source: Source | None = None, overrides: Sequence[str] = ()) -> Solution:
+def start(
+    cfg: DictConfig,
+    folder: Path,
+    source: Source | None = None,
+    overrides: Sequence[str] = (),
+    listeners: Sequence[Listener] = (),
+) -> Solution:
     """Read the data, then do everything else. ``source``: in place of the configured one. ``overrides``: that were
-    typed, for the result.
+    typed, for the result. ``listeners``: that hear of it too.
     """
     task_options(cfg)  # what is wrong with them is told before a large file is read
     with contextlib.ExitStack() as stack:
         shown = stack.enter_context(progress(settings(cfg).budget, quiet=not cfg.progress))
-        events = Events(shown)
+        events = Events(shown, *listeners)
         shown.spent = lambda: events.spent()
         with events.during("read"):
             dataset = (source or made(cfg, "data")).load()

@@ -233,6 +233,7 @@ RECIPES = {
     "export": "folder=x",
     "inspect": "data=sklearn",
     "knowledge": "knowledge.import=x",
+    "ladder": "data=sklearn",
     "monitor": "bundle=x",
     "optimise": "bundle=x",
     "page": "bundle=x",
@@ -241,6 +242,7 @@ RECIPES = {
     "replay": "table=x",
     "runs": "runs.last=3",
     "serve": "bundle=x",
+    "train": "train={data: iris, model: mlp}",
     "transfer_benchmark": "benchmark.root=x",
     "wandb_report": "wandb_report.runs=x",
 }

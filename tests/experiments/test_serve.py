@@ -10,7 +10,8 @@ import pytest
 from automl.errors import UserError
 from automl.serve.settings import Settings
 from experiments.compose import composed
-from experiments.serve import on_ray, run, settings_of
+from experiments.jobs.settings import Jobs
+from experiments.serve import COMMANDS, jobs_of, on_ray, run, settings_of
 
 
 def settings(*words: str, token: str | None = None) -> Settings:
@@ -60,3 +61,28 @@ def test_without_ray_serve_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"pip install 'ray\[serve\]'"):
         on_ray(Settings(bundle="."))
+
+
+def test_jobs_are_taken_where_they_are_asked_for(tmp_path: Path) -> None:
+    assert jobs_of(composed(["+experiment=serve", "bundle=."])) is None
+    cfg = composed(["+experiment=serve", "jobs=true", f"state={tmp_path}/state", "store.url=sqlite:///past.db"])
+    assert jobs_of(cfg) == Jobs(**COMMANDS, store="sqlite:///past.db")
+    found = settings_of(cfg, None)
+    assert found.registry == str(tmp_path / "state" / "registry") and found.bundle is None  # it serves nothing yet
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["jobs=yes"], "jobs=yes must be true or false"),
+        (["jobs=true", "state=null"], "Set state=FOLDER"),
+        (["jobs=true", "job.at_once=0"], "job.at_once=0 must be at least 1"),
+        (["jobs=true", "job.seconds=long"], "job.seconds=long must be a number"),
+        (["jobs=true", "job.datasets=nothing-here"], "job.datasets"),
+        (["jobs=true", "server=ray"], "does not go with server=ray"),
+    ],
+)
+def test_a_wrong_option_of_jobs_is_one_line(words: list[str], told: str) -> None:
+    with pytest.raises(UserError) as caught:
+        run(composed(["+experiment=serve", "bundle=.", *words]))
+    assert told in str(caught.value) and "\n" not in str(caught.value)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -40,16 +41,24 @@ HEADERS = {
 }
 
 
+def page(path: str, name: str) -> BaseRoute:
+    """A page of whoever mounts more on a server: its file, among the assets."""
+    return Route(path, _File((_assets() / name).read_bytes(), name).answer)
+
+
 def routes() -> list[BaseRoute]:
     """``/``, ``/watch`` and ``/static/NAME``; the files are read once, here."""
-    assets = resources.files("automl.serve.pages") / "assets"
-    files = {f.name: _File(f.read_bytes(), f.name) for f in assets.iterdir()}
+    files = {f.name: _File(f.read_bytes(), f.name) for f in _assets().iterdir()}
 
     async def static(request: Request) -> Response:
         file = files.get(request.path_params["name"])
         return await file.answer(request) if file else JSONResponse({"error": "there is no such file"}, 404)
 
     return [*(Route(path, files[name].answer) for path, name in PAGES.items()), Route("/static/{name}", static)]
+
+
+def _assets() -> Traversable:
+    return resources.files("automl.serve.pages") / "assets"
 
 
 class _File:

@@ -24,14 +24,26 @@ class Refused extends Error {
   }
 }
 
-// path -> JSON. `body`: sent as JSON by POST. `waiting(text)`: told while it tries again. `tries`: 1 for no second one.
-export async function call(path, { body, waiting = () => {}, tries = TRIES } = {}) {
+// path -> JSON. `body`: sent by POST, as JSON; a file as it is. `method`: another one. `waiting(text)`: told while it
+// tries again. `tries`: 1 for no second one.
+export async function call(path, options) {
+  return (await answered(path, options)).json();
+}
+
+// What a path gives becomes a file of the user's.
+export async function download(path, name) {
+  const url = URL.createObjectURL(await (await answered(path)).blob());
+  element("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000 * SECONDS);
+}
+
+async function answered(path, { body, method, waiting = () => {}, tries = TRIES } = {}) {
   for (let tried = 1; ; tried++) {
     const known = sessionStorage.getItem(TOKEN);
-    const response = await ask(path, body, known);
+    const response = await ask(path, body, known, method);
     if (response.ok) {
       waiting("");
-      return response.json();
+      return response;
     }
     const text = await response.json().then((said) => said.error ?? said.detail, () => "");
     const line = typeof text === "string" && text ? text : SAID[response.status] ?? `The server answered ${response.status}.`;
@@ -49,14 +61,15 @@ export async function call(path, { body, waiting = () => {}, tries = TRIES } = {
   }
 }
 
-async function ask(path, body, known) {
+async function ask(path, body, known, method = body === undefined ? "GET" : "POST") {
   const headers = { accept: "application/json" };
   if (known) headers.authorization = `Bearer ${known}`;
-  if (body !== undefined) headers["content-type"] = "application/json";
-  const sent = JSON.stringify(body);
+  const file = body instanceof Blob;
+  if (body !== undefined) headers["content-type"] = file ? "application/octet-stream" : "application/json";
+  const sent = file ? body : JSON.stringify(body);
   try {
     return await fetch(path, {
-      method: body === undefined ? "GET" : "POST",
+      method,
       headers,
       body: sent,
       cache: "no-store",
@@ -64,8 +77,8 @@ async function ask(path, body, known) {
     });
   } catch (error) {
     if (error.name === "TimeoutError") throw new Refused(0, `No answer within ${SECONDS} s.`);
-    const large = sent?.length > 1e6;  // a server that refuses a long body need not wait for its end
-    throw new Refused(0, large ? `The connection broke while ${plain(Math.round(sent.length / 1e6))} MB were sent: more than the server takes?`
+    const bytes = sent?.length ?? sent?.size;  // a server that refuses a long body need not wait for its end
+    throw new Refused(0, bytes > 1e6 ? `The connection broke while ${plain(Math.round(bytes / 1e6))} MB were sent: more than the server takes?`
       : "The server cannot be reached. Is it running?");
   }
 }

@@ -27,6 +27,23 @@ export function overTime({ title, spans, series, levels = [], zero = false, form
   });
 }
 
+// Numbers after each epoch. `series`: name, values (null: a gap); at most four.
+export function overEpochs({ title, series }) {
+  const known = series.flatMap(({ values }) => values).filter((v) => v != null);
+  const ticks = ticksOf(Math.min(...known), Math.max(...known));
+  const most = Math.max(2, ...series.map(({ values }) => values.length));
+  return figure(title, series, (size) => {
+    const x = (epoch) => LEFT + ((size - LEFT - RIGHT) * (epoch - 1)) / (most - 1);
+    const y = heights(ticks);
+    const drawn = series.map(({ values }, i) => line(values.map((value, at) => value == null ? null : [x(at + 1), y(value)]), i));
+    const marks = Array.from(new Set([1, Math.round((1 + most) / 2), most]));
+    const words = marks.map((epoch, i) => svg("text", {
+      x: x(epoch), y: HEIGHT - 6, "text-anchor": i === 0 ? "start" : i === marks.length - 1 ? "end" : "middle",
+    }, i === marks.length - 1 ? `epoch ${epoch}` : epoch));
+    return [...grid(ticks, y, size, rough), ...drawn.flat(), ...words];
+  }, series.map((_, i) => `s${i}`), true);
+}
+
 const column = (left, right, top, bottom, words) => svg("rect", {
   class: "fill", x: left, width: Math.max(1, right - left - 1), y: top, height: bottom - top,
 }, svg("title", {}, words));
@@ -53,9 +70,9 @@ export function bins({ title, labels, before, now }) {
 }
 
 // A title, the drawing, and what its lines mean. Drawn again when the width changes.
-function figure(title, series, draw, classes = series.map((one, i) => one.bars ? "fill" : `s${i}`)) {
+function figure(title, series, draw, classes = series.map((one, i) => one.bars ? "fill" : `s${i}`), always = false) {
   const picture = svg("svg", { role: "img", "aria-label": title, height: HEIGHT });
-  const legend = series.length < 2 ? null : element("p", { class: "legend" }, ...series.map(({ name }, i) => element("span", {},
+  const legend = series.length < 2 && !always ? null : element("p", { class: "legend" }, ...series.map(({ name }, i) => element("span", {},
     svg("svg", { "aria-hidden": "true" }, classes[i] === "fill"
       ? svg("rect", { class: "fill", width: 26, height: 8 }) : svg("path", { class: `stroke ${classes[i]}`, d: "M0 4h26" })), ` ${name}`)));
   const made = element("figure", {}, picture, legend);

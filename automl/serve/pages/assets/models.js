@@ -7,7 +7,8 @@ export const NONE = "No model is served yet. Add one to the registry and reload 
 // Fill the choice with names, and names with an alias other than the one that a name alone means. Returns "" where
 // there is no model, else the one of the address or the first.
 export async function offerModels(waiting) {
-  const { models } = await call("models", { waiting });
+  const { models, pages = [] } = await call("models", { waiting });
+  if (pages.includes("training")) document.querySelector("nav").append(" ", element("a", { href: "training" }, "Train"));
   const names = models.flatMap(({ name, aliases }) =>
     [name, ...Object.keys(aliases ?? {}).filter((alias) => alias !== "champion").map((alias) => `${name}@${alias}`)]);
   at("model").replaceChildren(...names.map((name) => element("option", { value: name }, name)));

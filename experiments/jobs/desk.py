@@ -1,0 +1,143 @@
+"""The clerk: a process beside the server that has torch, and looks at what is asked before anything is queued.
+
+A question is a line of JSON, and so is its answer; an empty line says that it is up. A question that is not answered in
+time costs the clerk its life; the next one starts another. One that is not up yet is left to come up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from automl.serve.limits import Refused
+from automl.serve.settings import TOKEN, VARIABLE
+from experiments.jobs.settings import VARIABLE as JOBS
+
+WAITING = 8  # questions that wait for the clerk
+MOST = 2**26  # bytes of an answer
+SERVERS = (
+    TOKEN,
+    VARIABLE,
+    JOBS,
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "PROMETHEUS_MULTIPROC_DIR",
+)
+"""What a process that trains need not know of the server: its token, and that it has one thread."""
+
+
+def environ() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in SERVERS}
+
+
+class Clerk:
+    """``command``: the words that start it. ``log``: the file that its standard error goes to."""
+
+    def __init__(self, command: Sequence[str], log: Path, seconds: float) -> None:
+        self.command, self.log, self.seconds = command, log, seconds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._rest, self._up = b"", False
+        self._turn, self._waiting, self._closed = threading.Lock(), 0, False
+
+    def start(self) -> None:
+        """Let it import what takes seconds, before anybody asks."""
+        with self._turn:
+            self._living()
+
+    def ask(self, what: str, /, **question: Any) -> Mapping[str, Any]:
+        """The answer. Raises Refused where there is none in time, or too many ask at once."""
+        if self._waiting >= WAITING:
+            raise Refused(429, "too many questions wait to be checked", Retry_After="2")
+        self._waiting += 1
+        until = time.monotonic() + self.seconds
+        try:
+            if not self._turn.acquire(timeout=self.seconds):
+                raise self._late()
+            try:
+                return self._asked({"what": what, **question}, until)
+            finally:
+                self._turn.release()
+        finally:
+            self._waiting -= 1
+
+    def close(self) -> None:
+        self._closed = True
+        self._end()
+
+    def _asked(self, question: Mapping[str, Any], until: float) -> Mapping[str, Any]:
+        process = self._living()
+        assert process.stdin is not None
+        try:
+            if not self._up:
+                try:
+                    self._line(process, until)
+                except Refused:
+                    raise Refused(503, "what checks jobs is starting up", Retry_After="10") from None
+                self._up = True
+        except (OSError, EOFError):
+            self._end()
+            raise Refused(503, "what checks jobs cannot start; see its log", Retry_After="30") from None
+        try:
+            process.stdin.write(json.dumps(question).encode() + b"\n")
+            process.stdin.flush()
+            answer: Mapping[str, Any] = json.loads(self._line(process, until))
+        except (OSError, ValueError, EOFError):
+            self._end()
+            raise Refused(503, "what checks jobs has ended over this; see its log", Retry_After="5") from None
+        except BaseException:
+            self._end()
+            raise
+        return answer
+
+    def _line(self, process: subprocess.Popen[bytes], until: float) -> bytes:
+        assert process.stdout is not None
+        while b"\n" not in self._rest:
+            if not select.select([process.stdout], [], [], max(until - time.monotonic(), 0))[0]:
+                raise self._late()
+            read = os.read(process.stdout.fileno(), 2**20)
+            if not read or len(self._rest) > MOST:
+                raise EOFError
+            self._rest += read
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line
+
+    def _late(self) -> Refused:
+        return Refused(
+            503, f"it could not be checked within {self.seconds:g} s: less data, or fewer layers", Retry_After="30"
+        )
+
+    def _living(self) -> subprocess.Popen[bytes]:
+        if self._closed:
+            raise Refused(503, "draining: this server will end soon")
+        if self._process is None or self._process.poll() is not None:
+            self._end()
+            self.log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self.log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    self.command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env=environ(),
+                    start_new_session=True,
+                )
+        return self._process
+
+    def _end(self) -> None:
+        process, self._process, self._rest, self._up = self._process, None, b"", False
+        if process is not None:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):  # what it was not given any more
+                        pipe.close()

@@ -1,0 +1,272 @@
+"""The queue of jobs: a table in a file, whose running jobs are held by leases.
+
+::
+
+    id = table.submit(asked, data, most=20)       # waiting
+    lease = table.take(at_once=1)                 # running: whoever has the lease works on it
+    lease.beat({"stage": "search"})               # a sign of life; says what to do: go on, stop, or it is lost
+    lease.end("done", result)                     # once: a lease that was lost ends nothing
+
+A job whose process is gone, or gives no sign for long, is taken up again; after ``TRIES`` such losses it
+has failed. The file survives whatever is killed; several processes may use it at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from automl.processes import here
+
+State = Literal["waiting", "running", "done", "failed", "cancelled"]
+Word = Literal["go", "stop", "lost"]
+ID = re.compile(r"[0-9a-f]{12}")
+ENDED = ("done", "failed", "cancelled")
+SILENT = 30.0  # seconds without a sign of life after which a process that cannot be seen from here is gone
+HANGS = 300.0  # the same of one that is seen to live
+TRIES = 3  # attempts whose process was lost
+SAME = 2.0  # seconds by which the start of one process may be told differently
+BUSY = 30.0  # seconds that a writer waits for another one
+
+_MADE = """
+create table if not exists jobs (
+  number integer primary key autoincrement, id text not null unique, key text unique,
+  asked text not null, data text not null, state text not null, attempts integer not null default 0,
+  made real not null, began real, ended real,
+  lease text, host text, pid integer, born real, beat real, cancel integer not null default 0,
+  progress text, version integer not null default 0, result text, error text not null default ''
+)
+"""
+
+
+class Full(Exception):
+    """No further job is taken. The text says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """``asked``: the dictionary that it was started with. ``made``, ``began``, ``ended``: seconds since 1970.
+
+    ``version`` grows with each change of state or progress. ``result``: in brief, once done. ``lease``: who has it.
+    """
+
+    id: str
+    number: int
+    key: str | None
+    asked: dict[str, Any]
+    data: str
+    state: State
+    attempts: int
+    made: float
+    began: float | None
+    ended: float | None
+    cancel: bool
+    progress: dict[str, Any] | None
+    version: int
+    result: dict[str, Any] | None
+    error: str
+    lease: str | None = None
+
+
+class Table:
+    """``file``: is made where it is not there."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        with self._write() as db:
+            db.execute(_MADE)
+
+    # -- those who ask --
+
+    def submit(
+        self, asked: Mapping[str, Any], data: str, *, most: int, kept: int = 10**9, key: str | None = None
+    ) -> tuple[Job, bool]:
+        """A new job, waiting; or the one that was made with the same ``key``, and False.
+
+        ``most``: that may wait; ``kept``: that may be there at all. Raises Full.
+        """
+        with self._write() as db:
+            if key is not None and (row := db.execute("select * from jobs where key = ?", (key,)).fetchone()):
+                return _job(row), False
+            waiting, there = db.execute(
+                "select count(*) filter (where state = 'waiting'), count(*) from jobs"
+            ).fetchone()
+            if waiting >= most:
+                raise Full(f"{waiting} jobs wait already; come again when one has begun")
+            if there >= kept:
+                raise Full(f"{there} jobs are kept; DELETE /jobs/ID gives the place of one back")
+            values = secrets.token_hex(6), key, json.dumps(asked), data, time.time()
+            db.execute("insert into jobs (id, key, asked, data, state, made) values (?, ?, ?, ?, 'waiting', ?)", values)
+            return _job(db.execute("select * from jobs where id = ?", values[:1]).fetchone()), True
+
+    def get(self, id: str) -> Job | None:
+        if not ID.fullmatch(id):
+            return None
+        with self._read() as db:
+            row = db.execute("select * from jobs where id = ?", (id,)).fetchone()
+        return None if row is None else _job(row)
+
+    def all(self, *, data: str | None = None, last: int = 200) -> list[Job]:
+        """Newest first."""
+        where, values = ("where data = ?", (data,)) if data is not None else ("", ())
+        with self._read() as db:
+            rows = db.execute(f"select * from jobs {where} order by number desc limit ?", (*values, last)).fetchall()
+        return [_job(row) for row in rows]
+
+    def cancel(self, id: str) -> Job | None:
+        """One that waits has ended; one that runs hears of it with its next sign of life."""
+        with self._write() as db:
+            now = time.time()
+            db.execute(
+                "update jobs set state = 'cancelled', ended = ?, version = version + 1 "
+                "where id = ? and state = 'waiting'", (now, id),
+            )  # fmt: skip
+            db.execute("update jobs set cancel = 1, version = version + 1 where id = ? and state = 'running'", (id,))
+            row = db.execute("select * from jobs where id = ?", (id,)).fetchone()
+        return None if row is None else _job(row)
+
+    def forget(self, id: str) -> bool:
+        """Take away one that has ended."""
+        with self._write() as db:
+            return db.execute(f"delete from jobs where id = ? and state in {ENDED}", (id,)).rowcount == 1
+
+    # -- those who work --
+
+    def take(self, at_once: int) -> Lease | None:
+        """The next that waits, where fewer than ``at_once`` run. What was lost waits again before."""
+        with self._write() as db:
+            running = [
+                row for row in db.execute("select * from jobs where state = 'running'") if not self._lost(db, row)
+            ]
+            if len(running) >= at_once:
+                return None
+            row = db.execute("select id from jobs where state = 'waiting' order by number limit 1").fetchone()
+            if row is None:
+                return None
+            lease, now = secrets.token_hex(8), time.time()
+            db.execute(
+                "update jobs set state = 'running', lease = ?, attempts = attempts + 1, began = coalesce(began, ?), "
+                "beat = ?, host = ?, pid = null, born = null, version = version + 1 where id = ?",
+                (lease, now, now, here(), row["id"]),
+            )
+        return Lease(self, row["id"], lease)
+
+    def _lost(self, db: sqlite3.Connection, row: sqlite3.Row) -> bool:
+        """Whether nobody works on a running job any more; it waits again then, or has ended."""
+        silent = time.time() - row["beat"]
+        if row["host"] == here() and row["pid"] is not None:
+            if living(row["pid"], row["born"]) is not None:
+                if silent < HANGS:
+                    return False
+                with suppress(ProcessLookupError):  # it would go on some day
+                    os.kill(row["pid"], signal.SIGKILL)
+        elif silent < SILENT:
+            return False
+        state: State = "cancelled" if row["cancel"] else "failed" if row["attempts"] >= TRIES else "waiting"
+        error = f"its process was lost {row['attempts']} times: out of memory?" if state == "failed" else ""
+        db.execute(
+            "update jobs set state = ?, error = ?, lease = null, ended = ?, version = version + 1 where id = ?",
+            (state, error, time.time() if state != "waiting" else None, row["id"]),
+        )
+        return True
+
+    # -- inside --
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        with self._open() as db:
+            db.execute("begin immediate")  # else two that read first could both go on
+            try:
+                yield db
+            except BaseException:
+                db.execute("rollback")
+                raise
+            db.execute("commit")
+
+    @contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        with self._open() as db:
+            yield db
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        # One a use: connections are bound to threads, and these are many.
+        with closing(sqlite3.connect(self.file, timeout=BUSY, isolation_level=None)) as db:
+            db.row_factory = sqlite3.Row
+            db.execute("pragma journal_mode=wal")
+            yield db
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Work on one job. The process that does it says so first by ``begin``."""
+
+    table: Table
+    id: str
+    token: str
+
+    def begin(self) -> bool:
+        """Say that this process does the work. False: another one does, or the job is no more."""
+        born = psutil.Process().create_time()
+        return self._change("pid = ?, born = ?, host = ?, beat = ?", os.getpid(), born, here(), time.time())
+
+    def beat(self, progress: Mapping[str, Any] | None = None) -> Word:
+        """A sign of life. ``progress``: what is new of it."""
+        values: Sequence[Any] = (time.time(),)
+        change = "beat = ?"
+        if progress is not None:
+            change, values = "beat = ?, progress = ?, version = version + 1", (time.time(), json.dumps(progress))
+        if not self._change(change, *values):
+            return "lost"
+        job = self.table.get(self.id)
+        return "stop" if job is not None and job.cancel else "go"
+
+    def vanished(self) -> None:
+        """The process that was to work on it has ended; where it has not said how, it was lost."""
+        self._change("beat = 0, pid = null")
+
+    def end(self, state: State, result: Mapping[str, Any] | None = None, error: str = "") -> bool:
+        """The job has ended. False: it was another's by now, and nothing is changed."""
+        told = None if result is None else json.dumps(result)
+        change = "state = ?, result = ?, error = ?, ended = ?, lease = null, version = version + 1"
+        return self._change(change, state, told, error, time.time())
+
+    def give_back(self) -> bool:
+        """The job waits again: it was stopped, and nothing was wrong with it."""
+        change = "state = case cancel when 0 then 'waiting' else 'cancelled' end, attempts = attempts - 1, lease = null"
+        return self._change(f"{change}, version = version + 1")
+
+    def _change(self, change: str, *values: Any) -> bool:
+        with self.table._write() as db:
+            asked = f"update jobs set {change} where id = ? and lease = ? and state = 'running'"
+            return db.execute(asked, (*values, self.id, self.token)).rowcount == 1
+
+
+def living(pid: int, born: float) -> psutil.Process | None:
+    """The process, if it is the one that began then."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - born) > SAME:
+            return None
+        return process
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _job(row: sqlite3.Row) -> Job:
+    plain = {name: row[name] for name in Job.__dataclass_fields__}
+    for name in ("asked", "progress", "result"):
+        plain[name] = None if plain[name] is None else json.loads(plain[name])
+    return Job(**{**plain, "cancel": bool(row["cancel"])})

@@ -1,0 +1,150 @@
+"""The queue: bounded, in order, each job by one process at a time, and ended once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from experiments.jobs import table as module
+from experiments.jobs.table import Full, Lease, Table
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    return Table(tmp_path / "jobs.db")
+
+
+def submitted(table: Table, count: int = 1) -> list[str]:
+    return [table.submit({"seed": i}, "iris", most=100)[0].id for i in range(count)]
+
+
+def taken(table: Table, at_once: int = 1) -> Lease:
+    lease = table.take(at_once)
+    assert lease is not None
+    return lease
+
+
+def state(table: Table, id: str) -> str:
+    job = table.get(id)
+    assert job is not None
+    return job.state
+
+
+def test_the_oldest_goes_first_and_no_more_than_may(table: Table) -> None:
+    ids = submitted(table, 3)
+    first = taken(table, 2)
+    assert first.begin() and first.beat({"stage": "read"}) == "go"
+    assert taken(table, 2).id == ids[1] and table.take(2) is None
+    assert first.end("done", {"test": 1.0}) and taken(table, 2).id == ids[2]
+    job = table.get(ids[0])
+    assert job is not None and job.state == "done" and job.result == {"test": 1.0} and job.ended is not None
+    assert [j.id for j in table.all()] == ids[::-1]
+
+
+def test_what_is_kept_is_bounded(table: Table) -> None:
+    submitted(table, 2)
+    with pytest.raises(Full, match="2 jobs wait"):
+        table.submit({}, "iris", most=2)
+    with pytest.raises(Full, match="DELETE /jobs/ID"):
+        table.submit({}, "iris", most=9, kept=2)
+    lease = taken(table)
+    assert not table.forget(lease.id)
+    lease.end("failed", error="odd")
+    assert table.forget(lease.id) and table.get(lease.id) is None
+    table.submit({}, "iris", most=9, kept=2)
+
+
+def test_a_key_is_one_job(table: Table) -> None:
+    one, new = table.submit({"seed": 1}, "iris", most=1, key="k")
+    again, newer = table.submit({"seed": 1}, "iris", most=1, key="k")  # also where no further one may wait
+    assert new and not newer and one.id == again.id
+
+
+def test_an_end_is_once_and_by_who_has_the_lease(table: Table) -> None:
+    (id,) = submitted(table)
+    lease = taken(table)
+    other = Lease(table, id, "another")
+    assert not other.end("failed") and other.beat({"best": 2}) == "lost" and not other.begin()
+    assert lease.end("done", {}) and not lease.end("failed") and lease.beat() == "lost"
+    assert state(table, id) == "done"
+
+
+def test_a_lease_whose_process_is_gone_is_taken_up_again(table: Table) -> None:
+    (id,) = submitted(table)
+    code = (
+        "import sys; from pathlib import Path; from experiments.jobs.table import Lease, Table; "
+        "assert Lease(Table(Path(sys.argv[1])), sys.argv[2], sys.argv[3]).begin()"
+    )
+    for attempt in range(module.TRIES):
+        lease = taken(table)
+        job = table.get(id)
+        assert job is not None and job.attempts == attempt + 1
+        subprocess.run([sys.executable, "-c", code, str(table.file), id, lease.token], check=True)
+    assert table.take(1) is None and state(table, id) == "failed"
+
+
+def test_who_lives_keeps_it_unless_it_hangs(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    submitted(table)
+    lease = taken(table)
+    assert lease.begin() and table.take(1) is None
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        lease._change("pid = ?, born = ?", process.pid, psutil.Process(process.pid).create_time())
+        monkeypatch.setattr(module, "HANGS", -1.0)
+        assert taken(table).id == lease.id and process.wait(5) == -9
+    assert lease.beat() == "lost"
+
+
+def test_of_a_process_that_cannot_be_seen_signs_of_life_tell(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    submitted(table)
+    lease = taken(table)
+    lease._change("host = 'elsewhere', pid = 1, born = 0")
+    assert table.take(1) is None
+    monkeypatch.setattr(module, "SILENT", -1.0)
+    assert taken(table).token != lease.token
+
+
+def test_a_cancel_is_heard(table: Table) -> None:
+    running, waiting = submitted(table, 2)
+    lease = taken(table)
+    assert lease.begin()
+    table.cancel(running)
+    table.cancel(waiting)
+    assert lease.beat() == "stop" and state(table, waiting) == "cancelled"
+    lease.vanished()  # before it could say so
+    monkey = table.take(1)
+    assert monkey is None and state(table, running) == "cancelled"
+
+
+def test_what_is_given_back_waits_and_has_lost_nothing(table: Table) -> None:
+    (id,) = submitted(table)
+    for _ in range(5):  # more often than it may be lost
+        assert taken(table).give_back()
+    assert state(table, id) == "waiting"
+
+
+def test_many_that_take_together_take_each_once(table: Table) -> None:
+    submitted(table, 12)
+    found: list[str] = []
+
+    def take() -> None:
+        until = time.monotonic() + 20
+        while (lease := table.take(100)) is not None and time.monotonic() < until:
+            found.append(lease.id)
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == len(set(found)) == 12
+
+
+def test_odd_ids_are_nobody(table: Table) -> None:
+    for id in ("", "x", "../..", "\udcff", "0" * 12, "a' or 1=1"):
+        assert table.get(id) is None and table.cancel("0" * 12) is None

@@ -35,7 +35,7 @@ def by_default(group: str) -> list[str]:
 
 
 def register() -> None:
-    """``family=all``, ``methods=all`` and ``peer=all``: what lies in conf takes part, and no list of it is kept by hand.
+    """``family=all``, ``methods=all``, ``peer=all``: what lies in conf takes part, and no list of it is kept by hand.
 
     ``${own_store:}`` is where a person's past runs lie.
     """

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from automl.data.dataset import Part
 from automl.deploy.names import MEMBER
 from automl.metrics import SMALLEST
+from automl.models.known.frozen import Frozen
 from automl.training.rows import as_tensor
 from automl.types import Input, Task
 
@@ -30,8 +31,11 @@ def target_scale(task: Task, train: Part) -> tuple[float, float]:
 
 
 def network_size(network: nn.Module) -> int:
-    """Numbers that a network holds: trained weights, and what is saved with them (trees, fixed kernels, statistics)."""
-    return sum(t.numel() for t in network.state_dict().values())
+    """Numbers that a network holds: trained weights, what is saved with them (trees, fixed kernels, statistics), and
+    those of a known network that is not trained.
+    """
+    known = sum(module.numbers for module in network.modules() if isinstance(module, Frozen))
+    return known + sum(t.numel() for t in network.state_dict().values())
 
 
 class Prepare(nn.Module):

@@ -34,8 +34,11 @@ def network_size(network: nn.Module) -> int:
     """Numbers that a network holds: trained weights, what is saved with them (trees, fixed kernels, statistics), and
     those of a known network that is not trained.
     """
-    known = sum(module.numbers for module in network.modules() if isinstance(module, Frozen))
-    return known + sum(t.numel() for t in network.state_dict().values())
+    known: dict[int, int] = {}
+    for module in network.modules():
+        if isinstance(module, Frozen):  # members of an ensemble hold the same one
+            known |= {t.data_ptr(): t.numel() for t in module.body.state_dict().values()}
+    return sum(known.values()) + sum(t.numel() for t in network.state_dict().values())
 
 
 class Prepare(nn.Module):

@@ -50,7 +50,7 @@ class Pretrained:
     level: ClassVar[int] = 2
 
     def supports(self, task: Task) -> bool:
-        if not is_image_task(task):
+        if not is_image_task(task) or task.inputs[0].shape[0] not in (1, 3):
             return False
         return self.weights != "auto" or package_of("image").folder is not None
 
@@ -130,7 +130,7 @@ class RandomSpace(FamilySpace):
 
 
 class Colours(nn.Module):
-    """(rows, channels, height, width), standardised by the data set -> (rows, 3, side, side) as a network knows them.
+    """(rows, 1 or 3, height, width), standardised by the data set -> (rows, 3, side, side) as a network knows them.
 
     ``known``: mean and deviation of the colours that it was trained with, of [0, 1]; None: as they come. So do
     spectrograms, which are standardised already.
@@ -138,10 +138,10 @@ class Colours(nn.Module):
 
     def __init__(self, of: Input, side: int, known: Scale | None) -> None:
         super().__init__()
-        self.side, self.channels = side, of.shape[0]
+        self.side = side
         scale, shift = [1.0] * 3, [0.0] * 3
         if known is not None and of.mean:
-            mean, std = ((list(values) * 3)[:3] if len(values) < 3 else list(values[:3]) for values in (of.mean, of.std))
+            mean, std = (list(values) * (3 // len(values)) for values in (of.mean, of.std))
             scale = [s / k for s, k in zip(std, known[1], strict=True)]
             shift = [(m - k) / s for m, k, s in zip(mean, *known, strict=True)]
         self.key = (side, scale, shift)
@@ -152,7 +152,7 @@ class Colours(nn.Module):
     add: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x[:, :3] if self.channels >= 3 else x[:, :1].expand(-1, 3, -1, -1)
+        x = x.expand(-1, 3, -1, -1)  # one channel is shown three times
         return F.interpolate(x * self.factor + self.add, (self.side, self.side), mode="bilinear", align_corners=False)
 
 

@@ -68,18 +68,20 @@ class SentenceSpace(KnownSpace):
         depth = self.choose("depth", tuple(of.depths))
         self.behind = task.inputs[0].shape[0] - task.inputs[0].pieces
         digest = package.files["weights"][1]
-        self.lay(task, digest, functools.partial(trunk, depth), depth, tunes=of.tunes)
+        self.lay(task, digest, functools.partial(trunk, depth, max(of.depths)), depth, tunes=of.tunes)
 
     def view(self, x: Tensor) -> Tensor:
         return x[:, self.behind :]
 
 
-def trunk(depth: int, own: bool) -> SentenceBert:
-    """The network; one for all trainings of a process unless it is to be a training's ``own``."""
-    return _read(depth) if own else _shared(depth)
+def trunk(depth: int, deepest: int, own: bool) -> SentenceBert:
+    """The network; its weights are one for all trainings of a process, unless they are to be a training's ``own``. So
+    they are in a bundle once, and what its members have in common is computed once.
+    """
+    return _read(depth) if own else _shared(deepest).cut(depth)
 
 
-@functools.lru_cache(2)
+@functools.lru_cache(1)
 def _shared(depth: int) -> SentenceBert:
     return _read(depth)
 

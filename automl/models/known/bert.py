@@ -4,6 +4,7 @@ arXiv:1908.10084). MiniLM (Wang et al. 2020, arXiv:2002.10957) has six layers of
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -32,6 +33,12 @@ class SentenceBert(nn.Module):
         except KeyError as error:
             raise ValueError(f"not the weights of a BERT of {depth} layers: {error} is missing") from error
         self.size = int(table.shape[1])
+
+    def cut(self, depth: int) -> SentenceBert:
+        """The first so many layers of it, which both hold."""
+        less = copy.copy(self)
+        less._modules = {**self._modules, "layers": self.layers[:depth]}
+        return less
 
     def forward(self, ids: Tensor) -> Tensor:
         if torch.compiler.is_exporting() or len(ids) <= 1:

@@ -116,11 +116,6 @@ class Frozen(nn.Module):
         self._prefix = ""
         self.register_load_state_dict_post_hook(_nothing_is_missing)
 
-    @property
-    def numbers(self) -> int:
-        """How many it holds."""
-        return sum(t.numel() for t in self.body.state_dict().values())
-
     def forward(self, x: Tensor) -> Tensor:
         """(rows, ...) -> (rows, size), each row on its own."""
         if not may_recall(x):

@@ -36,9 +36,9 @@ class KnownSpace(FamilySpace):
     begin_rows = FEWEST
 
     def lay(self, task: Task, weights: str, trunk: Callable[[bool], nn.Module], part: object, *, tunes: bool) -> None:
-        """Declare the axes and make the network. ``weights``: their sha256. ``trunk``: makes one, with ``size`` features;
-        given True, one that nothing else uses. ``part``: what else decides the features of a row. ``tunes``: whether
-        the trunk may be trained.
+        """Declare the axes and make the network. ``weights``: their sha256. ``trunk``: makes one, of ``size``
+        features; given True, one that nothing else uses. ``part``: what else decides the features of a row. ``tunes``:
+        whether the trunk may be trained.
         """
         tune, decay = "head", 1.0
         if tunes:

@@ -14,7 +14,7 @@ import torch
 from automl.models.known import origins
 from automl.models.known.efficientnet_lite import EfficientNetLite0
 
-WORDS = "good bad film the a very not dull fine ##ly ##s plot . !".split()
+WORDS = ["good", "bad", "film", "the", "a", "very", "not", "dull", "fine", "##ly", "##s", "plot", ".", "!"]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS]
 WIDTH, LAYERS = 24, 2
 
@@ -28,7 +28,9 @@ def bert_state(layers: int = LAYERS, words: int = len(VOCABULARY), seed: int = 0
     for i in range(layers):
         at = f"encoder.layer.{i}."
         norms += [f"{at}attention.output.LayerNorm", f"{at}output.LayerNorm"]
-        dense |= {f"{at}attention.{n}": (WIDTH, WIDTH) for n in ("self.query", "self.key", "self.value", "output.dense")}
+        dense |= {
+            f"{at}attention.{n}": (WIDTH, WIDTH) for n in ("self.query", "self.key", "self.value", "output.dense")
+        }
         dense |= {f"{at}intermediate.dense": (48, WIDTH), f"{at}output.dense": (WIDTH, 48)}
     for name, shape in dense.items():
         shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}

@@ -32,7 +32,9 @@ def whether_they_helped(of: Mapping[str, Origin], task: Task, trials: Sequence[T
     """A line for people: the best candidate with such weights beside the best without, on the rows that judge."""
     scored = [t for t in trials if t.score is not None]
     best = {
-        known: max((t for t in scored if (t.candidate.family in of) == known), key=lambda t: t.score or 0.0, default=None)
+        known: max(
+            (t for t in scored if (t.candidate.family in of) == known), key=lambda t: t.score or 0.0, default=None
+        )
         for known in (True, False)
     }
     if (one := best[True]) is None:

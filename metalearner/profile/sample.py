@@ -135,5 +135,7 @@ def _only_tokens(task: Task, train: Part) -> tuple[Task, Part]:
         replace(of, shape=(of.tokens,), letters=0, pieces=0) if text else of
         for of, text in zip(task.inputs, texts, strict=True)
     )
-    arrays = (a[:, : of.tokens] if of.modality == "text" else a for of, a in zip(task.inputs, train.inputs, strict=True))
+    arrays = (
+        a[:, : of.tokens] if of.modality == "text" else a for of, a in zip(task.inputs, train.inputs, strict=True)
+    )
     return replace(task, inputs=inputs), replace(train, inputs=tuple(map(np.ascontiguousarray, arrays)))

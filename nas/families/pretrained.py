@@ -38,8 +38,9 @@ class Pretrained:
     """``weights``: ``auto`` takes part where an installed package holds some, ``installed`` asks for them; ``download``
     lets ``source`` fetch its own; ``none``: random ones; or a .safetensors or .pth file of ``model``.
 
-    ``model``: a name of ``source``, which is torchvision or timm; a package has a network of its own. ``sides``: options
-    for the height and width that pictures are brought to. Vision transformers need the one that they were made for.
+    ``model``: a name of ``source``, which is torchvision or timm; a package has a network of its own. ``sides``:
+    options for the height and width that pictures are brought to. Vision transformers need the one that they were made
+    for.
     """
 
     weights: str = "auto"

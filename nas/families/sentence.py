@@ -16,7 +16,6 @@ from automl.models.known.origins import Origin, package_of
 from automl.types import Task
 from nas.known import KnownSpace
 
-
 WEIGHTS = "auto", "installed"
 
 

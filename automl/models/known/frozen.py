@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from automl.files import write_atomically
-from automl.models.remember import row_keys, may_recall
+from automl.models.remember import may_recall, row_keys
 
 ROOM = 512  # megabytes of answers of one network that a process holds
 SHELVES = 2048  # megabytes of all of them on the disk

@@ -133,7 +133,9 @@ def fetched(source: str, model: str) -> tuple[dict[str, Tensor], Origin]:
         weights: Any = torchvision.models.get_model_weights(model).DEFAULT
         net = torchvision.models.get_model(model, weights=weights)
         licence = "none of their own is stated by torchvision (its code: BSD-3-Clause)"
-        return net.state_dict(), Origin(model, weights.url, licence, "ImageNet-1K, see the documentation of the weights")
+        return net.state_dict(), Origin(
+            model, weights.url, licence, "ImageNet-1K, see the documentation of the weights"
+        )
     import timm
 
     net: Any = timm.create_model(model, pretrained=True)

@@ -107,8 +107,8 @@ PACKAGES = (
             ),
         },
         licence="Apache-2.0",
-        trained_on="1.17 thousand million pairs of English texts (Reddit, S2ORC, WikiAnswers, Stack Exchange, MS MARCO, "
-        "Natural Questions, NLI and others), and before that the data of MiniLM-L6-H384-uncased",
+        trained_on="1.17 thousand million pairs of English texts (Reddit, S2ORC, WikiAnswers, Stack Exchange, "
+        "MS MARCO, Natural Questions, NLI and others), and before that the data of MiniLM-L6-H384-uncased",
         upstream="sentence-transformers/all-MiniLM-L6-v2",
     ),
 )

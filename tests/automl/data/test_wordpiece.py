@@ -12,7 +12,23 @@ from automl.data.encode.text import MAX_PIECES
 from automl.data.encode.wordpiece import LONGEST, WordPieces, words
 from automl.deploy.rows import FastRows
 
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "un", "##aff", "##able", "run", "##ning", "!", "cafe", "文", "[", "]", "σ"]
+VOCABULARY = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "un",
+    "##aff",
+    "##able",
+    "run",
+    "##ning",
+    "!",
+    "cafe",
+    "文",
+    "[",
+    "]",
+    "σ",
+]
 READ = WordPieces(VOCABULARY)
 
 
@@ -66,7 +82,12 @@ def test_a_vocabulary_without_the_marks_is_refused(vocabulary):
 
 @pytest.fixture(scope="module")
 def encoded():
-    texts = ["running is running and nothing else !", "an unaffable one ran", "some third text of words", "un run " * 90]
+    texts = [
+        "running is running and nothing else !",
+        "an unaffable one ran",
+        "some third text of words",
+        "un run " * 90,
+    ]
     table = pd.DataFrame({"text": [f"{t} {i % 7}" for i, t in enumerate(texts * 8)]})
     dataset = Dataset("texts", table, pd.Series(["a", "b"] * 16))
     return dataset, Encoding.fit(dataset, np.arange(32), kind="binary", wordpieces=VOCABULARY)
@@ -85,7 +106,7 @@ def test_the_encoding_holds_them_behind_words_and_letters(encoded):
 
 
 def test_a_bundle_reads_texts_as_training_did(encoded, tmp_path):
-    dataset, encoding = encoded
+    encoding = encoded[1]
     encoding.save(tmp_path)
     again = Encoding.load(tmp_path)
     rows = [{"text": t} for t in ["Running, running!", "", "x" * 300]]

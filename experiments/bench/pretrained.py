@@ -39,6 +39,7 @@ from experiments.bench.level3 import RUN, chosen, kind_of
 from experiments.bench.versions import commit
 from experiments.configuration import by_default
 from experiments.explain import quoted
+from experiments.report.words import count
 
 KNOWN = ("pretrained", "sentence")
 DRAWS = 2_000
@@ -119,7 +120,11 @@ def one(said: dict[str, Any], arm: Arm, seed: int, options: Asked) -> dict[str, 
             return {"error": "did not end"}
         wall = time.monotonic() - began
         if done.returncode:
-            return {"error": ((done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[-1])[:300]}
+            said_last = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()
+            words = [
+                line for line in said_last if line.strip() and not line.startswith("full_key")
+            ]  # Hydra's postscript
+            return {"error": words[-1][:300]}
         result = json.loads((folder / "run" / "result.json").read_text())
         frame = pd.read_parquet(folder / "run" / "predictions.parquet")
     metric = said["baseline_best"]["metric"]
@@ -165,8 +170,8 @@ def show(rows: Sequence[dict[str, Any]], arms: Sequence[Arm]) -> bool:
         if of:
             drawn = np.random.default_rng(0).choice(of, (DRAWS, len(of))).mean(axis=1)
             low, high = np.percentile(drawn, [2.5, 97.5])
-            better = sum(d > 0 for d in of)
-            print(f"{arm} less {arms[0]}: {np.mean(of):+.4f} {span(low, high)} over {len(of)} sets, {better} better")
+            better = f"{sum(d > 0 for d in of)} of {count(len(of), 'set')} better"
+            print(f"{arm} less {arms[0]}: {np.mean(of):+.4f} {span(low, high)}, {better}")
     return all("error" not in row for row in rows)
 
 

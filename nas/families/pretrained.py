@@ -30,6 +30,7 @@ Scale = tuple[Sequence[float], Sequence[float]]
 PHOTOGRAPHS: Scale = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation of ImageNet's
 HALVES: Scale = (127 / 255,) * 3, (128 / 255,) * 3  # as TensorFlow's networks see them
 OPTION = "family.pretrained.weights"
+STRETCHED = 4
 LEAST_SIDE = 32  # most of these networks halve the map five times
 
 
@@ -58,6 +59,11 @@ class Pretrained:
     def lacks(self, task: Task) -> str:
         """What would let it take part."""
         return package_of("image").install if is_image_task(task) else ""
+
+    def sides_of(self, task: Task) -> tuple[int, ...]:
+        """The options that are worth it: a picture that is stretched further shows nothing more and costs more."""
+        longest = max(task.inputs[0].shape[1:])
+        return tuple(s for s in self.sides if s <= STRETCHED * longest) or (min(self.sides),)
 
     @property
     def packed(self) -> bool:
@@ -96,9 +102,9 @@ class PretrainedSpace(KnownSpace):
         state = None if of.packed else read_weights(file, OPTION)
         digest = digest_of(file)
         if state is not None and current_model() is None:  # a file that does not fit is told before the search
-            made(of.source, of.model, of.sides[0], state, OPTION)
+            made(of.source, of.model, of.sides_of(task)[0], state, OPTION)
         self.named(f"{package_of('image').name if of.packed else of.model}-{digest[:8]}")
-        side = choose(self, "side", of.sides)
+        side = choose(self, "side", of.sides_of(task))
         self.colours = Colours(task.inputs[0], side, HALVES if of.packed else PHOTOGRAPHS)
 
         def trunk(own: bool) -> nn.Module:
@@ -116,7 +122,7 @@ class RandomSpace(FamilySpace):
     def __init__(self, task: Task, of: Pretrained) -> None:
         super().__init__()
         self.named(of.model)
-        side = choose(self, "side", of.sides)
+        side = choose(self, "side", of.sides_of(task))
         dropout = self.shared("dropout", 0.0)
         if current_model() is None:
             return

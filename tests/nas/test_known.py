@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import pickle
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,7 +18,7 @@ from automl.models.known import frozen, origins
 from automl.models.known.libraries import create
 from automl.training.optim import make_optimizer
 from automl.training.predictor import Deployed, Predictor, network_size
-from automl.types import Candidate, Input
+from automl.types import Candidate, Input, Task
 from metalearner.practice import Practice
 from nas.evaluate import evaluate
 from nas.families.pretrained import Colours, Pretrained
@@ -57,7 +58,7 @@ def of_file(path, **more) -> Pretrained:
     return Pretrained(weights=str(path), model="squeezenet1_1", sides=(32,), **more)
 
 
-def member(family, of=COLOUR, **choices):
+def member(family: Any, of: Task = COLOUR, **choices: Any) -> Any:
     axes = axes_of(family, of)
     start = candidate_at(family, axes, 0)
     chosen = {a.name: choices.get(a.name, a.options[0]) for a in axes}
@@ -233,7 +234,8 @@ def test_a_tuned_network_is_trained_once_more_from_where_it_was(packages):
 @pytest.mark.slow
 def test_a_graph_holds_a_known_network_once(packages, tmp_path):
     """Members of an ensemble hold it together: also where one has fewer of its layers."""
-    family, axes = Sentence(depths=(1, 2)), axes_of(Sentence(depths=(1, 2)), PIECES)
+    family: Any = Sentence(depths=(1, 2))
+    axes = axes_of(family, PIECES)
     choices = [{a.name: a.options[0] for a in axes} | {"depth": depth} for depth in (1, 2, 2)]
     nets = [build(family, PIECES, Candidate("sentence", c), axes, seed=0) for c in choices]
     predictor = Deployed([Predictor(net, PIECES) for net in nets], (1.0, 1.0, 1.0), PIECES)

@@ -139,7 +139,7 @@ class Frozen(nn.Module):
     def state_dict(self, *args: Any, destination: Any = None, **options: Any) -> Any:
         return {} if destination is None else destination
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any, **more: Any) -> None:
         self._prefix = prefix
 
 

@@ -130,7 +130,8 @@ def fetched(source: str, model: str) -> tuple[dict[str, Tensor], Origin]:
     if source == "torchvision":
         import torchvision
 
-        weights: Any = torchvision.models.get_model_weights(model).DEFAULT
+        of: Any = torchvision.models.get_model_weights(model)
+        weights = of.DEFAULT
         net = torchvision.models.get_model(model, weights=weights)
         licence = "none of their own is stated by torchvision (its code: BSD-3-Clause)"
         return net.state_dict(), Origin(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 from nni.nas.space import current_model
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from automl.models.closed_form.linear_head import linear_head
 from automl.models.known.frozen import Frozen, shelf_name
-from automl.types import Task
+from automl.types import Input, Task
 from nas.family import FamilySpace
 
 WORK = 2e8  # rows x features x outputs of the head's start
@@ -20,6 +21,8 @@ FEWEST, MOST = 1_000, 50_000  # rows that it reads
 STEP = 0.1  # of a prediction per unit of a weight's change, over all features: the start is near what is best
 STAGES = 4  # of a trunk, each with a rate of its own
 WIDTH = 256  # of a head with a hidden layer
+Scale = tuple[Sequence[float], Sequence[float]]
+"""Mean and deviation of each channel."""
 
 
 class KnownSpace(FamilySpace):
@@ -116,3 +119,34 @@ class KnownSpace(FamilySpace):
 def _zero(layer: nn.Linear) -> None:
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
+
+
+class Seen(nn.Module):
+    """A picture, sound or series of one data set as a network of another sees it: (rows, ...) -> (rows, *``shape``).
+
+    ``known``: of the pixels, in [0, 1], that it was trained with; None: values as they come, standardised by their own
+    data set. One channel is shown as often as the network has channels.
+    """
+
+    def __init__(self, of: Input, shape: Sequence[int], known: Scale | None) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+        channels = self.shape[0]
+        scale, shift = [1.0] * channels, [0.0] * channels
+        if known is not None and of.mean:
+            mean, std = (list(values) * (channels // len(values)) for values in (of.mean, of.std))
+            scale = [s / k for s, k in zip(std, known[1], strict=True)]
+            shift = [(m - k) / s for m, k, s in zip(mean, *known, strict=True)]
+        self.key = (self.shape, scale, shift)
+        ones = (-1, *(1 for _ in self.shape[1:]))
+        self.register_buffer("factor", torch.tensor(scale).reshape(ones), persistent=False)
+        self.register_buffer("add", torch.tensor(shift).reshape(ones), persistent=False)
+
+    factor: Tensor
+    add: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.expand(-1, *self.shape[:1], *x.shape[2:]) * self.factor + self.add
+        if x.shape[1:] == self.shape:
+            return x
+        return F.interpolate(x, self.shape[1:], mode="bilinear" if x.ndim == 4 else "linear", align_corners=False)

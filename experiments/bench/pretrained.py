@@ -42,6 +42,7 @@ from experiments.explain import quoted
 from experiments.report.words import count
 
 KNOWN = ("pretrained", "sentence")
+OWN = "earlier"  # every run has a store of its own, and so no earlier one
 DRAWS = 2_000
 Arm = Literal["scratch", "both", "known"]
 
@@ -86,7 +87,7 @@ def run(cfg: DictConfig) -> None:
 
 
 def families(arm: Arm) -> list[str]:
-    return [f for f in by_default("family") if arm == "both" or (f in KNOWN) == (arm == "known")]
+    return [f for f in by_default("family") if f != OWN and (arm == "both" or (f in KNOWN) == (arm == "known"))]
 
 
 def one(said: dict[str, Any], arm: Arm, seed: int, options: Asked) -> dict[str, Any]:

@@ -7,13 +7,14 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from automl.data.dataset import Dataset
 from automl.data.prepare import Prepared, prepare
 from automl.data.split import FOLDS
 from automl.deploy.onnx import load_exporter
 from automl.store.store import Store
+from automl.store.trunks import folder_beside
 from automl.types import Budget, Runs
 from experiments.events import Events
 from experiments.options import made, made_families, task_options
@@ -24,7 +25,7 @@ from experiments.solve.prior import level_of, past_runs
 from experiments.solve.result import compose_result, write_outputs
 from experiments.solve.search import earlier_search, recorded, run_search
 from experiments.solve.solution import Solution
-from experiments.solve.weights import origins, told_weights, whether_they_helped
+from experiments.solve.weights import keep_networks, origins, told_weights, whether_they_helped
 from experiments.stores import opened
 from metalearner.profile import profile as measure
 from nas.engines.base import Engine
@@ -92,6 +93,7 @@ def pipeline(
             clock=clock,
             events=events,
         )
+        keep_networks(Path(folder_beside(OmegaConf.select(cfg, "store.url"))), prepared, trials, record.artifacts)
         begun = origins(families, task, trials)
         result = compose_result(
             level=level_of(learner, families.values()),
@@ -103,7 +105,7 @@ def pipeline(
             seconds=events.seconds | {"total": events.total},
             store=store.name,
             notes=(*record.notes, *whether_they_helped(begun, task, trials)),
-            weights=told_weights(begun, finished.members),
+            weights=told_weights(begun, trials, finished.members),
             profile=profile,
             overrides=overrides,
         )

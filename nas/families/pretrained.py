@@ -6,15 +6,12 @@ That weights from photographs help with spectrograms is from Palanisamy et al. 2
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import torch
 from nni.nas.space import current_model
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from automl.errors import UserError
 from automl.models.known.efficientnet_lite import EfficientNetLite0, read_state
@@ -22,11 +19,10 @@ from automl.models.known.libraries import check_name, downloaded, made
 from automl.models.known.origins import Origin, digest_of, origin_of_file, package_of, read_weights
 from automl.models.layers.common import choose
 from automl.models.layers.image import is_image_task
-from automl.types import Input, Task
+from automl.types import Candidate, Task
 from nas.family import FamilySpace
-from nas.known import KnownSpace
+from nas.known import KnownSpace, Scale, Seen
 
-Scale = tuple[Sequence[float], Sequence[float]]
 PHOTOGRAPHS: Scale = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation of ImageNet's
 HALVES: Scale = (127 / 255,) * 3, (128 / 255,) * 3  # as TensorFlow's networks see them
 OPTION = "family.pretrained.weights"
@@ -79,7 +75,7 @@ class Pretrained:
             return downloaded(self.source, self.model)
         return None if self.weights == "none" else Path(self.weights).expanduser()
 
-    def origin(self, task: Task) -> Origin | None:
+    def origin(self, task: Task, candidate: Candidate) -> Origin | None:
         """What is told of the weights; None where they are random."""
         if self.packed:
             return package_of("image").origin
@@ -105,15 +101,15 @@ class PretrainedSpace(KnownSpace):
             made(of.source, of.model, of.sides_of(task)[0], state, OPTION)
         self.named(f"{package_of('image').name if of.packed else of.model}-{digest[:8]}")
         side = choose(self, "side", of.sides_of(task))
-        self.colours = Colours(task.inputs[0], side, HALVES if of.packed else PHOTOGRAPHS)
+        self.seen = Seen(task.inputs[0], (3, side, side), HALVES if of.packed else PHOTOGRAPHS)
 
         def trunk(own: bool) -> nn.Module:
             return packed(file, own) if state is None else made(of.source, of.model, side, state, OPTION)
 
-        self.lay(task, digest, trunk, self.colours.key, tunes=True)
+        self.lay(task, digest, trunk, self.seen.key, tunes=True)
 
     def view(self, x: Tensor) -> Tensor:
-        return self.colours(x)
+        return self.seen(x)
 
 
 class RandomSpace(FamilySpace):
@@ -126,41 +122,14 @@ class RandomSpace(FamilySpace):
         dropout = self.shared("dropout", 0.0)
         if current_model() is None:
             return
-        self.colours = Colours(task.inputs[0], side, None)
+        self.seen = Seen(task.inputs[0], (3, side, side), None)
         self.trunk = made(of.source, of.model, side, None, OPTION)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.trunk.size, task.num_outputs)
 
     def forward(self, image: Tensor) -> Tensor:
         """(rows, channels, height, width) -> (rows, num_outputs)."""
-        return self.head(self.dropout(self.trunk(self.colours(image))))
-
-
-class Colours(nn.Module):
-    """(rows, 1 or 3, height, width), standardised by the data set -> (rows, 3, side, side) as a network knows them.
-
-    ``known``: mean and deviation of the colours that it was trained with, of [0, 1]; None: as they come. So do
-    spectrograms, which are standardised already.
-    """
-
-    def __init__(self, of: Input, side: int, known: Scale | None) -> None:
-        super().__init__()
-        self.side = side
-        scale, shift = [1.0] * 3, [0.0] * 3
-        if known is not None and of.mean:
-            mean, std = (list(values) * (3 // len(values)) for values in (of.mean, of.std))
-            scale = [s / k for s, k in zip(std, known[1], strict=True)]
-            shift = [(m - k) / s for m, k, s in zip(mean, *known, strict=True)]
-        self.key = (side, scale, shift)
-        self.register_buffer("factor", torch.tensor(scale).reshape(-1, 1, 1), persistent=False)
-        self.register_buffer("add", torch.tensor(shift).reshape(-1, 1, 1), persistent=False)
-
-    factor: Tensor
-    add: Tensor
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.expand(-1, 3, -1, -1)  # one channel is shown three times
-        return F.interpolate(x * self.factor + self.add, (self.side, self.side), mode="bilinear", align_corners=False)
+        return self.head(self.dropout(self.trunk(self.seen(image))))
 
 
 def packed(file: Path, own: bool) -> EfficientNetLite0:

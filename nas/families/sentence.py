@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from automl.errors import UserError
 from automl.models.known.bert import SentenceBert
 from automl.models.known.origins import Origin, package_of
-from automl.types import Task
+from automl.types import Candidate, Task
 from nas.known import KnownSpace
 
 WEIGHTS = "auto", "installed"
@@ -48,7 +48,7 @@ class Sentence:
             return ()
         return tuple(package.file("vocabulary").read_text(encoding="utf-8").rstrip("\n").split("\n"))
 
-    def origin(self, task: Task) -> Origin:
+    def origin(self, task: Task, candidate: Candidate) -> Origin:
         return package_of("text").origin
 
     def space(self, task: Task) -> nn.Module:

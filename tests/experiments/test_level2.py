@@ -75,3 +75,29 @@ def test_sounds_are_seen_by_a_network_of_pictures(packages, tmp_path):
     result = solved(tmp_path, tmp_path / "sounds.npz", *options, target=None, trials=1).result
     assert result["weights"][0]["name"] == "efficientnet_lite0"
     assert json.loads((tmp_path / "run" / "result.json").read_text())["weights"] == result["weights"]
+
+
+def pictures(folder, name: str, places: tuple[int, int], side: int) -> str:
+    """Noise with a bright bar at one of two places."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 90)
+    x = rng.integers(0, 60, (90, side, side)).astype(np.uint8)
+    x[np.arange(90), np.array(places)[y]] += 180
+    np.savez(folder / f"{name}.npz", X=x, y=y)
+    return str(folder / f"{name}.npz")
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_an_earlier_one_on_other_data(tmp_path):
+    first, second = pictures(tmp_path, "first", (2, 9), 14), pictures(tmp_path, "second", (5, 7), 16)
+    begun = solved(tmp_path, first, "family=[convnet,earlier]", "metalearner=practice", target=None, trials=1).result
+    assert begun["chosen"]["family"] == "convnet" and not begun["weights"]
+    (file,) = (tmp_path / "trunks").iterdir()
+    result = solved(tmp_path, second, "family=[convnet,earlier]", "metalearner=practice", target=None).result
+    assert {t["family"] for t in result["tried"]} == {"convnet", "earlier"}, file
+    (known,) = result["weights"]
+    assert known["source"].startswith("your own run of") and known["trained_on"].startswith("first, ")
+    assert any("(earlier), without such weights" in note and "(convnet)" in note for note in result["notes"])
+    again = solved(tmp_path, first, "family=[earlier,convnet]", "metalearner=practice", target=None, trials=1).result
+    told = [w["trained_on"] for w in again["weights"]]
+    assert all(t.startswith("second, ") for t in told), "its own data are no other data"

@@ -21,10 +21,11 @@ from automl.training.predictor import Deployed, Predictor, network_size
 from automl.types import Candidate, Input, Task
 from metalearner.practice import Practice
 from nas.evaluate import evaluate
-from nas.families.pretrained import Colours, Pretrained
+from nas.families.pretrained import Pretrained
 from nas.families.sentence import Sentence
 from nas.family import build, search_axes, wordpieces
 from nas.job import Job, Order
+from nas.known import Seen
 from nas.testing.families import TASKS, FamilyContract, axes_of, candidate_at, rows, task
 from tests.known import VOCABULARY, WIDTH, install
 
@@ -175,14 +176,14 @@ def test_pictures_are_shown_in_the_colours_that_the_network_knows(channels):
     of = Input("image", "image", (channels, 8, 8), mean=mean, std=std)
     pixels = torch.rand(2, channels, 8, 8)
     shaped = [torch.tensor(v).reshape(-1, 1, 1) for v in (mean, std, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))]
-    seen = Colours(of, 8, ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4)))((pixels - shaped[0]) / shaped[1])
+    seen = Seen(of, (3, 8, 8), ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4)))((pixels - shaped[0]) / shaped[1])
     torch.testing.assert_close(seen, (pixels - shaped[2]) / shaped[3], rtol=1e-4, atol=1e-4)
 
 
 def test_sounds_are_shown_as_they_come():
     of = TASKS["audio"].inputs[0]
     x = torch.randn(2, *of.shape)
-    seen = Colours(of, 20, ((0.5,) * 3, (0.5,) * 3))(x)
+    seen = Seen(of, (3, 20, 20), ((0.5,) * 3, (0.5,) * 3))(x)
     assert seen.shape == (2, 3, 20, 20) and seen.mean() == pytest.approx(x.mean(), abs=0.1)
 
 

@@ -6,7 +6,7 @@ The libraries are imported where they are used: timm alone costs a process three
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,18 @@ PROBES = 7, 11  # numbers of classes: what differs between two such networks is 
 
 
 class Trunk(nn.Module):
-    """(rows, 3, side, side) -> (rows, ``size``): a network whose last layer was taken off."""
+    """(rows, ...) -> (rows, ``size``): a network without its ``heads``, its last layers. ``example``: a row."""
 
-    def __init__(self, net: nn.Module, side: int) -> None:
+    def __init__(self, net: nn.Module, heads: Iterable[str], example: Tensor) -> None:
         super().__init__()
+        for name in heads:
+            net.set_submodule(name, nn.Identity())
         self.net = net
         with torch.no_grad():
-            self.size = int(self.eval()(torch.zeros(1, 3, side, side)).shape[1])
+            self.size = int(self.eval()(example).shape[1])
 
-    def forward(self, image: Tensor) -> Tensor:
-        out = self.net(image)
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.net(x)
         out = out[0] if isinstance(out, tuple) else out  # GoogLeNet and Inception add auxiliary outputs
         return out.flatten(1)
 
@@ -54,10 +56,8 @@ def made(source: str, model: str, side: int, state: Mapping[str, Tensor] | None,
                 "Set family.pretrained.model to the network it was saved from."
             )
         net.load_state_dict(fitting, strict=False)
-    for name in heads:
-        net.set_submodule(name, nn.Identity())
     try:
-        return Trunk(net, side)
+        return Trunk(net, heads, torch.zeros(1, 3, side, side))
     except (RuntimeError, AssertionError) as error:
         raise UserError(
             f"{model} takes no pictures of {side} x {side} ({' '.join(str(error).split())[:120]}). "
@@ -68,8 +68,13 @@ def made(source: str, model: str, side: int, state: Mapping[str, Tensor] | None,
 def head_names(source: str, model: str) -> list[str]:
     """The modules that depend on the number of classes. Nothing is allocated for it."""
     with torch.device("meta"):
-        one, other = (create(source, model, outputs).state_dict() for outputs in PROBES)
-    return sorted({name.rpartition(".")[0] for name in one if one[name].shape != other[name].shape})
+        return parted(*(create(source, model, outputs) for outputs in PROBES))
+
+
+def parted(one: nn.Module, other: nn.Module) -> list[str]:
+    """The modules whose weights have other shapes in the other of two networks."""
+    mine, theirs = one.state_dict(), other.state_dict()
+    return sorted({name.rpartition(".")[0] for name in mine if mine[name].shape != theirs[name].shape})
 
 
 def names(source: str) -> list[str]:

@@ -13,8 +13,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from automl.store.place import own_url
-from automl.store.trunks import folder_beside
+from automl.store.place import own_url, trunks_beside
 
 SEARCH_PATH = "pkg://experiments.conf"
 CONF = Path(str(resources.files("experiments"))) / "conf"
@@ -41,7 +40,7 @@ def register() -> None:
     ``${own_store:}`` is where a person's past runs lie, ``${trunks:URL}`` where those of a store leave their networks.
     """
     OmegaConf.register_new_resolver("own_store", own_url, replace=True)
-    OmegaConf.register_new_resolver("trunks", folder_beside, replace=True)
+    OmegaConf.register_new_resolver("trunks", trunks_beside, replace=True)
     store = ConfigStore.instance()
     store.store(group="family", name="all", node={"defaults": by_default("family")})
     learners = [{f"/metalearner@{name}": name} for name in by_default("metalearner")]

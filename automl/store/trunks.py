@@ -17,7 +17,6 @@ import safetensors.numpy
 
 from automl.files import write_atomically
 from automl.serial import from_json, to_json
-from automl.store.place import own_url
 from automl.types import Candidate, Task
 
 
@@ -43,14 +42,6 @@ class Kept:
 
     def weights(self) -> dict[str, np.ndarray]:
         return safetensors.numpy.load_file(self.path)
-
-
-def folder_beside(url: str | None) -> str:
-    """Of a store: where a file is one, else where a person's own store would be."""
-    file = url if url and url.startswith("sqlite:///") else own_url()
-    if not file.startswith("sqlite:///"):
-        file = "sqlite:///outputs/store.db"
-    return str(Path(file.removeprefix("sqlite:///")).with_name("trunks"))
 
 
 def keep(

@@ -13,8 +13,8 @@ from automl.data.dataset import Dataset
 from automl.data.prepare import Prepared, prepare
 from automl.data.split import FOLDS
 from automl.deploy.onnx import load_exporter
+from automl.store.place import trunks_beside
 from automl.store.store import Store
-from automl.store.trunks import folder_beside
 from automl.types import Budget, Runs
 from experiments.events import Events
 from experiments.options import made, made_families, task_options
@@ -93,7 +93,7 @@ def pipeline(
             clock=clock,
             events=events,
         )
-        keep_networks(Path(folder_beside(OmegaConf.select(cfg, "store.url"))), prepared, trials, record.artifacts)
+        keep_networks(Path(trunks_beside(OmegaConf.select(cfg, "store.url"))), prepared, trials, record.artifacts)
         begun = origins(families, task, trials)
         result = compose_result(
             level=level_of(learner, families.values()),

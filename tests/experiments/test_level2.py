@@ -52,6 +52,7 @@ def test_a_known_network_of_texts_from_raw_row_to_answer(packages, tmp_path, mon
     assert bundle.predict({"review": "The PLOT: very good!"})[0] == "liked"
 
 
+@pytest.mark.slow
 def test_it_takes_part_in_level_4_where_it_is_at_hand(packages, tmp_path):
     families = "family=[sentence,ngram_linear]"
     result = solved(tmp_path, reviews(), families, "metalearner=practice", "family.sentence.depths=[2]").result

@@ -8,7 +8,8 @@ import torch
 
 from automl.data.dataset import Part
 from automl.models.known import frozen
-from automl.store.trunks import folder_beside, keep, kept
+from automl.store.place import trunks_beside
+from automl.store.trunks import keep, kept
 from automl.types import Candidate, Input, Task
 from nas.evaluate import evaluate
 from nas.families.convnet import ConvNet
@@ -125,9 +126,9 @@ def test_a_new_task_starts_from_it_and_says_so(tmp_path):
 
 
 def test_networks_lie_beside_the_store(monkeypatch):
-    assert folder_beside("sqlite:////data/mine/store.db") == "/data/mine/trunks"
+    assert trunks_beside("sqlite:////data/mine/store.db") == "/data/mine/trunks"
     monkeypatch.setenv("LEVEL4_STORE", "sqlite:////home/me/store.db")
-    assert folder_beside("postgresql://host/db") == folder_beside(None) == "/home/me/trunks"
+    assert trunks_beside("postgresql://host/db") == trunks_beside(None) == "/home/me/trunks"
 
 
 def test_pictures_of_a_network_are_small(tmp_path):

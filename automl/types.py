@@ -63,8 +63,9 @@ class Input:
                                                  the network normalises, so the graph holds it
     audio    float32 (1, mels, frames)           log-mel spectrogram, standardised
     series   float32 (channels, length)          when ``masked``, the last channel is 1 where observed
-    text     int32   (tokens + letters,)         token ids below ``vocabulary``; 0 pads, 1 is unknown;
-                                                 then the row's groups of letters as hashes, 0 pads
+    text     int32   (tokens + letters           token ids below ``vocabulary``; 0 pads, 1 is unknown; then
+                      + pieces,)                 the row's groups of letters as hashes, 0 pads; then pieces
+                                                 of words as a known network numbers them, 0 pads
     ======== ======= =========================== ==================================================
     """
 
@@ -77,11 +78,12 @@ class Input:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     letters: int = 0
+    pieces: int = 0
 
     @property
     def tokens(self) -> int:
         """How many of a text's places hold tokens."""
-        return self.shape[0] - self.letters
+        return self.shape[0] - self.letters - self.pieces
 
 
 @dataclass(frozen=True)

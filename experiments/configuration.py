@@ -13,7 +13,7 @@ from pathlib import Path
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from automl.store.place import own_url
+from automl.store.place import own_url, trunks_beside
 
 SEARCH_PATH = "pkg://experiments.conf"
 CONF = Path(str(resources.files("experiments"))) / "conf"
@@ -37,9 +37,10 @@ def by_default(group: str) -> list[str]:
 def register() -> None:
     """``family=all``, ``methods=all``, ``peer=all``: what lies in conf takes part, and no list of it is kept by hand.
 
-    ``${own_store:}`` is where a person's past runs lie.
+    ``${own_store:}`` is where a person's past runs lie, ``${trunks:URL}`` where those of a store leave their networks.
     """
     OmegaConf.register_new_resolver("own_store", own_url, replace=True)
+    OmegaConf.register_new_resolver("trunks", trunks_beside, replace=True)
     store = ConfigStore.instance()
     store.store(group="family", name="all", node={"defaults": by_default("family")})
     learners = [{f"/metalearner@{name}": name} for name in by_default("metalearner")]

@@ -109,7 +109,7 @@ def evaluate(job: Job, order: Order) -> Outcome:
 
 def trained_again(job: Job, order: Order, network: nn.Module) -> Outcome:
     """A last training. ``score`` and ``predictions`` are of the validation rows, which it has learned from."""
-    if not isinstance(network, Begins):  # those fit anew to the rows
+    if not isinstance(network, Begins) or getattr(network, "tuned", False):  # others fit anew to the rows
         network.load_state_dict(load(order.weights or b""))
     fit = refit(
         network,

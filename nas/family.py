@@ -104,11 +104,19 @@ def search_axes(families: Mapping[str, Family], task: Task, shared: Sequence[Axi
         axes[name] = own + tuple(a for a in shared if space.shares and a.name not in taken)
     if not axes:
         kinds = " + ".join(sorted({i.modality for i in task.inputs}))
+        lacking = {n: getattr(f, "lacks", lambda task: "")(task) for n, f in families.items()}
+        mended = "".join(f", or let {name} take part: {how}" for name, how in lacking.items() if how)
         raise UserError(
             f"none of the families {', '.join(families)} can learn from {kinds} input. "
-            "Set family=[...] to one that can."
+            f"Set family=[...] to one that can{mended or '.'}"
         )
     return axes
+
+
+def wordpieces(families: Mapping[str, Family]) -> Sequence[str]:
+    """The vocabulary of pieces of words that one of the families reads texts with; see ``Encoding.fit``."""
+    asked = (getattr(family, "wordpieces", tuple)() for family in families.values())
+    return next((words for words in asked if words), ())
 
 
 def begins(job: Job, family: str) -> bool:

@@ -161,9 +161,11 @@ def _tabular(x: Tensor, of: Input, strength: int, generator: Generator) -> Tenso
 def _text(x: Tensor, of: Input, strength: int, generator: Generator) -> Tensor:
     share = (0.05, 0.1, 0.2)[strength - 1]
     lost = (_uniform(x.shape, 0, 1, x, generator) < share) & (x != 0)
-    tokens, letters = x.split([of.tokens, of.letters], dim=1)
-    lost_tokens, lost_letters = lost.split([of.tokens, of.letters], dim=1)
-    return torch.cat([tokens.masked_fill(lost_tokens, UNKNOWN_TOKEN), letters.masked_fill(lost_letters, 0)], 1)
+    parts = [of.tokens, of.letters, of.pieces]
+    tokens, letters, pieces = x.split(parts, dim=1)
+    lost_tokens, lost_letters, _ = lost.split(parts, dim=1)  # a known network was trained on whole texts
+    changed = tokens.masked_fill(lost_tokens, UNKNOWN_TOKEN), letters.masked_fill(lost_letters, 0), pieces
+    return torch.cat(changed, 1)
 
 
 CHANGES: Mapping[Modality, Callable[[Tensor, Input, int, Generator], Tensor]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -70,12 +70,14 @@ def prepare(
     hold: bool | None = False,
     check: bool = True,
     repairs: Mapping[str, bool | None] | None = None,
+    wordpieces: Sequence[str] = (),
 ) -> Prepared:
     """Stages 1 and 2 of the pipeline. Raises UserError for data that cannot be learned from.
 
     ``folds``: number of folds, 0 for one validation split, None for what fits the data. ``hold``: whether rows are held
     out to calibrate on, None: where there are plenty.
-    ``check`` False skips the quality report and its repairs; ``repairs`` switches single ones.
+    ``check`` False skips the quality report and its repairs; ``repairs`` switches single ones. ``wordpieces``: see
+    ``Encoding.fit``.
     """
     why, columns, data = list(dataset.notes), list(dataset.table.columns), identity(dataset)
     raw, dataset = dataset.target, plain_target(dataset)
@@ -114,7 +116,7 @@ def prepare(
         hold=hold,
     )
     learn = np.union1d(rows.train, np.setdiff1d(rows.valid, dropped)) if rows.folds else rows.train
-    encoding = Encoding.fit(dataset, learn, kind=kind, steps=steps, columns=columns)
+    encoding = Encoding.fit(dataset, learn, kind=kind, steps=steps, columns=columns, wordpieces=wordpieces)
     task = formulate(
         dataset,
         encoding.inputs,

@@ -76,6 +76,7 @@ def card(facts: Mapping[str, Any]) -> str:
         "How good it is": _metrics(facts),
         "How sure it is": _calibration(facts),
         "Limits of use": _limits(facts),
+        "Weights from elsewhere": _weights(facts),
         "What it costs": _cost(facts),
         "How it was found": _search(facts),
         "Files": _files(facts),
@@ -265,6 +266,22 @@ def _limits(facts: Mapping[str, Any]) -> str:
     return listed(
         [*(_READS[k] for k in _kinds(facts)), f"{refused} and files of another kind. It opens no path or address."]
     )
+
+
+def _weights(facts: Mapping[str, Any]) -> str:
+    """Of known networks that are part of the model. Whether they saw the test rows nobody can tell from here."""
+    lines = []
+    for known in facts.get("weights", ()):
+        if known["deployed"]:
+            said = f"{escaped(known['name'])} ({escaped(known['family'])}), from {escaped(known['source'])}"
+            licence = escaped(known["licence"] or "not given")
+            data = escaped(known["trained_on"] or "not given")
+            lines.append(f"{said}. Licence: {licence}. Trained on: {data}. sha256: `{escaped(known['sha256'])}`.")
+    if lines:
+        lines.append(
+            "Rows of public data sets may be among the data of such weights: whether test rows are was not checked."
+        )
+    return listed(lines)
 
 
 def _cost(facts: Mapping[str, Any]) -> str:

@@ -24,6 +24,17 @@ def nothing_remembered() -> Iterator[None]:
         _measured = before
 
 
+def may_recall(x: Tensor) -> bool:
+    """Whether the answers to these rows may come from memory."""
+    return not (_measured or torch.compiler.is_exporting() or x.device.type != "cpu" or x.requires_grad)
+
+
+def row_keys(x: Tensor) -> list[bytes]:
+    """16 bytes that tell each row from all others."""
+    flat = x.detach().reshape(len(x), -1).contiguous().numpy()
+    return [hashlib.blake2b(row.data, digest_size=16).digest() for row in flat]
+
+
 class Remember(nn.Module):
     """A module without trained weights whose answers for rows seen before come from memory.
 
@@ -43,10 +54,9 @@ class Remember(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(rows, ...) -> (rows, ...), each row on its own."""
-        if _measured or torch.compiler.is_exporting() or x.device.type != "cpu" or x.requires_grad:
+        if not may_recall(x):
             return self.body(x)
-        flat = x.detach().reshape(len(x), -1).contiguous().numpy()
-        keys = [hashlib.blake2b(row.data, digest_size=16).digest() for row in flat]
+        keys = row_keys(x)
         new = [i for i, key in enumerate(keys) if key not in self.known]
         if len(new) == len(x):
             fresh = self.body(x)

@@ -22,6 +22,14 @@ def own_url() -> str:
     return f"sqlite:///{data / 'level4' / 'store.db'}"
 
 
+def trunks_beside(url: str | None) -> str:
+    """The folder of networks of a store's runs: beside its file, or beside a person's own where it is none."""
+    file = url if url and url.startswith("sqlite:///") else own_url()
+    if not file.startswith("sqlite:///"):
+        file = HERE
+    return str(Path(file.removeprefix("sqlite:///")).with_name("trunks"))
+
+
 def refusal(url: str) -> str:
     """Why a store cannot be kept in this file, in the system's words; empty where it can, or where it is no file."""
     file = Path(url.removeprefix("sqlite:///"))

@@ -17,9 +17,9 @@ def task_digest(task: Task) -> str:
 
     Name, group, kind, metric, outputs, each input's name, modality and shape, and the data themselves: a file
     whose rows changed is another task. Not what depends on the seed's split (means, vocabularies, groups of
-    letters), nor what was asked of the deployed model.
+    letters, pieces of words), nor what was asked of the deployed model.
     """
-    inputs = [[i.name, i.modality, [i.tokens] if i.letters else list(i.shape)] for i in task.inputs]
+    inputs = [[i.name, i.modality, [i.tokens] if i.letters or i.pieces else list(i.shape)] for i in task.inputs]
     parts = [task.name, task.group, task.kind, task.metric, task.num_outputs, inputs]
     if task.data:  # runs from before keep their digest
         parts.append(task.data)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +74,15 @@ class DecoupledSGD(SGD):
         super().step(closure)
 
 
+@runtime_checkable
+class Layered(Protocol):
+    """A network whose layers learn at rates of their own."""
+
+    def rates(self) -> Mapping[nn.Parameter, float]:
+        """Shares of the learning rate; what is not named has all of it."""
+        ...
+
+
 def make_optimizer(network: nn.Module, name: str, learning_rate: float, weight_decay: float) -> Optimizer:
     """Build the optimizer; vectors (biases, norms) are not decayed. Raises ValueError for an unknown name.
 
@@ -85,14 +94,16 @@ def make_optimizer(network: nn.Module, name: str, learning_rate: float, weight_d
     if name not in SCALE:
         raise ValueError(f"unknown optimizer {name!r}; optimizers are: {', '.join(SCALE)}")
     weights = [p for p in network.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in weights if p.ndim > 1], "weight_decay": weight_decay / SCALE[name]},
-        {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
     rate = learning_rate * SCALE[name]
+    own = network.rates() if isinstance(network, Layered) else {}
+    groups: list[dict[str, Any]] = []
+    for share in sorted({own.get(p, 1.0) for p in weights}, reverse=True):
+        alike = [p for p in weights if own.get(p, 1.0) == share]
+        for some, decay in (([p for p in alike if p.ndim > 1], weight_decay), ([p for p in alike if p.ndim <= 1], 0.0)):
+            if some:
+                groups.append({"params": some, "weight_decay": decay / SCALE[name], "lr": rate * share})
     if name == "sgd":
-        groups = [{"params": group["params"], "decay": group["weight_decay"]} for group in groups]
+        groups = [{"decay": group.pop("weight_decay"), **group} for group in groups]
         return DecoupledSGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)
     if name == "lion":
         return Lion(groups, lr=rate)

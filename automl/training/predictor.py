@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from automl.data.dataset import Part
 from automl.deploy.names import MEMBER
 from automl.metrics import SMALLEST
+from automl.models.known.frozen import Frozen
 from automl.training.rows import as_tensor
 from automl.types import Input, Task
 
@@ -30,8 +31,14 @@ def target_scale(task: Task, train: Part) -> tuple[float, float]:
 
 
 def network_size(network: nn.Module) -> int:
-    """Numbers that a network holds: trained weights, and what is saved with them (trees, fixed kernels, statistics)."""
-    return sum(t.numel() for t in network.state_dict().values())
+    """Numbers that a network holds: trained weights, what is saved with them (trees, fixed kernels, statistics), and
+    those of a known network that is not trained.
+    """
+    known: dict[int, int] = {}
+    for module in network.modules():
+        if isinstance(module, Frozen):  # members of an ensemble hold the same one
+            known |= {t.data_ptr(): t.numel() for t in module.body.state_dict().values()}
+    return sum(known.values()) + sum(t.numel() for t in network.state_dict().values())
 
 
 class Prepare(nn.Module):

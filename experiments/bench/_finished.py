@@ -15,7 +15,7 @@ from automl.types import Axes, Family, Trial
 from experiments.options import made, made_families, task_options
 from experiments.solve.artifacts import Artifacts
 from experiments.solve.networks import once_each
-from nas.family import build, search_axes
+from nas.family import build, search_axes, wordpieces
 from nas.recipe import training_axes
 
 
@@ -37,8 +37,9 @@ class Finished:
             raise UserError(f"{folder} holds no config.yaml; give the folder of a finished run")
         cfg = OmegaConf.load(folder / "config.yaml")
         assert isinstance(cfg, DictConfig)
-        prepared = prepare(made(cfg, "data").load(), **{**task_options(cfg), "seed": cfg.seed, "folds": 0})
-        task, families = prepared.task, made_families(cfg)
+        families, asked = made_families(cfg), {**task_options(cfg), "seed": cfg.seed, "folds": 0}
+        prepared = prepare(made(cfg, "data").load(), **asked, wordpieces=wordpieces(families))
+        task = prepared.task
         axes = search_axes(families, task, training_axes(task))
         with Store(cfg.store.url) as store:
             trials = store.trials(search=store.searches(task=task.name)[-1].id)

@@ -47,7 +47,7 @@ from experiments.report.words import as_metric
 from experiments.settings import learner_of, number, same, truth, whole, writable
 from metalearner.common_set import common_set, fitted, union
 from nas.engines.base import Engine
-from nas.family import search_axes
+from nas.family import search_axes, wordpieces
 from nas.job import Job, Outcome
 from nas.recipe import training_axes
 from nas.search import search
@@ -197,12 +197,12 @@ def prepare_all(wanted: Asked, families: Mapping[str, Family], store: Store, unt
                 loaded.append((modality, entry))
         except UserError as error:
             print(printable(f"left out {entry.name}: {error}"), flush=True)
-    sites = []
+    sites, pieces = [], wordpieces(families)
     for entry in mixed(loaded, wanted.max_tasks):
         if time.monotonic() > until:
             break
         try:
-            made = ready(entry, cache, **options)
+            made = ready(entry, cache, **options, wordpieces=pieces)
             axes = search_axes(families, made.task, training_axes(made.task))
         except UserError as error:
             print(printable(f"left out {entry.name}: {error}"), flush=True)

@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,13 +136,17 @@ def lot(entry: Entry) -> str:
     return hashlib.sha256(entry.name.encode()).hexdigest()
 
 
-def ready(entry: Entry, cache: Path, *, max_rows: int | None, seed: int, check: bool) -> Ready:
+def ready(
+    entry: Entry, cache: Path, *, max_rows: int | None, seed: int, check: bool, wordpieces: Sequence[str] = ()
+) -> Ready:
     """The task of a file: from the cache, else prepared and kept there. Raises UserError for data that are no task."""
-    folder = cache / f"{entry.name}-{mark(entry, max_rows, seed, check)}"
+    pieces = f"-{len(wordpieces)}" if wordpieces else ""
+    folder = cache / f"{entry.name}-{mark(entry, max_rows, seed, check)}{pieces}"
     if (folder / "profile.json").is_file():
         job = load_job(folder)
         return Ready(job.task, job.train, job.valid, from_json(Profile, (folder / "profile.json").read_text()))
     dataset, asked = load(entry, max_rows, seed)
+    asked |= {"wordpieces": wordpieces}
     prepared = prepare(dataset, seed=seed, check=check, **asked)  # pyright: ignore[reportArgumentType]
     measured = profile(prepared.task, prepared.parts.train, prepared.dataset, seed=seed)
     made = Ready(prepared.task, prepared.parts.train, prepared.parts.valid, measured)

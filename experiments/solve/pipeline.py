@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from automl.data.dataset import Dataset
 from automl.data.prepare import Prepared, prepare
 from automl.data.split import FOLDS
 from automl.deploy.onnx import load_exporter
+from automl.store.place import trunks_beside
 from automl.store.store import Store
 from automl.types import Budget, Runs
 from automl.version import code_version
@@ -26,10 +27,11 @@ from experiments.solve.prior import level_of, past_runs
 from experiments.solve.result import compose_result, write_outputs
 from experiments.solve.search import earlier_search, ending_goal, recorded, run_search
 from experiments.solve.solution import Solution
+from experiments.solve.weights import keep_networks, origins, told_weights, whether_they_helped
 from experiments.stores import opened
 from metalearner.profile import profile as measure
 from nas.engines.base import Engine
-from nas.family import search_axes
+from nas.family import search_axes, wordpieces
 from nas.job import Job
 from nas.recipe import training_axes
 from nas.time import FOLD_SECONDS, Clock
@@ -94,6 +96,8 @@ def pipeline(
             clock=clock,
             events=events,
         )
+        keep_networks(Path(trunks_beside(OmegaConf.select(cfg, "store.url"))), prepared, trials, record.artifacts)
+        begun = origins(families, task, trials)
         result = compose_result(
             level=level,
             seed=wanted.seed,
@@ -103,7 +107,8 @@ def pipeline(
             prior=record.prior,
             seconds=events.seconds | {"total": events.total},
             store=store.name,
-            notes=record.notes,
+            notes=(*record.notes, *whether_they_helped(begun, task, trials)),
+            weights=told_weights(begun, trials, finished.members),
             profile=profile,
             overrides=overrides,
         )
@@ -144,11 +149,14 @@ def prepared_as_before(cfg: DictConfig, wanted: Settings, dataset: Dataset, stor
         ways.append((None if ways[0][0] == 0 else 0, hold))
     if wanted.resume and hold is None:  # nothing was held out by what went before calibrate=auto
         ways += [(folds, False) for folds, _ in ways]
+    pieces = wordpieces(made_families(cfg))
     found: list[Prepared] = []
     for folds, held in ways:
         if held is not hold and all(before.parts.held is None for before in found):
             continue  # it would be the same rows again
-        found.append(prepare(dataset, **{**asked, "seed": wanted.seed, "folds": folds, "hold": held}))
+        found.append(
+            prepare(dataset, **{**asked, "seed": wanted.seed, "folds": folds, "hold": held}, wordpieces=pieces)
+        )
         if wanted.resume and store is not None and earlier_search(store, config, found[-1]) is not None:
             return found[-1]
     return found[0]

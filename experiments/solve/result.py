@@ -50,6 +50,7 @@ def compose_result(
     seconds: Mapping[str, float],
     store: str,
     notes: Sequence[str] = (),
+    weights: Sequence[Mapping[str, Any]] = (),
     profile: Profile | None = None,
     overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -64,7 +65,8 @@ def compose_result(
     the task's metric over redrawn test rows. ``deployed``: see ``automl.deploy.measure``. ``calibration``: see
     ``automl.uncertainty.calibrate.told``. ``test_likeliest``: test metrics, were the likeliest class decided for; null
     where it is. ``importance``: how far the score (higher is better) falls where a field is shuffled, see
-    ``automl.deploy.importance``; ``importance_from``: among which ``rows``, whether the networks had ``learned`` from
+    ``automl.deploy.importance``; ``weights``: those from elsewhere, see ``experiments.solve.weights``;
+    ``importance_from``: among which ``rows``, whether the networks had ``learned`` from
     them, and how many ``fields`` there are.
     """
     task, test = prepared.task, prepared.parts.test
@@ -111,6 +113,7 @@ def compose_result(
             for t in pareto_front(trials)
         ],
         "notes": [*notes, *finished.notes],
+        "weights": list(weights),
         "classes_on_test": [] if tested is None or task.kind == "regression" else each_class(tested, task),
         "mistakes": [] if tested is None else mistakes(tested, task),
         "calibration": finished.calibration,

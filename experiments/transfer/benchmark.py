@@ -41,7 +41,7 @@ from experiments.transfer.page import page_of
 from metalearner.follow import Follow
 from metalearner.past.shipped import FILE, with_shipped
 from nas.engines.base import Engine
-from nas.family import search_axes
+from nas.family import search_axes, wordpieces
 from nas.job import Job, Outcome
 from nas.recipe import training_axes
 from nas.search import search
@@ -131,7 +131,7 @@ def sites(wanted: Asked, families: Mapping[str, Family]) -> list[tuple[Ready, Ax
     found = []
     cache = wanted.folder / "prepared"
     options = {"max_rows": wanted.max_rows, "seed": 0, "check": wanted.check}
-    looked = []
+    looked, pieces = [], wordpieces(families)
     for entry in entries(wanted.root, "benchmark.root"):
         try:
             looked.append((look(entry, cache, **options), entry))
@@ -139,7 +139,7 @@ def sites(wanted: Asked, families: Mapping[str, Family]) -> list[tuple[Ready, Ax
             print(printable(f"left out {entry.name}: {error}"), flush=True)
     for entry in mixed(looked, wanted.tasks):
         try:
-            made = ready(entry, cache, **options)
+            made = ready(entry, cache, **options, wordpieces=pieces)
             found.append((made, search_axes(families, made.task, training_axes(made.task))))
         except UserError as error:
             print(printable(f"left out {entry.name}: {error}"), flush=True)

@@ -52,7 +52,7 @@ class Sample:
     def draw(cls, task: Task, train: Part, dataset: Dataset | None, *, seed: int, max_rows: int) -> Sample:
         if len(train) == 0:
             raise ValueError("a profile needs at least one training row")
-        task, train = _without_letters(task, train)
+        task, train = _only_tokens(task, train)
         inputs = combine([hash_array(np.asarray(a)) for a in train.inputs])
         hashes = combine([inputs, hash_array(np.asarray(train.y))])
         few = np.argpartition(hashes, max_rows)[:max_rows] if len(hashes) > max_rows else np.arange(len(hashes))
@@ -126,10 +126,16 @@ class Sample:
         return place % 3
 
 
-def _without_letters(task: Task, train: Part) -> tuple[Task, Part]:
-    """Groups of letters say nothing about a text that its tokens do not."""
-    if not any(of.letters for of in task.inputs):
+def _only_tokens(task: Task, train: Part) -> tuple[Task, Part]:
+    """Groups of letters and pieces of words say nothing about a text that its tokens do not."""
+    if not any(of.letters or of.pieces for of in task.inputs):
         return task, train
-    inputs = tuple(replace(of, shape=(of.tokens,), letters=0) if of.letters else of for of in task.inputs)
-    arrays = (a[:, : of.tokens] if of.letters else a for of, a in zip(task.inputs, train.inputs, strict=True))
+    texts = [of.modality == "text" for of in task.inputs]
+    inputs = tuple(
+        replace(of, shape=(of.tokens,), letters=0, pieces=0) if text else of
+        for of, text in zip(task.inputs, texts, strict=True)
+    )
+    arrays = (
+        a[:, : of.tokens] if of.modality == "text" else a for of, a in zip(task.inputs, train.inputs, strict=True)
+    )
     return replace(task, inputs=inputs), replace(train, inputs=tuple(map(np.ascontiguousarray, arrays)))

@@ -99,6 +99,7 @@ class Transfer(Learner):
         places = {c.id: i for i, c in enumerate(candidates)}
         best = session.ranking(self.portfolio, pending=[places[c.id] for c in running])
         ranked = varied([candidates[i] for i in best], given)
+        ranked[1:1] = self._never_run(profile, axes, given)
         chance = chance_of_best(*session.expected(), np.random.default_rng(self.seed))
         marginals = prior_from_list(axes, candidates, chance, why)
         return Prior(marginals.families, axes, marginals.weights, tuple(ranked), why)
@@ -107,6 +108,17 @@ class Transfer(Learner):
         """What is running in this space and has told nothing yet, each once."""
         of = {c.id: c for c in self._running if fits(c, axes) and c.id not in self._trials}
         return list(of.values())
+
+    def _never_run(self, profile: Profile, axes: Axes, given: Sequence[str]) -> list[Candidate]:
+        """Of families that no run knows, what practice advises of each: else none of them would ever be known.
+
+        Such are a person's own, and known networks whose weights were not at hand before.
+        """
+        if self.start is None or not len(self.history.candidates):
+            return []
+        known = {c.family for c in self.history.candidates} | {t.candidate.family for t in self._trials.values()}
+        advised = {c.family: c for c in self.start.predict(profile, axes).portfolio}
+        return [advised[family] for family in advised if family not in known | set(given)]
 
     def _base(self, profile: Profile, axes: Axes) -> Prior:
         if self.start is None:

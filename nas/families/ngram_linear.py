@@ -56,7 +56,7 @@ class NgramLinearSpace(FamilySpace):
         self.weighting: Weighting = self.choose("weighting", get_args(Weighting))
         dropout = self.shared("dropout", 0.0)
 
-        self.tokens = of.tokens
+        self.tokens, self.behind = of.tokens, of.tokens + of.letters
         self.ngrams = Ngrams(of.vocabulary, longest, shared if longest > 1 else 0)
         self.letters = Hashed(self.ngrams.places, max(buckets)) if letters else None
         places = self.letters.places if self.letters else self.ngrams.places
@@ -73,7 +73,7 @@ class NgramLinearSpace(FamilySpace):
         """Of the tokens, and of the groups of letters: the places, and which of them count."""
         cut = trim if self.training else lambda part: part
         tokens = self.ngrams(cut(ids[:, : self.tokens]))
-        return [tokens] if self.letters is None else [tokens, self.letters(cut(ids[:, self.tokens :]))]
+        return [tokens] if self.letters is None else [tokens, self.letters(cut(ids[:, self.tokens : self.behind]))]
 
     def begin(self, batches: Iterable[tuple[Tensor, ...]], y: Tensor, until: float = math.inf) -> None:
         """Count, and fit the head; see ``automl.training.module.Begins``."""

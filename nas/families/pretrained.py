@@ -1,135 +1,148 @@
-"""A known vision network of torchvision or timm by its name, as a family of one member (level 2).
+"""A known network of pictures, also for the spectrograms of sounds, and a new head (level 2).
 
-Weights come from a file that the user has; nothing is downloaded.
+That weights from photographs help with spectrograms is from Palanisamy et al. 2020, arXiv:2007.11154.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
+import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-import safetensors
-import safetensors.torch
-import torch
+from nni.nas.space import current_model
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from automl.errors import UserError
+from automl.models.known.efficientnet_lite import EfficientNetLite0, read_state
+from automl.models.known.libraries import check_name, downloaded, made
+from automl.models.known.origins import Origin, digest_of, origin_of_file, package_of, read_weights
+from automl.models.layers.common import choose
 from automl.models.layers.image import is_image_task
-from automl.types import Task
+from automl.types import Candidate, Task
 from nas.family import FamilySpace
+from nas.known import KnownSpace, Scale, Seen
 
+PHOTOGRAPHS: Scale = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation of ImageNet's
+HALVES: Scale = (127 / 255,) * 3, (128 / 255,) * 3  # as TensorFlow's networks see them
+OPTION = "family.pretrained.weights"
+STRETCHED = 4
 LEAST_SIDE = 32  # most of these networks halve the map five times
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """``source``: torchvision or timm. ``model``: its name there. ``weights``: .safetensors or .pth with its state.
+    """``weights``: ``auto`` takes part where an installed package holds some, ``installed`` asks for them; ``download``
+    lets ``source`` fetch its own; ``none``: random ones; or a .safetensors or .pth file of ``model``.
 
-    ``side``: images are brought to this height and width; None keeps them, but at least 32. Vision transformers need
-    the side that they were made for.
+    ``model``: a name of ``source``, which is torchvision or timm; a package has a network of its own. ``sides``:
+    options for the height and width that pictures are brought to. Vision transformers need the one that they were made
+    for.
     """
 
+    weights: str = "auto"
     model: str = "resnet18"
     source: str = "torchvision"
-    weights: str | None = None
-    side: int | None = None
+    sides: tuple[int, ...] = (64, 128, 224)
     name: str = "pretrained"
+    level: ClassVar[int] = 2
 
     def supports(self, task: Task) -> bool:
-        return is_image_task(task)
+        if not is_image_task(task) or task.inputs[0].shape[0] not in (1, 3):
+            return False
+        return self.weights != "auto" or package_of("image").folder is not None
+
+    def lacks(self, task: Task) -> str:
+        """What would let it take part."""
+        return package_of("image").install if is_image_task(task) else ""
+
+    def sides_of(self, task: Task) -> tuple[int, ...]:
+        """The options that are worth it: a picture that is stretched further shows nothing more and costs more."""
+        longest = max(task.inputs[0].shape[1:])
+        return tuple(s for s in self.sides if s <= STRETCHED * longest) or (min(self.sides),)
+
+    @property
+    def packed(self) -> bool:
+        """Whether the weights are those of a package."""
+        return self.weights in ("auto", "installed")
+
+    @property
+    def file(self) -> Path | None:
+        """The file of weights, which is fetched where that was asked for; None: they are random."""
+        if self.packed:
+            return package_of("image").file("weights")
+        if self.weights == "download":
+            return downloaded(self.source, self.model)
+        return None if self.weights == "none" else Path(self.weights).expanduser()
+
+    def origin(self, task: Task, candidate: Candidate) -> Origin | None:
+        """What is told of the weights; None where they are random."""
+        if self.packed:
+            return package_of("image").origin
+        return None if self.file is None else origin_of_file(self.file, self.model)
 
     def space(self, task: Task) -> nn.Module:
         """The network. Raises UserError for a name or a file that is not there or does not fit."""
-        return PretrainedSpace(task, self)
+        if min(self.sides, default=0) < LEAST_SIDE:
+            raise UserError(f"family.pretrained.sides={list(self.sides)} must be numbers of at least {LEAST_SIDE}")
+        if not self.packed:
+            check_name(self.source, self.model)
+        return RandomSpace(task, self) if self.weights == "none" else PretrainedSpace(task, self)
 
 
-class PretrainedSpace(FamilySpace):
-    """With weights there is one axis, ``tune``: train only what the file did not hold (the head), or everything."""
+class PretrainedSpace(KnownSpace):
+    def __init__(self, task: Task, of: Pretrained) -> None:
+        super().__init__()
+        file = of.file
+        assert file is not None
+        state = None if of.packed else read_weights(file, OPTION)
+        digest = digest_of(file)
+        if state is not None and current_model() is None:  # a file that does not fit is told before the search
+            made(of.source, of.model, of.sides_of(task)[0], state, OPTION)
+        self.named(f"{package_of('image').name if of.packed else of.model}-{digest[:8]}")
+        side = choose(self, "side", of.sides_of(task))
+        self.seen = Seen(task.inputs[0], (3, side, side), HALVES if of.packed else PHOTOGRAPHS)
+
+        def trunk(own: bool) -> nn.Module:
+            return packed(file, own) if state is None else made(of.source, of.model, side, state, OPTION)
+
+        self.lay(task, digest, trunk, self.seen.key, tunes=True)
+
+    def view(self, x: Tensor) -> Tensor:
+        return self.seen(x)
+
+
+class RandomSpace(FamilySpace):
+    """The same network with random weights, trained like any other."""
 
     def __init__(self, task: Task, of: Pretrained) -> None:
         super().__init__()
-        tune = self.choose("tune", ("head", "all")) if of.weights else "all"
-        channels, height, width = task.inputs[0].shape
-        self.side = of.side
-        if of.side is None and min(height, width) < LEAST_SIDE:
-            self.side = LEAST_SIDE
-        # known networks see three channels: one is shown three times, other numbers are mixed by a learned 1x1
-        self.colours = nn.Identity() if channels in (1, 3) else nn.Conv2d(channels, 3, 1)
-        self.net = create(of.source, of.model, task.num_outputs)
-        self.frozen = False
-        if of.weights:
-            loaded = load_weights(self.net, Path(of.weights))
-            self.frozen = tune == "head"
-            for name, parameter in self.net.named_parameters():
-                parameter.requires_grad_(not (self.frozen and name in loaded))
-
-    def train(self, mode: bool = True) -> PretrainedSpace:
-        super().train(mode)
-        if self.frozen:  # the statistics of frozen norms stay as they are too
-            for module in self.net.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-        return self
+        self.named(of.model)
+        side = choose(self, "side", of.sides_of(task))
+        dropout = self.shared("dropout", 0.0)
+        if current_model() is None:
+            return
+        self.seen = Seen(task.inputs[0], (3, side, side), None)
+        self.trunk = made(of.source, of.model, side, None, OPTION)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(self.trunk.size, task.num_outputs)
 
     def forward(self, image: Tensor) -> Tensor:
         """(rows, channels, height, width) -> (rows, num_outputs)."""
-        if self.side is not None:
-            image = F.interpolate(image, (self.side, self.side), mode="bilinear", align_corners=False)
-        image = self.colours(image)
-        if image.shape[1] == 1:
-            image = image.expand(-1, 3, -1, -1)
-        out = self.net(image)
-        return out[0] if isinstance(out, tuple) else out  # GoogLeNet and Inception add auxiliary outputs
+        return self.head(self.dropout(self.trunk(self.seen(image))))
 
 
-def create(source: str, model: str, outputs: int) -> nn.Module:
-    """The network with random weights. The libraries are imported here: timm alone costs a process three seconds."""
-    if source == "torchvision":
-        import torchvision
-
-        names = torchvision.models.list_models(module=torchvision.models)
-        if model in names:
-            return torchvision.models.get_model(model, weights=None, num_classes=outputs)
-    elif source == "timm":
-        import timm
-
-        names = timm.list_models()
-        if model in names:
-            return timm.create_model(model, pretrained=False, num_classes=outputs)
-    else:
-        raise UserError(f"family.pretrained.source={source} is not known. Set it to torchvision or timm.")
-    near = ", ".join(difflib.get_close_matches(model, names, n=3, cutoff=0.4)) or ", ".join(names[:3])
-    raise UserError(f"family.pretrained.model={model} is not in {source}. Set it to one of its models, such as {near}.")
+def packed(file: Path, own: bool) -> EfficientNetLite0:
+    """The network of the package; one for all trainings of a process unless it is to be a training's ``own``."""
+    return _read(file) if own else _shared(file)
 
 
-def load_weights(net: nn.Module, path: Path) -> set[str]:
-    """Copy from a file every tensor whose name and shape fit; the names that were found.
+@functools.lru_cache(1)
+def _shared(file: Path) -> EfficientNetLite0:
+    return _read(file)
 
-    Pickles are read with torch's restricted loader, which makes tensors and nothing else.
-    """
-    if not path.is_file():
-        raise UserError(f"family.pretrained.weights={path} is no file. Set it to a .safetensors or .pth file.")
-    try:
-        state: Mapping[str, Tensor]
-        if path.suffix == ".safetensors":
-            state = safetensors.torch.load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (safetensors.SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise UserError(f"family.pretrained.weights={path} cannot be read ({type(error).__name__}).") from error
-    except Exception as error:  # torch's restricted unpickler has an error type of pickle's, and more
-        raise UserError(
-            f"family.pretrained.weights={path} holds more than weights; save them as safetensors."
-        ) from error
-    own = net.state_dict()
-    fitting = {k: v for k, v in state.items() if k in own and isinstance(v, Tensor) and v.shape == own[k].shape}
-    if len(fitting) < len(own) / 2:
-        raise UserError(
-            f"family.pretrained.weights={path} fits {len(fitting)} of {len(own)} tensors. "
-            "Set family.pretrained.model to the network it was saved from."
-        )
-    net.load_state_dict(fitting, strict=False)
-    return set(fitting)
+
+def _read(file: Path) -> EfficientNetLite0:
+    net = EfficientNetLite0()
+    read_state(net, read_weights(file, OPTION))
+    return net

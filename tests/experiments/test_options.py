@@ -323,7 +323,7 @@ def test_the_default_is_level_4_and_so_is_the_demonstration():
 
 def test_what_takes_part_is_found_in_conf():
     searched = set(composed(["data=sklearn"]).family)
-    assert searched == set(by_default("family")) and {"pretrained", "convnet_shared"}.isdisjoint(searched)
+    assert searched == set(by_default("family")) and {"layers", "convnet_shared"}.isdisjoint(searched)
     assert set(by_default("metalearner")) == set(composed(["+experiment=replay", "table=x"]).methods)
     assert {"uniform", "practice"}.isdisjoint(by_default("metalearner")) and "transfer" in by_default("metalearner")
 

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from automl.types import Candidate, Profile, Runs
+from automl.types import Axis, Candidate, Profile, Runs
+from metalearner.practice import Practice
 from metalearner.testing import AXES, CANDIDATES, runs, trial
 from metalearner.transfer.kernel import AxisKernel, AxisShape
 from metalearner.transfer.session import Session
@@ -132,3 +133,17 @@ def test_what_runs_in_another_space_is_passed_over():
     learner = Transfer(fresh=0).fit(runs())
     learner.update([trial(CANDIDATES[3], 0.1)], running=[Candidate("unknown", {"b": 0.1}), CANDIDATES[3]])
     assert learner.predict(PROFILE, AXES).portfolio
+
+
+def test_a_family_that_no_run_knows_is_tried_once_early():
+    axes = {**AXES, "mine": (Axis("width", (4, 8)),)}
+    start = Practice(own={"mine": {"width": {"8": 5}}})
+    wanted = Candidate("mine", {"width": 8})
+    learner = Transfer(start=start).fit(runs())
+    first = learner.predict(PROFILE, axes).portfolio
+    assert first[0].family in AXES and first[1] == wanted
+    learner.update([], running=[wanted])
+    assert learner.predict(PROFILE, axes).portfolio[1] != wanted
+    learner.update([trial(wanted, None)])
+    assert learner.predict(PROFILE, axes).portfolio[1] != wanted, "it is known to fail"
+    assert Transfer().fit(runs()).predict(PROFILE, axes).portfolio[1] != wanted, "nobody advises anything"

@@ -76,10 +76,12 @@ class Encoding:
         classes: Sequence[str] | None = None,
         steps: Sequence[Step] = (),
         columns: Sequence[str] | None = None,
+        wordpieces: Sequence[str] = (),
     ) -> Encoding:
         """Learn the encoding from the given rows (positions) of the data set: the training rows and no others.
 
-        ``columns``: of the table before repairs; None: as it is now.
+        ``columns``: of the table before repairs; None: as it is now. ``wordpieces``: the vocabulary of a known network
+        of texts, which reads the text where there is nothing else.
         Class names come from all known targets, so that a class without training rows is still counted as wrong.
         Raises UserError when no input is left.
         """
@@ -96,8 +98,9 @@ class Encoding:
             why += table.why
             if table.input.shape[0]:
                 encoders.append(table)
+            alone = len(texts) == 1 and not encoders and not dataset.arrays
             for column in texts:
-                encoders.append(TextEncoder.fit(column, train[column]))
+                encoders.append(TextEncoder.fit(column, train[column], wordpieces if alone else ()))
                 why.append(encoders[-1].why)
         for name, array in dataset.arrays.items():
             if _is_constant(array, rows):

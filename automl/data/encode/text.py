@@ -15,12 +15,14 @@ import numpy as np
 import pandas as pd
 
 from automl.data.dataset import Dataset
+from automl.data.encode.wordpiece import WordPieces
 from automl.types import Input
 
 PAD, UNKNOWN, FIRST = 0, 1, 2
 MAX_VOCABULARY = 20_000  # words with an id of their own; the others share some by their hash
 MAX_LENGTH = 512  # words of a row
 MAX_LETTERS = 1024  # places of a row; texts of more words than fill them say enough by their words
+MAX_PIECES = 128  # of a row: what known networks of texts were trained with
 LETTERS_ROWS = 50_000  # with more rows most words are known, and the places cost memory
 GROUPS = (3, 4, 5)  # letters of a group
 TOP = 1 << 31  # of int32: half the memory of int64
@@ -35,7 +37,8 @@ class TextEncoder:
     Very short texts (names, codes) are read as characters, pairs and triples of characters instead (``characters``).
     Behind the tokens of all other texts stand their words' groups of three to five letters, each once, as hashes
     (Bojanowski et al. 2017, arXiv:1607.04606, section 3.2): ``letters`` places, none where words or rows are many. They
-    are what a rare word has in common with others.
+    are what a rare word has in common with others. Behind them, where ``wordpieces`` holds the vocabulary of a known
+    network of texts, stands the same text as that network reads it, in ``pieces`` places.
 
     A text longer than ``length`` keeps its first three quarters and its last quarter, where the gist stands (Sun et al.
     2019, arXiv:1905.05583, section 5.3.1). An empty text is one unknown token.
@@ -47,9 +50,11 @@ class TextEncoder:
     buckets: int
     vocabulary: list[str]
     letters: int = 0
+    pieces: int = 0
+    wordpieces: list[str] = dataclasses.field(default_factory=list)
 
     @classmethod
-    def fit(cls, name: str, column: pd.Series) -> TextEncoder:
+    def fit(cls, name: str, column: pd.Series, wordpieces: Sequence[str] = ()) -> TextEncoder:
         texts = _texts(column)
         words = [len(t.split()) for t in texts[:5_000] if t]
         size = float(np.mean(words)) if words else 0.0
@@ -67,11 +72,16 @@ class TextEncoder:
         buckets = int(2 ** np.clip(np.ceil(np.log2(max(overflow, 1) / 2 + 1)), 4, 13))
         length = int(np.clip(np.quantile(lengths, 0.99) if len(lengths) else 1, 4, MAX_LENGTH))
         letters = 0 if characters or len(texts) > LETTERS_ROWS else _places(texts[:: len(texts) // 500 or 1])
-        return cls(name, characters, length, buckets, kept, letters)
+        pieces = _pieces(texts[:: len(texts) // 500 or 1], WordPieces(wordpieces)) if wordpieces else 0
+        return cls(name, characters, length, buckets, kept, letters, pieces, list(wordpieces))
 
     @functools.cached_property
     def _index(self) -> dict[str, int]:
         return {t: FIRST + i for i, t in enumerate(self.vocabulary)}
+
+    @functools.cached_property
+    def _wordpieces(self) -> WordPieces:
+        return WordPieces(self.wordpieces)
 
     @property
     def why(self) -> str:
@@ -80,30 +90,36 @@ class TextEncoder:
             f"{self.name}: text as {unit}, {len(self.vocabulary):,} in the vocabulary, the rest hashed to "
             f"{self.buckets:,}, {self.length} tokens per row"
             + (f"; {self.letters:,} groups of letters" if self.letters else "")
+            + (f"; {self.pieces:,} pieces of words for a known network" if self.pieces else "")
         )
 
     @property
     def input(self) -> Input:
         vocabulary = FIRST + len(self.vocabulary) + self.buckets
-        return Input(self.name, "text", (self.length + self.letters,), vocabulary=vocabulary, letters=self.letters)
+        shape = (self.length + self.letters + self.pieces,)
+        return Input(self.name, "text", shape, vocabulary=vocabulary, letters=self.letters, pieces=self.pieces)
 
     @property
     def fields(self) -> tuple[dict[str, Any], ...]:
         return ({"name": self.name, "kind": "text", "missing": True},)
 
     def transform(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-        """int32 (rows, length + letters)."""
+        """int32 (rows, length + letters + pieces)."""
         return self.encode(_texts(dataset.table[self.name].iloc[rows]))
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """int32 (texts, length + letters)."""
+        """int32 (texts, length + letters + pieces)."""
         index = self._index
         groups = functools.cache(letter_groups)  # of a word; most words come again
         start = FIRST + len(self.vocabulary)
-        out = np.zeros((len(texts), self.length + self.letters), dtype=np.int32)
+        behind = self.length + self.letters
+        out = np.zeros((len(texts), behind + self.pieces), dtype=np.int32)
         head = self.length - self.length // 4
         for i, text in enumerate(texts):
             tokens = tokenise(text[:_MAX_CHARACTERS], self.characters)
+            if self.pieces:
+                pieces = self._wordpieces(text, self.pieces)
+                out[i, behind : behind + len(pieces)] = pieces
             if self.letters:
                 found = sorted({g for t in tokens for g in groups(t)})[: self.letters]
                 out[i, self.length : self.length + len(found)] = [as_int32(g) for g in found]
@@ -154,6 +170,12 @@ def _places(texts: list[str]) -> int:
     counts = [len({g for t in tokenise(text, False) for g in groups(t)}) for text in texts]
     most = int(np.quantile(counts, 0.99)) if counts else 0
     return most if most <= MAX_LETTERS else 0
+
+
+def _pieces(texts: list[str], read: WordPieces) -> int:
+    """How many pieces nearly every text has at most, the marks of its ends among them."""
+    counts = [len(read(text, MAX_PIECES)) for text in texts]
+    return max(int(np.quantile(counts, 0.99)) if counts else 0, 4)
 
 
 def _texts(column: pd.Series) -> list[str]:

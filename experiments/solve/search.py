@@ -18,7 +18,7 @@ from automl.data.prepare import Prepared
 from automl.serial import dumps
 from automl.store.hold import Hold
 from automl.store.store import Search, Store, folder_name
-from automl.types import Budget, MetaLearner, Prior, Profile, Trial
+from automl.types import Budget, Prior, Profile, Trial
 from automl.version import code_version
 from experiments.events import Events
 from experiments.explain import printable
@@ -105,8 +105,7 @@ def recorded(
 def run_search(
     record: SearchRecord,
     job: Job,
-    profile: Profile,
-    learner: MetaLearner,
+    follow: Follow,
     strategy: Strategy,
     engine: Engine,
     wanted: Settings,
@@ -165,7 +164,7 @@ def run_search(
             room=lambda: clock.for_search,
             begun=begun,
             finished=finished,
-            learn=Follow(learner, profile, job.axes, wanted.budget.epochs),
+            learn=follow,
         )
     ended = record.hold.clock()
     record.hold.clock = lambda: ended  # what follows is not the search's time

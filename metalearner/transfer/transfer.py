@@ -116,7 +116,7 @@ class Transfer(Learner):
         if len(shipped) < GUARD:
             return None
         base = self.start.predict(profile, axes)
-        return Prior(base.families, axes, base.weights, tuple(guarded(varied(shipped, []), base.portfolio)), (why,))
+        return Prior(base.families, axes, base.weights, tuple(guarded(shipped, base.portfolio)), (why,))
 
     def opened(self, ranked: Sequence[Candidate], profile: Profile, axes: Axes) -> list[Candidate]:
         """The list with what is left of the opening at its front."""
@@ -125,10 +125,12 @@ class Transfer(Learner):
         return [*first, *(c for c in ranked if c not in first)]
 
     def first(self, profile: Profile, axes: Axes) -> list[Candidate]:
-        """The candidates to begin with, whatever comes of them."""
+        """The candidates to begin with, whatever comes of them. Where seconds count, unlike families may wait for them
+        (docs/benchmarks.md).
+        """
         base = self.start.predict(profile, axes).portfolio if self.start is not None else ()
         found = anytime(self.history, axes, LENGTH, bool(self.per_second))
-        return guarded(varied(found, []), base)[: self.opening]
+        return guarded(found if self.per_second else varied(found, []), base)[: self.opening]
 
     def _pending(self, axes: Axes) -> list[Candidate]:
         """What is running in this space and has told nothing yet, each once."""

@@ -217,7 +217,7 @@ def test_a_small_benchmark_runs_and_goes_on(root, tmp_path, monkeypatch, capsys)
     assert result["tasks"] == 2 and list(result["against"]) == ["practice"]
     assert all(0 <= of["area"]["value"] <= 1 and of["first"] < 60 for of in result["of"].values())
     assert "ratio     transfer to practice" in transfer_benchmark.summary(result)
-    assert capsys.readouterr().out.count(" seed 0: test 0.") == 4
+    assert capsys.readouterr().out.count(" seed 0: ") == 4
     file = next((tmp_path / "work" / "searches").glob("*transfer*.json"))
     kept = from_json(Record, file.read_text())
     assert from_json(Record, to_json(kept)) == kept and kept.events and kept.judging >= 20

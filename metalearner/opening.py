@@ -81,8 +81,9 @@ class Opening:
             return [], ""
         order = leaf.without[out[0]] if out else leaf.order
         kind = "values" if leaf.values else "classes"
-        about = f"{leaf.tasks} past tasks of {'+'.join(leaf.modalities)} told as {kind}"
-        why = f"the first candidates gained most for their time on {about}"
+        why = (
+            f"the first candidates gained most for their time on past tasks of {' and '.join(leaf.modalities)}, {kind}"
+        )
         return [c for c in (leaf.candidates[i] for i in order) if fits(c, axes)], why
 
 

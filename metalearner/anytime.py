@@ -11,24 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from automl.types import Axes, Candidate
-from metalearner.past.history import History
-from metalearner.past.surfaces import expected_cost, inside, regrets
-from metalearner.portfolio import greedy
+from automl.types import Candidate
 
 OPENING = 4  # trials that are decided by it: chosen by replay on the shipped knowledge (docs/benchmarks.md)
 GUARD = 4  # practice's first candidate is among the first so many
-LIMIT = 4000  # past candidates considered
 WINDOW = (0.5, 30.0)  # usual trainings of a task, within which an order is judged
-
-
-def anytime(history: History, axes: Axes, length: int, per_second: bool = True) -> list[Candidate]:
-    """The first ``length`` past candidates, best first; fewer where fewer fit the space."""
-    of = inside(history, axes, LIMIT)
-    if not len(of):
-        return []
-    cost = expected_cost(history, of) if per_second else None
-    return [history.candidates[of[i]] for i in greedy(regrets(history, of), length, cost)]
 
 
 def guarded(portfolio: Sequence[Candidate], practice: Sequence[Candidate]) -> list[Candidate]:

@@ -22,13 +22,13 @@ import numpy as np
 from automl.errors import UserError
 from automl.serial import from_json
 from automl.types import Axes, Candidate, Profile, Runs, Task
-from metalearner.anytime import LIMIT, area
+from metalearner.anytime import area
 from metalearner.past.file import read_tasks_and_runs
 from metalearner.past.history import History
 from metalearner.past.kinds import carried, carry
 from metalearner.past.shipped import modalities, only
 from metalearner.past.surfaces import expected_cost, regrets
-from metalearner.portfolio import greedy
+from metalearner.portfolio import LIMIT, greedy
 from metalearner.prior import fits
 
 FILE = Path(str(resources.files("metalearner"))) / "knowledge" / "opening.json"

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from automl.types import Axes, Prior, Profile
+from automl.types import Axes, Candidate, Prior, Profile
 from metalearner.learner import Learner
+from metalearner.past.history import History
 from metalearner.past.surfaces import expected_cost, inside, regrets
 from metalearner.prior import prior_from_list, top_weights
+
+LIMIT = 4000  # past candidates considered
 
 
 @dataclass
@@ -22,20 +25,26 @@ class Portfolio(Learner):
     """
 
     length: int = 200
-    limit: int = 4000
+    limit: int = LIMIT
     per_second: bool | None = None
 
     def predict(self, profile: Profile, axes: Axes) -> Prior:
         """The same for every profile; past candidates outside ``axes`` are left out before the choice."""
-        of = inside(self.history, axes, self.limit)
-        if not len(of):
+        ranked = chosen(self.history, axes, self.length, bool(self.per_second), self.limit)
+        if not ranked:
             return Prior.uniform(axes, why=("no past run fits this search space",))
-        cost = expected_cost(self.history, of) if self.per_second else None
-        chosen = greedy(regrets(self.history, of), self.length, cost)
-        ranked = [self.history.candidates[of[i]] for i in chosen]
         by = " by gain per second" if self.per_second else ""
         why = (f"greedy portfolio of {len(ranked)} candidates{by} over {len(self.history.tasks)} past tasks",)
         return prior_from_list(axes, ranked, top_weights(len(ranked)), why, portfolio=self.length)
+
+
+def chosen(history: History, axes: Axes, length: int, per_second: bool, limit: int = LIMIT) -> list[Candidate]:
+    """The portfolio of a history: at most ``length`` of its candidates that fit the space, best first."""
+    of = inside(history, axes, limit)
+    if not len(of):
+        return []
+    cost = expected_cost(history, of) if per_second else None
+    return [history.candidates[of[i]] for i in greedy(regrets(history, of), length, cost)]
 
 
 def greedy(regret: np.ndarray, length: int, cost: np.ndarray | None = None) -> np.ndarray:

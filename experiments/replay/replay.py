@@ -100,8 +100,8 @@ def _one_group(
     return {name: Course.of([course[t] for t in tasks]) for name, course in found.items()}
 
 
-def _course(table: Table, task: int, orders: Sequence[np.ndarray], seen: Sequence[np.ndarray], asked: Asked) -> Course:
-    """Mean over searches: each an order of candidates and what it was told, (candidates,)."""
+def _course(table: Table, task: int, orders: Sequence[np.ndarray], seen: np.ndarray, asked: Asked) -> Course:
+    """Mean over searches: each an order of candidates, and what it is told of them: ``seen`` (searches, candidates)."""
     regrets, areas = [], []
     for order, told in zip(orders, seen, strict=True):
         regret = incumbent(order[None], told[None], table.regret[task])[0]

@@ -17,11 +17,12 @@ import numpy as np
 
 from automl.errors import within
 from automl.types import Axes, Candidate, Prior, Profile, Task, Trial
-from metalearner.anytime import GUARD, OPENING, anytime, guarded
+from metalearner.anytime import GUARD, OPENING, guarded
 from metalearner.learner import Learner
 from metalearner.opening import LENGTH, read_opening
 from metalearner.past.history import History
 from metalearner.past.surfaces import inside, log_seconds, normal_scores, regrets
+from metalearner.portfolio import chosen
 from metalearner.practice import Practice
 from metalearner.prior import fits, prior_from_list, top_weights
 from metalearner.transfer.belief import Belief
@@ -129,7 +130,7 @@ class Transfer(Learner):
         (docs/benchmarks.md).
         """
         base = self.start.predict(profile, axes).portfolio if self.start is not None else ()
-        found = anytime(self.history, axes, LENGTH, bool(self.per_second))
+        found = chosen(self.history, axes, LENGTH, bool(self.per_second))
         return guarded(found if self.per_second else varied(found, []), base)[: self.opening]
 
     def _pending(self, axes: Axes) -> list[Candidate]:

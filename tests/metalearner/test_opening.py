@@ -14,11 +14,11 @@ from automl.types import Axis, Candidate, Input, Profile, Task
 from experiments.compose import composed
 from experiments.options import made
 from metalearner import opening
-from metalearner.anytime import GUARD, anytime, guarded
+from metalearner.anytime import GUARD, guarded
 from metalearner.learner import History
 from metalearner.opening import learn_opening, read_opening
 from metalearner.past import shipped
-from metalearner.portfolio import greedy
+from metalearner.portfolio import chosen, greedy
 from metalearner.testing import AXES, PROFILE, runs
 from metalearner.transfer.transfer import Transfer
 
@@ -47,8 +47,8 @@ def test_seconds_of_past_runs_count():
     past = runs()
     slow = np.array([c.choices["b"] == 0.2 for c in past.candidates])[past.candidate]
     told = dataclasses.replace(past, seconds=np.where(slow, 1000.0, 1.0))
-    assert anytime(History.of(told), AXES, 3)[0].choices["b"] != 0.2, "the best ones take a thousand times as long"
-    assert anytime(History.of(told), AXES, 3, per_second=False)[0].choices["b"] == 0.2
+    assert chosen(History.of(told), AXES, 3, True)[0].choices["b"] != 0.2, "the best ones take a thousand times as long"
+    assert chosen(History.of(told), AXES, 3, False)[0].choices["b"] == 0.2
 
 
 def test_transfer_opens_with_it_and_goes_on_by_its_own_mind():
@@ -133,7 +133,10 @@ def test_transfer_begins_with_it_only_where_seconds_count(tables):
     }
     for per_second in (True, False):
         learner = made(composed(["metalearner=transfer"]), "metalearner", per_second=per_second)
+        read_opening.cache_clear()
+        began = time.process_time()
         prior = learner.begin(task, profile, axes)
+        assert time.process_time() - began < 0.2
         assert (prior is not None) == per_second
         if prior is not None:
             practice = learner.start.predict(profile, axes)

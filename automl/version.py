@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.metadata
 import os
 import subprocess
@@ -33,6 +34,20 @@ def package_version() -> str:
         return importlib.metadata.version("level4")
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
+
+
+@functools.cache
+def source_digest() -> str:
+    """Of all Python source that decides a search and its networks, comments included; 16 hex digits.
+
+    Unlike ``code_version`` it tells two states of a changed checkout apart, and is the same after a commit of something
+    else.
+    """
+    digest = hashlib.sha256()
+    for name in ("automl", "nas", "metalearner"):
+        for file in sorted((_ROOT / name).rglob("*.py")):
+            digest.update(str(file.relative_to(_ROOT)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _revision() -> str:

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,14 @@ from rich.table import Table
 
 from automl.data.read.files import existing
 from automl.errors import UserError
+from automl.files import write_atomically
+from automl.serial import to_json
 from automl.store.rows import task_digest
 from automl.store.store import Store
 from automl.types import Task, Trial
+from experiments.settings import writable
 from experiments.stores import opened
+from metalearner.opening import learn_opening
 from metalearner.past import shipped
 from metalearner.past.file import Past, read_knowledge, write_knowledge
 from metalearner.past.history import rank_within
@@ -28,9 +33,9 @@ SQLITE = b"SQLite format 3\0"  # how its files begin
 
 
 def run(cfg: DictConfig) -> None:
-    """The command line's way in: import, then export, then show."""
+    """The command line's way in: import, then export, then learn the opening of what ships, then show."""
     wanted: Any = OmegaConf.to_container(cfg.knowledge, resolve=True)
-    for name in ("import", "export"):
+    for name in ("import", "export", "opening"):
         if wanted[name] is not None and not isinstance(wanted[name], str):
             raise UserError(f"knowledge.{name}={wanted[name]} must be the path of a file, or null")
     console = Console(highlight=False)
@@ -42,6 +47,11 @@ def run(cfg: DictConfig) -> None:
             count = write_knowledge(wanted["export"], of_store(store))
             console.print(f"{count} trials written to {wanted['export']}", markup=False)
         show(console, f"store {store.name}", of_store(store))
+    if wanted["opening"]:
+        learned = learn_opening(shipped.FILE)
+        writable(Path(wanted["opening"]).parent, "knowledge.opening")
+        write_atomically(wanted["opening"], to_json(learned) + "\n")
+        console.print(f"{len(learned.leaves)} portfolios written to {wanted['opening']}", markup=False)
     show(console, "shipped with the program", read_knowledge(shipped.FILE) if shipped.FILE.is_file() else [])
 
 

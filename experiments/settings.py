@@ -252,10 +252,10 @@ def same(cfg: DictConfig, name: str, value: float | None, by: str) -> None:
         raise UserError(f"{name}={given} does nothing here: {by} decides it. Set {by}=...")
 
 
-def learner_of(cfg: DictConfig, budget: Budget) -> MetaLearner:
-    """The configured meta-learner; where ``per_second`` is null, the budget decides it."""
-    options = {"per_second": budget.seconds is not None} if cfg.metalearner.get("per_second", 0) is None else {}
-    return made(cfg, "metalearner", **options)
+def learner_of(cfg: DictConfig, budget: Budget, place: str = "metalearner") -> MetaLearner:
+    """The meta-learner configured at ``place``; where ``per_second`` is null, the budget decides it."""
+    free = OmegaConf.select(cfg, f"{place}.per_second", default=0) is None
+    return made(cfg, place, **({"per_second": budget.seconds is not None} if free else {}))
 
 
 def keep_config(cfg: DictConfig, folder: Path, option: str = "hydra.run.dir") -> None:

@@ -76,8 +76,10 @@ def group_of(file: Path, default: str) -> str:
     return group
 
 
-def load(entry: Entry, max_rows: int | None, seed: int) -> tuple[Dataset, dict[str, str]]:
+def load(entry: Entry, max_rows: int | None, seed: int, test_rows: int | None = None) -> tuple[Dataset, dict[str, str]]:
     """The data set with at most ``max_rows`` rows to learn from, and the options of ``prepare`` that name its task.
+
+    ``test_rows``: of a given test split at most so many; None: the few without which nothing is prepared.
 
     Kind and metric are those of the whole data: a part of the rows may look different. Rows are drawn evenly over
     the classes or the quantiles of the target; a task that was made smaller has the number in its name.
@@ -90,7 +92,7 @@ def load(entry: Entry, max_rows: int | None, seed: int) -> tuple[Dataset, dict[s
         rng = np.random.default_rng([seed, *hashlib.sha256(entry.name.encode()).digest()[:8]])
         target = dataset.target
         rows = even(np.flatnonzero(~test), target.to_numpy(), max_rows, rng)
-        few = even(np.flatnonzero(test), target.to_numpy(), max(max_rows // 10, 20), rng)  # prepare wants some
+        few = even(np.flatnonzero(test), target.to_numpy(), test_rows or max(max_rows // 10, 20), rng)
         dataset = take(dataset, np.sort(np.concatenate([rows, few])))
         asked["name"] = f"{entry.name}@{max_rows}"
     return dataset, asked

@@ -1,4 +1,4 @@
-"""What a replay found: means, intervals, and how soon the cold search is overtaken."""
+"""What a replay found: means, intervals, and how soon the cold search is overtaken; by evaluations and by time."""
 
 from __future__ import annotations
 
@@ -7,33 +7,43 @@ from collections.abc import Mapping
 import numpy as np
 
 from experiments.bootstrap import drawn_groups
+from experiments.replay.replay import COLD, Course
 
 POINTS = (1, 5, 10, 25, 50, 100)
-COLD = "evolution"
+AREA = "area"
 DRAWS = 5000
 
 
-def summary(
-    regrets: Mapping[str, np.ndarray], points: tuple[int, ...], seed: int = 0, group: np.ndarray | None = None
-) -> dict[str, dict]:
-    """Per method regret x100, 95 % interval and evaluations to the cold search's last mean.
-
-    ``regrets``: per method (tasks, evaluations), a mean over seeds, in [0, 1]. ``group`` (tasks,): tasks of one group
-    depend on each other and are drawn together; None: each for itself. The bootstrap draws the same for every method.
-    A point beyond the last evaluation is the last.
+def measured(course: Course, points: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """What is told of each task, x100 and (tasks,): the regret after so many evaluations, and the area where seconds
+    are known. A point beyond the last evaluation is the last.
     """
-    draws = _draws(regrets, seed, group)
-    target = regrets[COLD].mean(axis=0)[-1] if COLD in regrets else None
+    last = course.regret.shape[1]
+    found = {str(p): course.regret[:, min(p, last) - 1] * 100 for p in points}
+    return found | ({AREA: course.area * 100} if np.isfinite(course.area).all() else {})
+
+
+def summary(
+    courses: Mapping[str, Course], points: tuple[int, ...], seed: int = 0, group: np.ndarray | None = None
+) -> dict[str, dict]:
+    """Per method the means of ``measured``, 95 % intervals and evaluations to the cold search's last mean.
+
+    ``group`` (tasks,): tasks of one group depend on each other and are drawn together; None: each for itself. The
+    bootstrap draws the same for every method.
+    """
+    draws = _draws(courses, seed, group)
+    target = courses[COLD].regret.mean(axis=0)[-1] if COLD in courses else None
     found = {}
-    for name, regret in regrets.items():
-        at = np.array([min(p, regret.shape[1]) - 1 for p in points])
-        means = np.array([regret[drawn][:, at].mean(axis=0) for drawn in draws]) * 100
+    for name, course in courses.items():
+        of = measured(course, points)
+        values = np.array(list(of.values()))
+        means = np.array([values[:, drawn].mean(axis=1) for drawn in draws])
         low, high = np.quantile(means, [0.025, 0.975], axis=0)
-        reached = np.flatnonzero(regret.mean(axis=0) <= target) if target is not None else np.zeros(0, np.int64)
+        reached = np.flatnonzero(course.regret.mean(axis=0) <= target) if target is not None else np.zeros(0, np.int64)
         found[name] = {
-            "regret": {str(p): round(float(regret[:, i].mean() * 100), 4) for p, i in zip(points, at, strict=True)},
+            "regret": {what: round(float(value.mean()), 4) for what, value in of.items()},
             "interval": {
-                str(p): [round(float(a), 4), round(float(b), 4)] for p, a, b in zip(points, low, high, strict=True)
+                what: [round(float(a), 4), round(float(b), 4)] for what, a, b in zip(of, low, high, strict=True)
             },
             "evaluations_to_cold_100": int(reached[0]) + 1 if len(reached) else None,
         }
@@ -41,28 +51,28 @@ def summary(
 
 
 def paired(
-    regrets: Mapping[str, np.ndarray],
+    courses: Mapping[str, Course],
     of: str,
     points: tuple[int, ...],
     seed: int = 0,
     group: np.ndarray | None = None,
 ) -> dict[str, dict]:
-    """Regret x100 of ``of`` less that of every other method: mean and 95 % interval over the same groups drawn."""
-    draws = _draws(regrets, seed, group)
+    """``measured`` of ``of`` less that of every other method: mean and 95 % interval over the same groups drawn."""
+    draws = _draws(courses, seed, group)
+    ours = measured(courses[of], points)
     found: dict[str, dict] = {}
-    for name, regret in regrets.items():
+    for name, course in courses.items():
         if name == of:
             continue
         found[name] = {}
-        for p in points:
-            i = min(p, regret.shape[1]) - 1
-            apart = (regrets[of][:, i] - regret[:, i]) * 100
+        for what, value in measured(course, points).items():
+            apart = ours[what] - value
             low, high = np.quantile([apart[drawn].mean() for drawn in draws], [0.025, 0.975])
-            found[name][str(p)] = [round(float(x), 4) for x in (apart.mean(), low, high)]
+            found[name][what] = [round(float(x), 4) for x in (apart.mean(), low, high)]
     return found
 
 
-def _draws(regrets: Mapping[str, np.ndarray], seed: int, group: np.ndarray | None) -> list[np.ndarray]:
-    tasks = len(next(iter(regrets.values())))
+def _draws(courses: Mapping[str, Course], seed: int, group: np.ndarray | None) -> list[np.ndarray]:
+    tasks = len(next(iter(courses.values())).regret)
     times = min(DRAWS, 2_000_000 // max(1, tasks))
     return list(drawn_groups(np.arange(tasks) if group is None else group, times, seed))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 
-from automl.types import Candidate
+from automl.types import Candidate, Prior
 from metalearner.transfer.session import Session
 
 
@@ -24,13 +24,35 @@ def incumbent(orders: np.ndarray, seen: np.ndarray, regret: np.ndarray) -> np.nd
 
 
 def listed(
-    ranked: Sequence[Candidate], candidates: Sequence[Candidate], evaluations: int, rng: np.random.Generator
+    prior: Prior,
+    candidates: Sequence[Candidate],
+    evaluations: int,
+    rng: np.random.Generator,
+    elsewhere: Container[str] = (),
 ) -> np.ndarray:
-    """The order of a list, (evaluations,); what it leaves out follows at random."""
+    """The order in which a search that is told nothing follows a prior, (evaluations,): its list, then draws from it.
+
+    Of what is not among the ``candidates`` the most alike of the family stands in, the likeliest of equals; unless it
+    was run ``elsewhere`` (identifiers): that is left out.
+    """
     place = {c.id: i for i, c in enumerate(candidates)}
-    first = [place[c.id] for c in ranked if c.id in place]
-    rest = rng.permutation(np.setdiff1d(np.arange(len(candidates)), first))
-    return np.r_[np.array(first, dtype=np.int64), rest][:evaluations]
+    likely = np.array([prior.log_prob(c) for c in candidates])
+    first: dict[int, None] = {}
+    for wanted in prior.portfolio:
+        if len(first) >= evaluations:
+            break
+        found = place.get(wanted.id)
+        if found is None and wanted.id not in elsewhere:
+            alike = [
+                (len(wanted.choices.items() & c.choices.items()), likely[i], -i)
+                for i, c in enumerate(candidates)
+                if c.family == wanted.family and i not in first
+            ]
+            found = -max(alike)[2] if alike else None
+        if found is not None:
+            first[found] = None
+    drawn = np.argsort(-(np.maximum(likely, -1e6) + rng.gumbel(size=len(candidates))), kind="stable")  # without return
+    return np.array([*first, *(i for i in drawn.tolist() if i not in first)], dtype=np.int64)[:evaluations]
 
 
 def evolution(
@@ -44,7 +66,7 @@ def evolution(
     """
     count = len(codes)
     base = codes.max(axis=0).astype(np.int64) + 1
-    place = np.r_[1, np.cumprod(base[:-1])] if len(base) else np.ones(0, np.int64)
+    place = np.random.default_rng(0).integers(1, 2**62, len(base))  # a hash: there may be more points than integers
     keys = codes @ place
     sorted_keys = np.argsort(keys)
     score = np.nan_to_num(seen, nan=-np.inf)
@@ -66,10 +88,15 @@ def evolution(
     return np.array(order, dtype=np.int64)
 
 
-def adaptive(session: Session, seen: np.ndarray, seconds: np.ndarray, evaluations: int) -> np.ndarray:
-    """The order of a meta-learner that is told each result, (evaluations,)."""
-    order = []
-    while len(order) < evaluations and (j := session.next()) is not None:
+def adaptive(
+    session: Session, seen: np.ndarray, seconds: np.ndarray, evaluations: int, opening: Sequence[int] = ()
+) -> np.ndarray:
+    """The order of a meta-learner that is told each result, (evaluations,); ``opening``: what it tries first."""
+    order: list[int] = []
+    while len(order) < evaluations:
+        j = opening[len(order)] if len(order) < len(opening) else session.next()
+        if j is None:
+            break
         order.append(j)
         session.observe(j, None if np.isnan(seen[j]) else float(seen[j]), float(seconds[j]))
     return np.array(order, dtype=np.int64)

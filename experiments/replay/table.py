@@ -2,7 +2,7 @@
 
 The format is one row per (task, candidate[, seed][, epoch]) with columns ``task``, ``group``, ``family``,
 ``candidate``, ``score`` and optionally ``axis/NAME``, ``seconds``, ``seed``, ``epoch``. Beside it, optionally, one
-row per task with ``feature/NAME``.
+row per task with ``feature/NAME``. A knowledge file is read by ``experiments.replay.knowledge`` into the same.
 """
 
 # pandas' stubs widen every column access to a union of a dozen array and scalar types; the tests check these rows.
@@ -11,6 +11,7 @@ row per task with ``feature/NAME``.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,8 @@ import numpy as np
 import pandas as pd
 
 from automl.errors import UserError
-from automl.types import Axes, Axis, Candidate, Profile, Runs
+from automl.types import Axes, Axis, Candidate, Kind, Profile, Runs
+from metalearner.past.kinds import carried
 
 NEEDED = ("task", "group", "family", "candidate", "score")
 
@@ -28,36 +30,60 @@ NEEDED = ("task", "group", "family", "candidate", "score")
 class Table:
     """Tasks x candidates.
 
-    ``seen``: float (seeds, tasks, candidates), what one training tells the search; NaN where it failed or is
-    missing. ``scored``: (tasks, candidates), what the choice is judged by: the mean over other seeds where there
-    are any, else the same. ``seconds``: (tasks, candidates), NaN when unknown. ``notes``: what was done, for people.
+    ``spaces``: the search space of each task. ``seen``: float (seeds, tasks, candidates), what one training tells the
+    search; NaN where it failed or is missing. ``scored``: (tasks, candidates), what the choice is judged by: the mean
+    over other seeds where there are any, else the same. ``seconds``: (tasks, candidates), of a training, NaN when
+    unknown. ``there``: bool (tasks, candidates), what a search on the task may try. ``cohorts``: per task; tasks learn
+    from those of their own. ``kinds``: per task, None: runs are not told as runs of another kind. ``notes``: what was
+    done, for people.
     """
 
     name: str
     tasks: tuple[str, ...]
     groups: np.ndarray
     candidates: tuple[Candidate, ...]
-    axes: Axes
+    spaces: tuple[Axes, ...]
     profiles: tuple[Profile | None, ...]
     seen: np.ndarray
     scored: np.ndarray
     seconds: np.ndarray
+    there: np.ndarray
+    cohorts: tuple[str, ...]
+    kinds: tuple[Kind | None, ...]
     notes: tuple[str, ...] = ()
 
     @property
+    def timed(self) -> bool:
+        """Whether anything is known of what trainings take."""
+        return bool(np.isfinite(self.seconds).any())
+
+    @functools.cached_property
+    def costs(self) -> np.ndarray:
+        """Seconds in usual trainings, the median of the task's; 1 where they are unknown: (tasks, candidates)."""
+        known = np.where(self.there & (self.seconds > 0), self.seconds, np.nan)
+        usual = [np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else 1.0 for row in known]
+        return np.nan_to_num(known / np.reshape(usual, (-1, 1)), nan=1.0)
+
+    @functools.cached_property
     def regret(self) -> np.ndarray:
         """(best - score) / (best - worst) of each task, (tasks, candidates); 1 where there is no score."""
         best = np.nanmax(self.scored, axis=1, keepdims=True)
         span = best - np.nanmin(self.scored, axis=1, keepdims=True)
         return np.where(np.isnan(self.scored), 1.0, (best - self.scored) / np.where(span > 0, span, 1.0))
 
-    def without(self, group: str, *, negated: bool = False) -> Runs:
-        """The runs of all other groups, at full length, one row per seed; ``negated``: the worst look best."""
+    def without(self, group: str, like: int | None = None, *, negated: bool = False) -> Runs:
+        """The runs of all other groups, at full length, one row per seed; ``negated``: the worst look best.
+
+        ``like``: the task that is to learn from them: those of its cohort, told as runs of its kind.
+        """
         kept = np.flatnonzero(self.groups != group)
+        if like is not None:
+            kept = kept[[self.cohorts[i] == self.cohorts[like] for i in kept]]
         seen = self.seen[:, kept]
-        seed, task, candidate = np.nonzero(~np.isnan(self.scored[kept])[None] | ~np.isnan(seen))
+        ran = self.there[kept] & (~np.isnan(self.scored[kept])[None] | ~np.isnan(seen) | (len(self.seen) == 1))
+        seed, task, candidate = np.nonzero(ran)
         score = seen[seed, task, candidate]
-        return Runs(
+        runs = Runs(
             tasks=tuple(self.tasks[i] for i in kept),
             groups=tuple(str(g) for g in self.groups[kept]),
             profiles=tuple(self.profiles[i] for i in kept),
@@ -69,6 +95,8 @@ class Table:
             score=-score if negated else score,
             seconds=self.seconds[kept][task, candidate],
         )
+        kind = None if like is None else self.kinds[like]
+        return runs if kind is None else carried(runs, kind)
 
     def some(self, share: float, seed: int) -> Table:
         """The same with a random ``share`` of its candidates, at least two."""
@@ -80,11 +108,15 @@ class Table:
             seen=self.seen[:, :, kept],
             scored=self.scored[:, kept],
             seconds=self.seconds[:, kept],
+            there=self.there[:, kept],
         )
 
     def shuffled(self, seed: int) -> Table:
-        """The same with every profile given to another task."""
-        order = np.random.default_rng(seed).permutation(len(self.tasks))
+        """The same with every profile given to another task of its cohort."""
+        rng, order = np.random.default_rng(seed), np.arange(len(self.tasks))
+        for cohort in dict.fromkeys(self.cohorts):
+            of = np.flatnonzero([c == cohort for c in self.cohorts])
+            order[of] = of[rng.permutation(len(of))]
         return replace(self, profiles=tuple(self.profiles[i] for i in order))
 
 
@@ -127,7 +159,15 @@ def read_table(path: str | Path, tasks: str | Path | None = None, history_seeds:
     beside = path.with_name(f"{path.stem}.tasks.parquet")
     about = tasks or (beside if beside.is_file() else None)
     profiles = _profiles(Path(about), names) if about else (None,) * len(names)
-    return Table(path.stem, tuple(names), groups, candidates, axes, profiles, seen, scored, seconds, (*notes, *note))
+    there = np.zeros(scored.shape, bool)
+    there[at[0].to_numpy(), at[1].to_numpy()] = True
+    every = len(names)
+    return Table(
+        *(path.stem, tuple(names), groups, candidates, (axes,) * every, profiles, seen, scored, seconds, there),
+        cohorts=("",) * every,
+        kinds=(None,) * every,
+        notes=(*notes, *note),
+    )
 
 
 def _scores(rows: pd.DataFrame, at: tuple, shape: tuple[int, int], history: Sequence[int] | None, path: Path):

@@ -23,12 +23,13 @@ from experiments.options import made, made_families, task_options
 from experiments.settings import Settings, learner_of, plain_config, settings, writable
 from experiments.solve.filling import write_card
 from experiments.solve.finish import finish
-from experiments.solve.prior import level_of, past_runs
+from experiments.solve.prior import level_of, past_runs, told
 from experiments.solve.result import compose_result, write_outputs
 from experiments.solve.search import earlier_search, ending_goal, recorded, run_search
 from experiments.solve.solution import Solution
 from experiments.solve.weights import keep_networks, origins, told_weights, whether_they_helped
 from experiments.stores import opened
+from metalearner.follow import Follow
 from metalearner.profile import profile as measure
 from nas.engines.base import Engine
 from nas.family import search_axes, wordpieces
@@ -59,8 +60,10 @@ def pipeline(
             profile = measure(task, parts.train, prepared.dataset, seed=wanted.seed)
             axes = search_axes(families, task, training_axes(task))
             before = earlier_search(store, config, prepared) if wanted.resume else None
-            past = past_runs(store, task, before) if level_of(learner) >= 4 else Runs.none()
-            prior = learner.fit(past).predict(profile, axes)
+            learns, timed = level_of(learner) >= 4, wanted.budget.seconds is not None
+            follow = Follow(learner, profile, axes, wanted.budget.epochs, engine.workers, beside=timed)
+            stack.enter_context(follow)
+            prior = follow.start(task, lambda: past_runs(store, task, before) if learns else Runs.none())
             job = Job(
                 *(task, parts.train, parts.valid, families, axes),
                 latency=wanted.latency,
@@ -80,7 +83,8 @@ def pipeline(
             if engine.hands > 1:  # trainings run elsewhere: this process only waits now
                 threading.Thread(target=load_exporter, name="exporter").start()
             judging = len(prepared.parts.test)
-            trials = run_search(record, job, profile, learner, strategy, engine, wanted, clock, events, judging, goal)
+            trials = run_search(record, job, follow, strategy, engine, wanted, clock, events, judging, goal)
+            started = told(record.prior, follow.learned)
 
         # Stage 5: the model that is deployed, judged once on the test rows.
         finished = finish(
@@ -104,7 +108,7 @@ def pipeline(
             prepared=prepared,
             trials=trials,
             finished=finished,
-            prior=record.prior,
+            prior=started,
             seconds=events.seconds | {"total": events.total},
             store=store.name,
             notes=(*record.notes, *whether_they_helped(begun, task, trials)),
@@ -113,7 +117,7 @@ def pipeline(
             overrides=overrides,
         )
         write_card(finished.bundle, prepared, result, finished.test_predictions)
-        write_outputs(folder, prepared, finished, result, trials, record.prior, profile)
+        write_outputs(folder, prepared, finished, result, trials, started, profile)
         store.finish(record.search.id, result)
         events.finish(result, folder / "report.html", trials)
     return Solution(result, folder, folder / "bundle", tuple(filter(None, (one.seen() for one in events.listeners))))

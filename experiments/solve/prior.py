@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from automl.store.store import Store
-from automl.types import Family, MetaLearner, Runs, Task
+from automl.types import Family, MetaLearner, Prior, Runs, Task
 from metalearner.past.shipped import with_shipped
 
 
@@ -15,6 +16,13 @@ def level_of(learner: MetaLearner, families: Iterable[Family] = ()) -> int:
     Where all networks are a user's own it is what their families say: 1, or 0 with an operator of their own.
     """
     return min(getattr(learner, "level", 4), max((getattr(f, "level", 4) for f in families), default=4))
+
+
+def told(began: Prior | None, learned: Prior | None) -> Prior | None:
+    """For the report: the list that a search ``began`` with, and what the past runs said once they were read."""
+    if began is None or learned is None:
+        return began
+    return replace(learned, portfolio=began.portfolio, why=(*began.why, *learned.why))
 
 
 def past_runs(store: Store, task: Task, before_search: int | None = None) -> Runs:

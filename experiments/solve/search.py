@@ -21,7 +21,7 @@ from automl.store.hold import Hold
 from automl.store.search import Search, folder_name
 from automl.store.store import Store
 from automl.task.goal import DEPLOYED, Goal, parse_goal
-from automl.types import Budget, MetaLearner, Prior, Profile, Task, Trial
+from automl.types import Budget, Prior, Profile, Task, Trial
 from automl.version import code_version
 from experiments.events import Events
 from experiments.explain import printable
@@ -109,8 +109,7 @@ def recorded(
 def run_search(
     record: SearchRecord,
     job: Job,
-    profile: Profile,
-    learner: MetaLearner,
+    follow: Follow,
     strategy: Strategy,
     engine: Engine,
     wanted: Settings,
@@ -178,7 +177,7 @@ def run_search(
             room=lambda: 0.0 if reached else clock.for_search,
             begun=begun,
             finished=finished,
-            learn=Follow(learner, profile, job.axes, wanted.budget.epochs),
+            learn=follow,
         )
     ended = record.hold.clock()
     record.hold.clock = lambda: ended  # what follows is not the search's time

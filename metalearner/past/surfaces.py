@@ -68,6 +68,31 @@ def normal_scores(history: History, of: np.ndarray) -> tuple[np.ndarray, np.ndar
     return z / max(float(z.std()), 1e-9), ran
 
 
+def log_seconds(history: History, of: np.ndarray) -> tuple[np.ndarray, float]:
+    """Mean ln(seconds) of each of the candidates ``of`` relative to its tasks, (len(of),), and the mean level of tasks.
+
+    A candidate that was never timed gets the mean of its family, or 0. Failures do not count: one that was found too
+    slow before it trained took no time. 0 where nothing is known.
+    """
+    went_well = (history.seconds > 0) & ~np.isnan(history.score)
+    seconds = history.dense(of, np.log(np.where(went_well, history.seconds, np.nan)))
+    ran = ~np.isnan(seconds)
+    if not ran.any():
+        return np.zeros(len(of)), 0.0
+    level = np.where(ran, seconds, 0).sum(axis=1) / np.maximum(1, ran.sum(axis=1))
+    apart = np.where(ran, seconds - level[:, None], 0).sum(axis=0) / np.maximum(1, ran.sum(axis=0))
+    timed = ran.any(axis=0)
+    families = np.unique([history.candidates[i].family for i in of], return_inverse=True)[1]
+    count = np.bincount(families[timed], minlength=families.max() + 1)
+    mean = np.bincount(families[timed], apart[timed], minlength=families.max() + 1) / np.maximum(1, count)
+    return np.where(timed, apart, mean[families]), float(level[ran.any(axis=1)].mean())
+
+
+def expected_cost(history: History, of: np.ndarray) -> np.ndarray:
+    """What a training of each candidate takes, in usual trainings of its task, (len(of),)."""
+    return np.exp(log_seconds(history, of)[0])
+
+
 def _filled(values: np.ndarray, ran: np.ndarray, middle: float) -> np.ndarray:
     mean = (np.where(ran, values, 0).sum(axis=0) + middle) / (ran.sum(axis=0) + 1)
     return np.where(ran, values, mean)

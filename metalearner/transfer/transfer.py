@@ -3,7 +3,8 @@
 The new task's surface over candidates is a Gaussian process whose prior is learned from the surfaces of
 past tasks (``settings``); it competes, by evidence, with one that knows no past (``belief``); and the
 candidate that promises most comes next (``session``). Settings are learned from the past runs at hand by
-leaving one group out at a time; nothing is tuned to one table by name.
+leaving one group out at a time; nothing is tuned to one table by name. While little is known of the new task it is the
+anytime portfolio that comes first (``opening``): a surface of one or two trials misleads.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from automl.errors import within
-from automl.types import Axes, Candidate, Prior, Profile, Trial
+from automl.types import Axes, Candidate, Prior, Profile, Task, Trial
+from metalearner.anytime import GUARD, OPENING, guarded
 from metalearner.learner import Learner
+from metalearner.opening import LENGTH, read_opening
 from metalearner.past.history import History
-from metalearner.past.surfaces import inside, normal_scores, regrets
+from metalearner.past.surfaces import inside, log_seconds, normal_scores, regrets
+from metalearner.portfolio import chosen
 from metalearner.practice import Practice
 from metalearner.prior import fits, prior_from_list, top_weights
 from metalearner.transfer.belief import Belief
@@ -50,8 +54,8 @@ class Transfer(Learner):
     ``cold``: prior probability that the past does not help. ``processes``: settings kept side by side.
     ``limit``: past candidates considered. ``fresh``: candidates never run before that join them.
     ``most_trials``: of this task, the best are used. ``per_second``: choose by improvement per second; None leaves
-    it to the search's budget. ``start``: gives the prior while there are no past runs, and draws candidates never run
-    before; None is uniform.
+    it to the search's budget. ``opening``: so many candidates are those of the anytime portfolio. ``start``: gives the
+    prior while there are no past runs, and draws candidates never run before; None is uniform.
     """
 
     cold: float = 0.3
@@ -61,6 +65,7 @@ class Transfer(Learner):
     most_trials: int = 200
     portfolio: int = 200
     per_second: bool | None = None
+    opening: int = OPENING
     start: Practice | None = None
     seed: int = 0
     _trials: dict[str, Trial] = field(default_factory=dict, init=False, repr=False)
@@ -71,6 +76,7 @@ class Transfer(Learner):
         within("cold", self.cold, 0.001, 0.999)
         within("processes", self.processes, 1)
         within("limit", self.limit, 1)
+        within("opening", self.opening, 0)
         if isinstance(self.start, Mapping):  # from a file
             self.start = Practice(**self.start)
 
@@ -100,9 +106,34 @@ class Transfer(Learner):
         best = session.ranking(self.portfolio, pending=[places[c.id] for c in running])
         ranked = varied([candidates[i] for i in best], given)
         ranked[1:1] = self._never_run(profile, axes, given)
+        ranked = self.opened(ranked, profile, axes)
         chance = chance_of_best(*session.expected(), np.random.default_rng(self.seed))
         marginals = prior_from_list(axes, candidates, chance, why)
         return Prior(marginals.families, axes, marginals.weights, tuple(ranked), why)
+
+    def begin(self, task: Task, profile: Profile, axes: Axes) -> Prior | None:
+        """Where to start before a past run is read: with what ships. None where that has too little for the task."""
+        if not self.per_second or self.opening < GUARD or self.start is None:
+            return None
+        shipped, why = read_opening().portfolio(task, profile, axes, {task.group, task.name})
+        if len(shipped) < GUARD:
+            return None
+        base = self.start.predict(profile, axes)
+        return Prior(base.families, axes, base.weights, tuple(guarded(shipped, base.portfolio)), (why,))
+
+    def opened(self, ranked: Sequence[Candidate], profile: Profile, axes: Axes) -> list[Candidate]:
+        """The list with what is left of the opening at its front."""
+        begun = {*self._trials, *(c.id for c in self._pending(axes))}
+        first = [c for c in self.first(profile, axes) if c.id not in begun][: max(self.opening - len(begun), 0)]
+        return [*first, *(c for c in ranked if c not in first)]
+
+    def first(self, profile: Profile, axes: Axes) -> list[Candidate]:
+        """The candidates to begin with, whatever comes of them. Where seconds count, unlike families may wait for them
+        (docs/benchmarks.md).
+        """
+        base = self.start.predict(profile, axes).portfolio if self.start is not None else ()
+        found = chosen(self.history, axes, LENGTH, bool(self.per_second))
+        return guarded(found if self.per_second else varied(found, []), base)[: self.opening]
 
     def _pending(self, axes: Axes) -> list[Candidate]:
         """What is running in this space and has told nothing yet, each once."""
@@ -198,23 +229,14 @@ class Transfer(Learner):
         return candidates, session, why
 
     def _log_seconds(self, of: np.ndarray, known: list[Candidate], candidates: Sequence[Candidate]) -> np.ndarray:
-        """Mean ln(seconds) relative to its task, (C,); the mean of its family where a candidate never ran.
-
-        Failures do not count: one that was found too slow before it trained took no time.
-        """
-        went_well = (self.history.seconds > 0) & ~np.isnan(self.history.score)
-        column = np.log(np.where(went_well, self.history.seconds, np.nan))
-        seconds = self.history.dense(of, column)
-        ran = ~np.isnan(seconds)
-        if not ran.any():
-            return np.zeros(len(candidates))
-        level = np.where(ran, seconds, 0).sum(axis=1) / np.maximum(1, ran.sum(axis=1))
-        apart = np.where(ran, seconds - level[:, None], 0).sum(axis=0) / np.maximum(1, ran.sum(axis=0))
-        overall = level[ran.any(axis=1)].mean()
-        timed = [(c, float(v)) for c, v, ever in zip(known, apart, np.any(ran, axis=0).tolist(), strict=True) if ever]
-        by_id = {c.id: v for c, v in timed}
-        family = {f: float(np.mean([v for c, v in timed if c.family == f])) for f in {c.family for c, _ in timed}}
-        return np.array([overall + by_id.get(c.id, family.get(c.family, 0.0)) for c in candidates])
+        """Expected ln(seconds) of each candidate, (C,); that of its family where it never ran."""
+        apart, level = log_seconds(self.history, of)
+        by_id = {c.id: float(v) for c, v in zip(known, apart, strict=True)}
+        of_family: dict[str, list[float]] = {}
+        for c, v in zip(known, apart, strict=True):
+            of_family.setdefault(c.family, []).append(float(v))
+        family = {name: float(np.mean(values)) for name, values in of_family.items()}
+        return np.array([level + by_id.get(c.id, family.get(c.family, 0.0)) for c in candidates])
 
 
 def _told(trial: Trial) -> tuple[bool, int]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from automl.types import Axis, Budget, Candidate, Profile, Runs
+from automl.types import Axis, Budget, Candidate, Profile, Runs, Trial
 from metalearner.follow import Follow
 from metalearner.transfer.transfer import VARIED, Transfer
 from nas.family import search_axes
+from nas.job import Order, Outcome
 from nas.search import search
 from nas.strategies.prior_band import PriorBand
 from nas.strategies.transfer_search import TransferSearch
-from nas.testing.strategies import SHARED, TASK, LookUp, Plain, Toy, job
+from nas.testing.strategies import SHARED, TASK, LookUp, Plain, Toy, job, known_score
 
 NAMES = "abcdef"
 
@@ -64,3 +66,44 @@ def test_the_first_four_are_of_four_families_with_any_number_of_workers(strategy
         new = list(dict.fromkeys(t.candidate for t in trials))
         assert len({c.family for c in new[:VARIED]}) == VARIED
         assert len(new) == len({c.id for c in new})
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_search_that_is_followed_from_a_thread_is_replayed_trial_by_trial(workers):
+    """Which prior a proposal follows depends on the trainings alone, however long a thought takes."""
+    families = {name: Named(name) for name in NAMES}
+    axes = search_axes(families, TASK, SHARED)
+    todo = replace(job(), families=families, axes=axes)
+    known = past(dict(axes))
+
+    class Begins(Transfer):
+        def begin(self, task, profile, axes):
+            return replace(Transfer(fresh=0).fit(known).predict(profile, axes), why=("begun",))
+
+    def outcome(order: Order) -> Outcome:
+        return Outcome("ok", known_score(order.candidate), seconds=1.5)
+
+    def searched(record: list[Trial], delay: float) -> tuple[list[Trial], list[Trial]]:
+        ended: list[Trial] = []
+
+        def slowly() -> Runs:
+            time.sleep(delay)
+            return known
+
+        with Follow(Begins(fresh=0, per_second=True), Profile((), ()), axes, 9, workers, beside=True) as follow:
+            start = follow.start(TASK, slowly)
+            assert start.why == ("begun",)
+            trials = search(
+                *(todo, start, PriorBand(seed=0), LookUp(workers, outcome), Budget(trials=14, epochs=9)),
+                seed=0,
+                portfolio=10,
+                record=record,
+                finished=lambda trial, outcome: ended.append(trial),
+                learn=follow,
+            )
+            assert follow.learned is not None
+        return trials, ended
+
+    whole, ended = searched([], 0.0)
+    again, _ = searched(ended[:6] if workers == 1 else [], 0.2)  # many end in another order once they were stopped
+    assert [(t.candidate.id, t.fidelity) for t in again] == [(t.candidate.id, t.fidelity) for t in whole]

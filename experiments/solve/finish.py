@@ -35,9 +35,10 @@ from experiments.report.words import count
 from experiments.solve.again import Members, trained_again, whole
 from experiments.solve.artifacts import Artifacts
 from experiments.solve.filling import fill
+from experiments.solve.simple import Simple, simple_model
 from nas.engines.base import Engine
 from nas.family import build
-from nas.time import Clock, importance_seconds, refit_seconds
+from nas.time import Clock, importance_seconds, refit_seconds, simple_seconds
 
 SAME = 1e-3  # mean difference up to which two answers are of the same network
 SAME_ROWS = 256  # a large network takes seconds for all validation rows
@@ -68,6 +69,7 @@ class Finished:
     within_limits: bool
     importance: Importances
     learned: bool
+    simple: Simple | None
     notes: tuple[str, ...] = ()
     calibration: Mapping[str, Any] | None = None
     weights: np.ndarray | None = None
@@ -127,6 +129,7 @@ def finish(
             partial(score, prepared.task.metric, prepared.task.kind, weights=model.decides),
             importance_seconds(clock.seconds),
         )
+        simple = simple_model(prepared.task, prepared.parts, simple_seconds(clock.seconds))
     total = sum(weight for _, weight in members)
     return Finished(
         chosen=members[0][0],
@@ -151,6 +154,7 @@ def finish(
         importance=looked_at,
         learned=asked is networks.rows
         and (networks.folds is not None or any(networks.again[t.number] is not None for t, _ in members)),
+        simple=simple,
         judged_by=networks.judged_by,
         notes=(*(f"left out: {why}" for why in networks.left_out.values()), *notes),
         calibration=None if model.calibration is None else told(model.calibration, known),

@@ -46,6 +46,7 @@ def words_of(code: str) -> list[str] | None:
     """What stands behind level4 in a line, or the options that a span is; None for anything else."""
     code = re.split(r" \|\| | \| | && | > |; ", code.strip())[0]
     code = re.sub(r"(?<=\s)\[([\w.]+=[\w.]+)\]", r"\1", code)  # what may be left out
+    code = code.replace(" --cfg job", "")
     found = START.match(code)
     if found is None and not OPTIONS.match(code):
         return None

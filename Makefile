@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test check runtime-check format lock clean
+.PHONY: install demo test check runtime-check format lock api picture clean
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -41,6 +41,17 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet '.[dev,serve,sweep]'
 	.venv-lock/bin/python -m pip freeze --all --exclude level4 --exclude pip > requirements.lock
 	rm -rf .venv-lock build
+
+# From the docstrings of what may be built upon, to build/api; `pip install .[docs] brings pdoc.
+api: install
+	$(BIN)/python -m pdoc -d numpy -o build/api level4 automl.types automl.data.dataset automl.deploy.bundle \
+		experiments.solve.python experiments.solve.solution experiments.events nas.family nas.strategies.parts.stepwise
+
+# docs/report.png: `make picture REPORT=outputs/.../report.html`, of a demo. Needs chromium.
+picture: install
+	chromium --headless --no-sandbox --hide-scrollbars --virtual-time-budget=9000 --window-size=1200,900 \
+		--screenshot=docs/report.png "file://$(abspath $(REPORT))"
+	$(BIN)/python -c "from PIL import Image; Image.open('docs/report.png').convert('RGB').quantize(64).save('docs/report.png', optimize=True)"
 
 # What can be made again. Not outputs/ and multirun/, the models, nor ~/.local/share/level4, the past runs.
 clean:

@@ -58,7 +58,17 @@ def explain_key(error: OmegaConfBaseException) -> str:
         return f"Error: {name}: {flat(str(error.msg or error)).split(' full_key')[0]}"
     near = difflib.get_close_matches(str(error.key), choices, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"Error: no option {name!r}.{hint} Choices here: {', '.join(choices)}."
+    return f"Error: {no_option(name)}{hint} Choices here: {', '.join(choices)}."
+
+
+def no_option(name: str) -> str:
+    """What there is instead of an option that people look for."""
+    if name.rpartition(".")[2] in ("horizon", "forecast_horizon", "prediction_length", "fh"):
+        return (
+            f"no option {name!r}: forecasts of several steps are not made. Make columns of what is known before, such "
+            "as the value a week ago, and set data.time=COLUMN."
+        )
+    return f"no option {name!r}."
 
 
 def explain_signs(override: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from automl.errors import UserError
 from automl.types import Family
-from experiments.explain import shown
+from experiments.explain import no_option, shown
 
 _NAMES = {
     str: "text",
@@ -58,6 +59,8 @@ def made(cfg: DictConfig, place: str, *, without: Sequence[str] = (), **more: An
         cause = error.__cause__ if isinstance(error, InstantiationException) else error
         if not isinstance(cause, ValueError | TypeError):
             raise
+        if unknown := re.search(r"unexpected keyword argument '(\w+)'", str(cause)):
+            raise UserError(no_option(f"{place}.{unknown[1]}")) from error
         raise UserError(f"{place}: {cause}") from error
 
 
@@ -109,6 +112,8 @@ def check_types(of: Callable[..., Any], options: Mapping[str, Any], prefix: str)
 def check_hints(hints: Mapping[str, Any], options: Mapping[str, Any], prefix: str) -> None:
     """The same, of types by name."""
     for name, value in options.items():
+        if name == "target" and isinstance(value, list):
+            raise UserError(f"{prefix}target={said(value)}: one target is learned at a time; give one column")
         if name in hints and not fits(value, hints[name]):
             place, wrong, hint = misfit(value, hints[name], f"{prefix}{name}")
             wanted = words(hint)

@@ -27,6 +27,8 @@ judged, and their graph with them, and to be timed."""
 IMPORTANCE, LEAST_IMPORTANCE, MOST_IMPORTANCE = 0.02, 0.3, 2.0
 """Share of the budget, and seconds at least and at most, in which the exported model is asked what it looks at: two
 seconds tell all columns of most tables apart, and a short run has more use for its seconds in the search."""
+SIMPLE, LEAST_SIMPLE, MOST_SIMPLE = 0.03, 0.5, 4.0
+"""The same for the linear model that the report compares with."""
 FOLD_SECONDS = 300.0
 """In a shorter run more candidates are worth more than cross-validated ones: ``task.folds=null`` means none there."""
 
@@ -36,7 +38,8 @@ class Clock:
 
     ``before``: seconds that earlier attempts at the search have spent of these. ``refit``: seconds that the last
     trainings of what would be chosen take, by what is known now. ``answers``: the same of answering the rows by which
-    it is checked and judged. ``export``: of writing the bundle, and of asking it what it looks at.
+    it is checked and judged. ``export``: of writing the bundle, of asking it what it looks at, and of what it is
+    compared with.
     """
 
     def __init__(self, seconds: float | None = None, began: float | None = None) -> None:
@@ -79,16 +82,23 @@ class Clock:
 
 
 def export_seconds(members: int, seconds: float | None) -> float:
-    """About what an ensemble's export, its check, its measuring and asking it what it looks at take in a run of so many
-    seconds.
+    """About what an ensemble's export, its check, its measuring, asking it what it looks at and the simple model beside
+    it take in a run of so many seconds.
     """
-    return EXPORT + EXPORT_MEMBER * members + importance_seconds(seconds)
+    return EXPORT + EXPORT_MEMBER * members + importance_seconds(seconds) + simple_seconds(seconds)
 
 
 def importance_seconds(seconds: float | None) -> float:
     """For asking the exported model what it looks at, in a run of so many seconds; None: without a bound."""
     share = MOST_IMPORTANCE if seconds is None else IMPORTANCE * seconds
     return min(max(share, LEAST_IMPORTANCE), MOST_IMPORTANCE)
+
+
+def simple_seconds(seconds: float | None) -> float:
+    """For the linear model that the deployed one is compared with, in a run of so many seconds; None: without a
+    bound.
+    """
+    return MOST_SIMPLE if seconds is None else min(max(SIMPLE * seconds, LEAST_SIMPLE), MOST_SIMPLE)
 
 
 def refit_seconds(asked: bool | None, clock: Clock, members: int) -> float | None:

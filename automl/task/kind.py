@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +37,7 @@ from automl.data.cells.words import distinct, is_missing_word, spread, text_of
 from automl.data.dataset import TEST, Dataset
 from automl.errors import UserError
 from automl.task.labels import label
+from automl.task.others import refuse_ranking, refuse_tags, several_numbers
 from automl.types import Kind
 
 KINDS: tuple[Kind, ...] = ("binary", "multiclass", "regression")
@@ -94,6 +94,7 @@ def infer_kind(dataset: Dataset) -> tuple[Kind, str]:
             "there is nothing to tell apart: give rows of another value, or set data.target=..."
         )
     _check_training_rows(dataset)
+    refuse_ranking(dataset, where)
     if not pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target):
         return _kind_of_words(target, distinct, where)
     if distinct == 2:
@@ -208,34 +209,16 @@ def _kind_of_words(target: pd.Series, distinct: int, where: str) -> tuple[Kind, 
         raise UserError(f"{where} holds numbers, but also {str(bad)!r}; mend or drop these rows")
     if distinct == 2:
         return "binary", f"the target has 2 distinct labels ({_some(counts_of(target))})"
-    tags = joined_tags([str(v) for v in pd.unique(target)])
-    several = (
-        f"; they join {len(tags[1])} tags by {tags[0]!r}, and several tags per row (multi-label) are no task here: "
-        "each combination is a class of its own; give a column per tag and learn one at a time"
-        if tags
-        else ""
-    )
-    if distinct > MAX_CLASSES or distinct > 0.5 * len(target):
+    many = distinct > MAX_CLASSES or distinct > 0.5 * len(target)
+    numbers = several_numbers(target) if many else ""
+    if not numbers:
+        refuse_tags(target, where)
+    if many:
         raise UserError(
             f"{where} has {distinct:,} different labels in {len(target):,} rows, too many to be classes"
-            f"{several or '; set data.target=COLUMN'}"
+            f"{numbers or '; set data.target=COLUMN'}"
         )
-    return "multiclass", f"the target has {distinct} distinct labels{several}"
-
-
-def joined_tags(labels: Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
-    """(separator, tags) when many labels are joins of few tags, as in "red,green"; None when they are not.
-
-    At least a third of the labels, and three, join two tags or more; and there are fewer tags than labels, most of
-    them in several labels: "Paris, France" and "Smith, John" are no joins in this sense.
-    """
-    for separator in (",", ";", "|"):
-        parts = [{p.strip() for p in text.split(separator)} - {""} for text in labels]
-        several = sum(len(p) > 1 for p in parts)
-        counts = pd.Series([tag for p in parts for tag in p]).value_counts()
-        if several >= max(3, len(labels) / 3) and len(counts) < len(labels) and counts.median() >= 3:
-            return separator, tuple(sorted(map(str, counts.index)))
-    return None
+    return "multiclass", f"the target has {distinct} distinct labels"
 
 
 def _kind_of_whole_numbers(dataset: Dataset, target: pd.Series, counts: pd.Series) -> tuple[Kind, str]:

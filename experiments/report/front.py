@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from automl.types import Task, Trial
 from experiments.report import plots
-from experiments.report.page import Html, figure, join, lines, table
-from experiments.report.search import choices_text
+from experiments.report.page import Html, details, figure, join, lines, table
+from experiments.report.search import differences
 from experiments.report.words import as_metric, metric_name, number
 from nas.pareto import pareto_front
 
@@ -18,7 +18,9 @@ def front_part(trials: Sequence[Trial], task: Task) -> Html:
     if not front:
         return Html("")
     limit = task.limits.latency_ms
-    said = ["Each row is the best network that is as fast. Measured for one row on one CPU thread, before the export."]
+    said = [
+        "Each point of the line is the best network as fast. Measured for one row on one CPU thread, before the export."
+    ]
     if limit is not None:
         said.append(f"The limit is {limit:g} ms. Networks above it were not trained.")
     rows = [
@@ -28,10 +30,11 @@ def front_part(trials: Sequence[Trial], task: Task) -> Html:
             f"{t.parameters:,}" if t.parameters is not None else "–",
             t.number,
             t.candidate.family,
-            choices_text(t.candidate.choices),
+            choices,
         )
-        for t in front
+        for t, choices in zip(front, differences([t.candidate for t in front]), strict=True)
     ]
-    head = [metric_name(task.metric), "ms a row", "parameters", "trial", "family", "choices"]
+    head = [metric_name(task.metric), "ms a row", "parameters", "trial", "family", "differs by"]
     drawn = plots.front(trials, front, task.metric)
-    return join([lines(said), figure(drawn, "The line joins the front."), table(head, rows, numbers=[0, 1, 2, 3])])
+    shown = details("The networks of the front", table(head, rows, numbers=[0, 1, 2, 3]))
+    return join([lines(said), figure(drawn, "The line joins the front."), shown])

@@ -8,10 +8,10 @@ from typing import Any
 from automl.metrics import higher_is_better
 from automl.types import Task
 from experiments.report import plots
-from experiments.report.page import Html, details, figure, join, table, tag
+from experiments.report.page import Html, columns, details, figure, join, table, tag
 from experiments.report.words import count, metric_name, number
 
-SHOWN = 15
+SHOWN = 10
 LEARNED = (
     "The networks have learned from these rows too, in their last training: the numbers are somewhat too large, their "
     "order is mostly right."
@@ -46,9 +46,18 @@ def importance_part(result: Mapping[str, Any], task: Task) -> Html:
     caption = "The lines are two standard errors: where one reaches zero, the bar may be chance."
     return join(
         [
-            *(tag("p", text) for text in said),
-            figure(plots.importance(shown, change), caption),
-            *(tag("p", note, class_="note") for note in notes),
-            details("The same as numbers", table([thing, change, "standard error"], rows, numbers=[1, 2], narrow=True)),
+            tag("p", said[0]),
+            columns(
+                figure(plots.importance(shown, change), caption),
+                join(
+                    [
+                        *(tag("p", note, class_="note") for note in (said[1], *notes)),
+                        details(
+                            "The same as numbers",
+                            table([thing, change, "standard error"], rows, numbers=[1, 2], narrow=True),
+                        ),
+                    ]
+                ),
+            ),
         ]
     )

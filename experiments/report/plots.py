@@ -33,7 +33,7 @@ def _figure(data: list[dict[str, Any]], x: str, y: str, **layout: Any) -> Figure
         "xaxis": {"title": {"text": x}, **layout.pop("xaxis", {})},
         "yaxis": {"title": {"text": y}, **layout.pop("yaxis", {})},
     }
-    return {"data": data, "layout": {"height": 340, "showlegend": False, **axes, **layout}}
+    return {"data": data, "layout": {"height": 280, "showlegend": False, **axes, **layout}}
 
 
 def search_curve(trials: Sequence[Trial], metric: str, over: str = "trials") -> Figure:
@@ -214,7 +214,7 @@ def confusion(y: np.ndarray, guess: np.ndarray, classes: Sequence[str]) -> Figur
         [data],
         "predicted",
         "true",
-        height=max(340, min(760, 120 + 24 * len(kept))),
+        height=max(280, min(760, 100 + 22 * len(kept))),
         xaxis={"type": "category", "showgrid": False},
         yaxis={"type": "category", "autorange": "reversed", "showgrid": False},
     )
@@ -326,7 +326,7 @@ def importance(found: Sequence[Mapping[str, Any]], change: str) -> Figure:
         [bars],
         f"{change} by",
         "",
-        height=110 + 26 * len(found),
+        height=64 + 21 * len(found),
         bargap=0.35,
         yaxis={"type": "category", "autorange": "reversed", "showgrid": False},
     )

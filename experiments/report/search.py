@@ -1,4 +1,4 @@
-"""The report's parts on the search: curve, leaderboard, and the prior against what was found."""
+"""The report's part on the search: its curve, and the best trials."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from automl.types import Candidate, Prior, Task, Trial
+from automl.types import Candidate, Task, Trial
 from experiments.progress import one_line
 from experiments.report import plots
-from experiments.report.page import Html, columns, details, figure, join, lines, meter, table, tag
+from experiments.report.page import Html, columns, details, figure, join, table, tag
 from experiments.report.words import as_metric, count, metric_name, number
 
-LEADERS = 15
+LEADERS, SHOWN = 15, 6  # of the best trials: that are told, and that stand there
 
 
 def search_part(trials: Sequence[Trial], task: Task) -> Html:
@@ -23,17 +21,23 @@ def search_part(trials: Sequence[Trial], task: Task) -> Html:
     best = ranked(trials)
     by_status = Counter(t.status for t in trials)
     words = ", ".join(f"{n} {status}" for status, n in by_status.most_common())
-    parts = [tag("p", f"{count(len(trials), 'trial')}: {words}.")]
-    over_trials = figure(
-        plots.search_curve(trials, task.metric), "Each point is a trained network, judged on the validation rows."
-    )
-    over_time = figure(
-        plots.search_curve(trials, task.metric, over="seconds"), "The same, over the time spent on training."
-    )
-    parts.append(columns(over_trials, over_time))
-    curves = plots.learning_curves(best[:6], task.metric)
+    curve = plots.search_curve(trials, task.metric)
+    parts = [
+        tag("p", f"{count(len(trials), 'trial')}: {words}."),
+        columns(
+            figure(curve, "Each point is a trained network, judged on the validation rows."), leaders_part(best, task)
+        ),
+    ]
+    if best:
+        parts.append(details("The best trials and their choices", leaderboard_part(trials, task)))
+    learned = plots.learning_curves(best[:6], task.metric)
+    over_time = plots.search_curve(trials, task.metric, over="seconds")
     parts.append(
-        figure(curves, "How the best networks learned. Still getting better at the end: more epochs would help.")
+        details(
+            "The search over time, and how the best networks learned",
+            figure(over_time, "The same, over the time spent on training."),
+            figure(learned, "Epoch by epoch. Still getting better at the end: more epochs would help."),
+        )
     )
     failures = [t for t in trials if t.status != "ok"]
     if failures:
@@ -53,6 +57,22 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
     return sorted((t for t in trials if t.score is not None), key=lambda t: -(t.score or 0.0))
 
 
+def differences(candidates: Sequence[Candidate]) -> list[Html]:
+    """Of each candidate the choices in which it differs from the first of its family; of that one all, folded."""
+    first: dict[str, Mapping[str, Any]] = {}
+    told = []
+    for candidate in candidates:
+        choices = candidate.choices
+        if candidate.family not in first:
+            first[candidate.family] = choices
+            told.append(details(f"its {count(len(choices), 'choice')}", choices_text(choices)) if choices else Html(""))
+            continue
+        other = first[candidate.family]
+        differ = {k: v for k, v in choices.items() if k not in other or other[k] != v}
+        told.append(choices_text(differ) if differ else Html("the same"))
+    return told
+
+
 def choices_text(choices: Mapping[str, Any]) -> Html:
     return tag("span", join([tag("code", f"{k}={option_text(v)}") for k, v in choices.items()], " "), class_="wide")
 
@@ -61,13 +81,23 @@ def option_text(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def leaders_part(best: Sequence[Trial], task: Task) -> Html:
+    """The first few, in short."""
+    rows = [
+        (t.number, number(as_metric(task.metric, t.score)), t.candidate.family, t.fidelity, f"{t.seconds:.1f}")
+        for t in best[:SHOWN]
+    ]
+    head = ["trial", metric_name(task.metric), "family", "epochs", "seconds"]
+    return table(head, rows, numbers=[0, 1, 3, 4], narrow=True) if rows else Html("")
+
+
 def leaderboard_part(trials: Sequence[Trial], task: Task) -> Html:
     best = ranked(trials)
     if not best:
         return Html("")
+    told = best[:LEADERS]
     rows = [
         (
-            place,
             t.number,
             number(as_metric(task.metric, t.score)),
             t.candidate.family,
@@ -75,87 +105,18 @@ def leaderboard_part(trials: Sequence[Trial], task: Task) -> Html:
             f"{t.parameters:,}" if t.parameters is not None else "–",
             f"{t.latency_ms:.2f}" if t.latency_ms is not None else "–",
             f"{t.seconds:.1f}",
-            choices_text(t.candidate.choices),
+            choices,
         )
-        for place, t in enumerate(best[:LEADERS], 1)
+        for t, choices in zip(told, differences([t.candidate for t in told]), strict=True)
     ]
-    head = [
-        "place",
-        "trial",
-        metric_name(task.metric),
-        "family",
-        "epochs",
-        "parameters",
-        "ms a row",
-        "seconds",
-        "choices",
-    ]
-    if all(t.latency_ms is None for t in best[:LEADERS]):
+    head = ["trial", metric_name(task.metric), "family", "epochs", "parameters", "ms a row", "seconds", "differs by"]
+    if all(t.latency_ms is None for t in told):
         head, rows = _without(head.index("ms a row"), head, rows)
-    numbers = [i for i, name in enumerate(head) if name not in ("family", "choices")]
-    shown = table(head, rows, numbers=numbers)
-    note = f"The first {LEADERS} of {len(best)}." if len(best) > LEADERS else ""
-    return join([shown, tag("p", note, class_="note") if note else ""])
+    numbers = [i for i, name in enumerate(head) if name not in ("family", "differs by")]
+    note = "Best first. Of the first trial of a family all choices are told, of the next ones those that differ."
+    more = f" The first {LEADERS} of {len(best):,}." if len(best) > LEADERS else ""
+    return join([table(head, rows, numbers=numbers), tag("p", f"{note}{more}", class_="note")])
 
 
 def _without(position: int, head: list[str], rows: list[Any]) -> tuple[list[str], list[Any]]:
     return head[:position] + head[position + 1 :], [r[:position] + r[position + 1 :] for r in rows]
-
-
-def prior_part(prior: Prior | None, trials: Sequence[Trial], task: Task) -> Html:
-    if prior is None:
-        return Html("")
-    parts = [lines(prior.why)]
-    best = ranked(trials)
-    tried = Counter(t.candidate.family for t in trials)
-    first = {t.candidate.family: t.score for t in reversed(best)}  # the best of each family comes last, and stays
-    rows = [
-        (
-            family,
-            meter(p, f"{100 * p:.0f} %"),
-            meter(tried[family] / max(1, len(trials)), tried[family]),
-            number(as_metric(task.metric, first.get(family))),
-        )
-        for family, p in sorted(prior.families.items(), key=lambda pair: -pair[1])
-    ]
-    head = ["family", "expected before", "trials", f"best {task.metric}"]
-    parts.append(table(head, rows, numbers=[3], narrow=True))
-    if best and best[0].candidate.family in prior.axes:
-        winner = best[0].candidate
-        parts += [
-            tag("h3", f"The best trial ({winner.family}) against what was expected"),
-            table(
-                ["choice", "expected most", "its share", "found", "expected before"], _axes(prior, winner), narrow=True
-            ),
-        ]
-    if prior.portfolio:
-        rank = {t.candidate.id: i for i, t in enumerate(best, 1)}
-        rows = [
-            (place, c.family, rank.get(c.id, "–"), choices_text(c.choices))
-            for place, c in enumerate(prior.portfolio[:20], 1)
-        ]
-        shown = table(["place", "family", "rank reached", "choices"], rows, numbers=[0, 2])
-        parts.append(details(f"The {len(prior.portfolio)} candidates that the meta-learner wanted tried first", shown))
-    return join(parts)
-
-
-def _axes(prior: Prior, winner: Candidate) -> list[tuple[object, ...]]:
-    rows = []
-    for axis in prior.axes[winner.family]:
-        if axis.name not in winner.choices:
-            continue
-        weights = prior.weights[winner.family][axis.name]
-        top = int(np.argmax(weights))
-        found = winner.choices[axis.name]
-        p = weights[axis.options.index(found)] if found in axis.options else 0.0
-        even = len(set(weights)) == 1
-        rows.append(
-            (
-                tag("code", axis.name),
-                "any" if even else option_text(axis.options[top]),
-                meter(weights[top], f"{100 * weights[top]:.0f} %"),
-                option_text(found),
-                meter(p, f"{100 * p:.0f} %"),
-            )
-        )
-    return rows

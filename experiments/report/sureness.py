@@ -7,7 +7,7 @@ from typing import Any
 
 from automl.types import Task
 from automl.uncertainty.calibrate import ROWS_OF
-from experiments.report.page import Html, join, table, tag
+from experiments.report.page import Html, details, join, table, tag
 from experiments.report.words import NO_TEST, amount, metric_name, number
 
 
@@ -23,6 +23,11 @@ def sureness_part(result: Mapping[str, Any], task: Task) -> Html:
         else f"There is no guarantee, and {NO_TEST} to see how often they are."
     )
     parts = [tag("p", f"Calibrated on {told['rows']:,} rows: {ROWS_OF[told['source']]}. {promise}")]
+    if told["temperature"] != 1:
+        way = "surer" if told["temperature"] < 1 else "less sure"
+        parts.append(
+            tag("p", f"Its probabilities are {way} than the networks said (temperature {told['temperature']:.2f}).")
+        )
     values = task.kind == "regression"
     if task.num_outputs != 2 and told["coverage"]:
         size = "mean width" if values else "mean size of a set"
@@ -36,18 +41,12 @@ def sureness_part(result: Mapping[str, Any], task: Task) -> Html:
             for level, at in told["coverage"].items()
         ]
         what = "intervals hold the true value" if values else "sets hold the true class"
-        parts += [
-            table(["asked", "covered", "by chance", size], rows, numbers=[0, 1, 2, 3], narrow=True),
-            tag(
-                "p",
-                f"How often the {what}. “By chance” is where 95 % of such tests lie when all is well.",
-                class_="note",
-            ),
-        ]
-    if told["temperature"] != 1:
-        way = "surer" if told["temperature"] < 1 else "less sure"
         parts.append(
-            tag("p", f"Its probabilities are {way} than the networks said (temperature {told['temperature']:.2f}).")
+            details(
+                f"How often the {what}",
+                table(["asked", "covered", "by chance", size], rows, numbers=[0, 1, 2, 3], narrow=True),
+                tag("p", "“By chance” is where 95 % of such tests lie when all is well.", class_="note"),
+            )
         )
     likeliest = result.get("test_likeliest")
     if likeliest:

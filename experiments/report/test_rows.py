@@ -12,12 +12,14 @@ import pandas as pd
 from automl.types import Task
 from experiments.progress import one_line
 from experiments.report import plots
-from experiments.report.page import Html, columns, figure, join, meter, table, tag
-from experiments.report.words import NO_TEST, amount, explain, metric_name, number, without_a_model
+from experiments.report.page import Html, columns, details, facts, figure, join, meter, table, tag
+from experiments.report.sureness import sureness_part
+from experiments.report.words import NO_TEST, amount, count, explain, metric_name, number, without_a_model
 
 log = logging.getLogger(__name__)
 
 MISTAKES = 10
+CLASSES = 30  # that are told
 
 
 class Tested:
@@ -59,24 +61,66 @@ def test_rows_part(result: Mapping[str, Any], task: Task, tested: Tested | None)
     shown = [name for name in test if "[" not in name]
     shown.sort(key=lambda name: name != task.metric)
     constant = without_a_model(task.kind, tested.y, task.num_outputs) if tested else {}
+    simple = result.get("simple") or {}
+    others = [(simple["name"], simple["test"])] if simple else []
+    others += [("no model", {**constant, "ece": None})] if constant else []
     rows = [
         (
             tag("b", metric_name(name)) if name == task.metric else metric_name(name),
-            number(test[name]),
-            number(val.get(name)),
-            number(constant.get(name)) if name != "ece" else "–",
-            tag("span", "" if test[name] is None else explain(name, test[name], task.num_outputs), class_="wide"),
+            *(number(of.get(name)) for of in (test, val, *(of for _, of in others))),
         )
         for name in shown
     ]
-    head = ["", "test", "validation", "no model", "in words"]
-    parts: list[Html] = [table(head, rows, numbers=[1, 2, 3])]
+    head = ["", "test", "validation", *(name for name, _ in others)]
+    told = table(head, rows, numbers=range(1, len(head)), narrow=True)
+    words = [
+        (metric_name(name), said)
+        for name in shown
+        if test[name] is not None and (said := explain(name, test[name], task.num_outputs))
+    ]
+    sure = sureness_part(result, task)
+    cells = [
+        join([told, details("In words", facts(words), *_others(simple, task, bool(constant)))]),
+        *(_plots(tested, task) if tested is not None else []),
+        join([tag("h3", "How sure it is"), sure]) if sure else Html(""),
+    ]
+    folded = (
+        [] if tested is None else _of_values(tested, task) if task.kind == "regression" else _of_classes(tested, task)
+    )
+    return join([columns(*cells), *folded])
+
+
+def _plots(tested: Tested, task: Task) -> list[Html]:
+    y, p = tested.y, tested.prediction
+    if task.kind == "regression":
+        return [
+            figure(plots.predicted_true(y, p), "On the dotted line the prediction is right."),
+            figure(plots.residuals(y, p), "The errors should gather around zero and lean to neither side."),
+        ]
+    few = "" if task.num_outputs <= plots.MOST_CLASSES else f" The {plots.MOST_CLASSES} classes with most mistakes."
+    return [
+        figure(
+            plots.reliability(y, p),
+            "Near the dotted line the stated confidence can be taken at its word; below it the model is too "
+            "sure. Larger points stand for more rows; the bars are 95 % intervals.",
+        ),
+        figure(plots.confusion(y, tested.guess, task.classes), f"Right answers are on the diagonal.{few}"),
+    ]
+
+
+def _others(simple: Mapping[str, Any], task: Task, constant: bool) -> list[Html]:
+    """What stands beside the model."""
+    said = []
+    if simple:
+        said.append(
+            f"The {simple['name']} learned from {count(simple['rows'], 'training row')} alone, in which it saw "
+            f"{count(simple['features'], 'number')} each: the networks' inputs side by side."
+            + (f" It had {simple['seconds']:.3g} s." if simple.get("seconds") else "")
+        )
     if constant:
         always = "the mean" if task.kind == "regression" else "the shares of the classes"
-        parts.append(tag("p", f"“No model” is what always answering {always} would give.", class_="note"))
-    if tested is not None:
-        parts.append(_errors_of_values(tested, task) if task.kind == "regression" else _errors_of_classes(tested, task))
-    return join(parts)
+        said.append(f"“No model” is what always answering {always} would give.")
+    return [tag("p", text, class_="note") for text in said]
 
 
 def mistakes(tested: Tested, task: Task) -> list[dict[str, Any]]:
@@ -107,39 +151,18 @@ def each_class(tested: Tested, task: Task) -> list[dict[str, Any]]:
     ]
 
 
-def _errors_of_values(tested: Tested, task: Task) -> Html:
-    y, value = tested.y, tested.prediction
+def _of_values(tested: Tested, task: Task) -> list[Html]:
     rows = [
         (of["row"], amount(of["true"]), amount(of["predicted"]), f"{of['error']:+.4g}") for of in mistakes(tested, task)
     ]
-    return join(
-        [
-            columns(
-                figure(plots.predicted_true(y, value), "On the dotted line the prediction is right."),
-                figure(plots.residuals(y, value), "The errors should gather around zero and lean to neither side."),
-            ),
-            tag("h3", "The largest errors"),
-            table(["row", "true", "predicted", "error"], rows, numbers=[0, 1, 2, 3], narrow=True),
-        ]
-    )
+    shown = table(["row", "true", "predicted", "error"], rows, numbers=[0, 1, 2, 3], narrow=True)
+    return [details("The largest errors", shown)]
 
 
-def _errors_of_classes(tested: Tested, task: Task) -> Html:
-    y, p, guess, names = tested.y, tested.prediction, tested.guess, task.classes
-    few = "" if len(names) <= plots.MOST_CLASSES else f" The {plots.MOST_CLASSES} classes with most mistakes."
-    parts: list[object] = [
-        columns(
-            figure(plots.confusion(y, guess, names), f"Right answers are on the diagonal.{few}"),
-            figure(
-                plots.reliability(y, p),
-                "Near the dotted line the stated confidence can be taken at its word; below it the model is too "
-                "sure. Larger points stand for more rows; the bars are 95 % intervals.",
-            ),
-        )
-    ]
+def _of_classes(tested: Tested, task: Task) -> list[Html]:
     told = each_class(tested, task)
-    if len(names) > 30:
-        told = sorted(told, key=lambda of: of["recall"] or 0.0)[:30]
+    if len(told) > CLASSES:
+        told = sorted(told, key=lambda of: of["recall"] or 0.0)[:CLASSES]
     rows = [
         (
             of["class"],
@@ -149,20 +172,16 @@ def _errors_of_classes(tested: Tested, task: Task) -> Html:
         )
         for of in told
     ]
-    title = "Each class" if len(told) == len(names) else "The 30 hardest classes"
-    parts += [
-        tag("h3", title),
-        table(["class", "rows", "found, of its rows", "right, when named"], rows, numbers=[1], narrow=True),
-    ]
+    title = "Each class" if len(told) == task.num_outputs else f"The {CLASSES} hardest classes"
+    of_each = table(["class", "rows", "found, of its rows", "right, when named"], rows, numbers=[1], narrow=True)
+    parts = [details(title, of_each)]
     rows = [
         (of["row"], of["true"], of["predicted"], f"{100 * of['confidence']:.1f} %") for of in mistakes(tested, task)
     ]
     if rows:
-        parts += [
-            tag("h3", "The surest mistakes"),
-            tag("p", "Worth a look: a wrong label hides here more often than elsewhere.", class_="note"),
-            table(["row", "true", "predicted", "confidence"], rows, numbers=[0, 3], narrow=True),
-        ]
+        note = tag("p", "Worth a look: a wrong label hides here more often than elsewhere.", class_="note")
+        shown = table(["row", "true", "predicted", "confidence"], rows, numbers=[0, 3], narrow=True)
+        parts.append(details("The surest mistakes", note, shown))
     else:
         parts.append(tag("p", "There is no mistake among the test rows."))
-    return join(parts)
+    return parts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -122,11 +123,38 @@ def interval(
     ``weights``: of the decision (``automl.metrics``), None: for the likeliest class. None when there are too many rows
     to redraw them often, as the interval is negligible then, or a single group, or none.
     """
-    times = min(400, 4_000_000 // max(1, prediction.size)) if len(y) else 0
+    return _drawn(metric, kind, y, [(prediction, weights)], together)
+
+
+def difference(
+    metric: str,
+    kind: Kind,
+    y: np.ndarray,
+    first: tuple[np.ndarray, np.ndarray | None],
+    second: tuple[np.ndarray, np.ndarray | None],
+    together: np.ndarray | None = None,
+) -> list[float] | None:
+    """The same of the first's metric less the second's, both on the same redrawn rows. Each: predictions and weights of
+    the decision.
+    """
+    return _drawn(metric, kind, y, [first, second], together)
+
+
+def _drawn(
+    metric: str,
+    kind: Kind,
+    y: np.ndarray,
+    of: Sequence[tuple[np.ndarray, np.ndarray | None]],
+    together: np.ndarray | None,
+) -> list[float] | None:
+    """Ends for the first model's metric, less the second's where there is one."""
+    times = min(400, 4_000_000 // max(1, of[0][0].size)) if len(y) else 0
     groups = np.arange(len(y)) if together is None else together
     if times < 100 or len(np.unique(groups)) < 2:
         return None
-    fixed = 1.0 if weights is None else weights  # not one that each draw finds best
-    drawn = [score(metric, kind, y[rows], prediction[rows], fixed) for rows in drawn_groups(groups, times)]
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    # A fixed decision, not one that each draw finds best.
+    fixed = [(prediction, 1.0 if weights is None else weights) for prediction, weights in of]
+    drawn = [[score(metric, kind, y[r], p[r], w) for p, w in fixed] for r in drawn_groups(groups, times)]
+    told = [one[0] - sum(one[1:]) for one in drawn]
+    low, high = np.quantile(told, [0.025, 0.975])
     return [float(low), float(high)] if higher_is_better(metric) else [float(-high), float(-low)]

@@ -21,8 +21,9 @@ from experiments.events import Events
 from experiments.solve.artifacts import Artifacts
 from experiments.solve.limits import beyond
 from experiments.solve.networks import Networks
+from experiments.solve.simple import Simple, simple_model
 from nas.engines.base import Engine
-from nas.time import Clock, importance_seconds
+from nas.time import Clock, importance_seconds, simple_seconds
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Finished:
     within_limits: bool
     importance: Importances
     learned: bool
+    simple: Simple | None
     notes: tuple[str, ...] = ()
     calibration: Mapping[str, Any] | None = None
     weights: np.ndarray | None = None
@@ -110,6 +112,7 @@ def finish(
             partial(score, prepared.task.metric, prepared.task.kind, weights=model.decides),
             importance_seconds(clock.seconds),
         )
+        simple = simple_model(prepared.task, prepared.parts, simple_seconds(clock.seconds))
     total = sum(weight for _, weight in members)
     return Finished(
         chosen=members[0][0],
@@ -134,6 +137,7 @@ def finish(
         importance=looked_at,
         learned=asked is networks.rows
         and (networks.folds is not None or any(networks.again[t.number] is not None for t, _ in members)),
+        simple=simple,
         judged_by=networks.judged_by,
         notes=(*(f"left out: {why}" for why in networks.left_out.values()), *notes),
         calibration=None if model.calibration is None else told(model.calibration, known),

@@ -18,6 +18,7 @@ from automl.data.prepare import Prepared
 from automl.data.quality import Finding
 from automl.deploy.importance import to_json
 from automl.files import write_atomically
+from automl.metrics import scores
 from automl.serial import dumps
 from automl.store.rows import without_passwords
 from automl.task.goal import parse_goal
@@ -27,10 +28,12 @@ from automl.version import code_version
 from experiments.events import STAGES
 from experiments.explain import printable
 from experiments.progress import one_line
+from experiments.report.prior import worth
 from experiments.report.report import write_report
 from experiments.report.test_rows import Tested, each_class, mistakes
-from experiments.report.words import NO_TEST, as_metric, interval, met, number, without_a_model
+from experiments.report.words import NO_TEST, as_metric, difference, interval, met, number, without_a_model
 from experiments.solve.finish import Finished
+from experiments.solve.simple import Simple
 from experiments.solve.solution import Solution
 from experiments.solve.tables import leaderboard, trials_frame
 from experiments.stores import shortened
@@ -62,12 +65,12 @@ def compose_result(
     ``classes_on_test``, ``mistakes``: see ``experiments.report.test_rows``.
     ``test``, ``baseline``, ``interval``: empty and null where no test rows were held out, as is what else is of them.
     ``baseline``: the metrics of always answering the class shares, or the mean, on the test rows. ``interval``: 95 % of
-    the task's metric over redrawn test rows. ``deployed``: see ``automl.deploy.measure``. ``calibration``: see
-    ``automl.uncertainty.calibrate.told``. ``test_likeliest``: test metrics, were the likeliest class decided for; null
-    where it is. ``importance``: how far the score (higher is better) falls where a field is shuffled, see
-    ``automl.deploy.importance``; ``weights``: those from elsewhere, see ``experiments.solve.weights``;
-    ``importance_from``: among which ``rows``, whether the networks had ``learned`` from
-    them, and how many ``fields`` there are.
+    the task's metric over redrawn test rows. ``simple``: see ``told_simple``. ``deployed``: see
+    ``automl.deploy.measure``. ``calibration``: see ``automl.uncertainty.calibrate.told``. ``test_likeliest``: test
+    metrics, were the likeliest class decided for; null where it is. ``importance``: how far the score (higher is
+    better) falls where a field is shuffled, see ``automl.deploy.importance``; ``importance_from``: among which
+    ``rows``, whether the networks had ``learned`` from them, and how many ``fields`` there are. ``weights``: those
+    from elsewhere, see ``experiments.solve.weights``.
     """
     task, test = prepared.task, prepared.parts.test
     statuses = ("ok", "failed", "timeout", "oom", "diverged", "skipped")
@@ -96,7 +99,7 @@ def compose_result(
         "seed": seed,
         "overrides": [without_passwords(word) for word in overrides],
         "profile": None if profile is None else {n: finite(v) for n, v in profile.as_dict().items()},
-        "prior": None if prior is None else told_prior(prior, trials),
+        "prior": None if prior is None else told_prior(prior, trials, task.metric),
         "trials": {status: sum(t.status == status for t in trials) for status in statuses},
         "seconds": {name: round(seconds.get(name, 0.0), 3) for name in ("total", *STAGES)},
         "judged_by": finished.judged_by,
@@ -106,6 +109,7 @@ def compose_result(
             *(task.metric, task.kind, test.y, finished.test_predictions, drawn_together(prepared), finished.weights),
         ),
         "baseline": without_a_model(task.kind, test.y, task.num_outputs) if len(test) else {},
+        "simple": None if finished.simple is None else told_simple(finished.simple, prepared, finished),
         "chosen": {"family": finished.chosen.candidate.family, "choices": dict(finished.chosen.candidate.choices)},
         "ensemble": [{**member, "score": own(member["score"])} for member in finished.members],
         "pareto": [
@@ -147,12 +151,30 @@ def compose_result(
     }
 
 
+def told_simple(simple: Simple, prepared: Prepared, finished: Finished) -> dict[str, Any]:
+    """The linear model beside the deployed one: its ``name``, the training ``rows`` and ``features`` that it learned
+    from and the ``seconds`` that it had, its metrics on validation and test rows, and ``difference``: 95 % of the
+    deployed model's metric less its own, over redrawn test rows.
+    """
+    task, valid, test = prepared.task, prepared.parts.valid, prepared.parts.test
+    ours, its = (finished.test_predictions, finished.weights), (simple.test, simple.weights)
+    return {
+        "name": simple.name,
+        "rows": simple.rows,
+        "features": simple.features,
+        "seconds": simple.seconds,
+        "val": scores(task.kind, valid.y, simple.valid, weights=simple.weights),
+        "test": scores(task.kind, test.y, simple.test, weights=simple.weights) if len(test) else {},
+        "difference": difference(task.metric, task.kind, test.y, ours, its, drawn_together(prepared)),
+    }
+
+
 def finite(value: float | None) -> float | None:
     """JSON has no NaN."""
     return value if value is not None and math.isfinite(value) else None
 
 
-def told_prior(prior: Prior, trials: Sequence[Trial]) -> dict[str, Any]:
+def told_prior(prior: Prior, trials: Sequence[Trial], metric: str) -> dict[str, Any]:
     """Where the search started, as far as the report shows it."""
     best = max((t for t in trials if t.score is not None), key=lambda t: t.score or 0.0, default=None)
     family = best.candidate.family if best is not None else ""
@@ -160,6 +182,7 @@ def told_prior(prior: Prior, trials: Sequence[Trial]) -> dict[str, Any]:
     return {
         "why": list(prior.why),
         "families": dict(prior.families),
+        "worth": worth(prior, trials, metric),
         "expected": [{"axis": a.name, "options": list(a.options), "weights": list(weights[a.name])} for a in axes],
         "portfolio": [{"family": c.family, "choices": dict(c.choices)} for c in prior.portfolio],
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,8 +14,9 @@ from automl.data.dataset import Dataset
 from automl.errors import UserError
 from automl.task.formulate import default_metric, formulate
 from automl.task.goal import METRICS, parse_goal
-from automl.task.kind import infer_kind, joined_tags, numeric_target, plain_target, split_by_target
+from automl.task.kind import check_kind, infer_kind, numeric_target, plain_target, split_by_target
 from automl.task.labels import class_names
+from automl.task.others import joined_tags
 from automl.types import Input, Limits
 
 TABLE = (Input("table", "tabular", (1,), cardinalities=(0,)),)
@@ -227,11 +230,31 @@ def tags(separator: str, rows: int = 300) -> list[str]:
 
 @pytest.mark.parametrize("separator", [",", ", ", ";", "|"])
 def test_several_tags_per_row_are_said(separator: str) -> None:
-    kind, reason = infer_kind(of(tags(separator)))
-    assert kind == "multiclass" and "join 4 tags" in reason and "multi-label" in reason
-    with pytest.raises(UserError, match="too many to be classes; they join 4 tags") as caught:
+    with pytest.raises(UserError, match=r"joins 4 tags by .*multi-label.*task\.kind=multiclass"):
+        infer_kind(of(tags(separator)))
+    check_kind(of(tags(separator)), "multiclass")
+    with pytest.raises(UserError, match="joins 4 tags") as caught:
         infer_kind(of(list(dict.fromkeys(tags(separator)))))
     assert "\n" not in str(caught.value)
+
+
+def test_lists_of_tags_and_of_numbers_written_as_texts_are_told() -> None:
+    with pytest.raises(UserError, match=r"joins 4 tags by ','"):
+        infer_kind(of([str(of.split(",")) for of in tags(",")]))
+    for form in ("[{}, {}]", "({};{})", "{} {}", "{}.5,-{}e3"):
+        with pytest.raises(UserError, match=r"each holds several numbers, such as .* give a column per number"):
+            infer_kind(of([form.format(i, i + 1) for i in range(60)]))
+    assert infer_kind(of(["(0, 10]", "(10, 20]", "(20, 30]"] * 20))[0] == "multiclass", "intervals are classes"
+
+
+def test_ranks_of_queries_are_refused_unless_a_group_is_set() -> None:
+    data = dataclasses.replace(of([0, 1, 2, 3, 4] * 12), table=pd.DataFrame({"qid": np.repeat(range(6), 10)}))
+    data.target.name = "relevance"
+    with pytest.raises(UserError, match=r"looks like ranking.* set data\.group=qid"):
+        infer_kind(data)
+    assert infer_kind(dataclasses.replace(data, group=np.repeat(range(6), 10)))[0] == "multiclass"
+    data.target.name = "label"
+    assert infer_kind(data)[0] == "multiclass"
 
 
 @pytest.mark.parametrize(
@@ -246,7 +269,7 @@ def test_several_tags_per_row_are_said(separator: str) -> None:
 )  # fmt: skip
 def test_labels_that_join_nothing(labels: list[str]) -> None:
     assert joined_tags(labels) is None
-    assert "tags" not in infer_kind(of(labels * 10))[1]
+    assert infer_kind(of(labels * 10))[0] != "regression"
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,7 @@ REFUSED = [
     (("y",), {"seconds": float("inf")}, "budget.seconds="),
     (("y",), {"seconds": None}, "a search without an end"),
     (("y", "level=3"), {}, "no option 'level'"),
+    (("y", "data.horizon=7"), {}, "forecasts of several steps are not made"),
     (("y", "engine=sequential", "engine.trial_seconds=-1"), {}, "engine.trial_seconds=-1 must be a number above 0"),
     (("y", "engine=sequential", "engine.threads=0"), {}, "engine: threads=0 must be at least 1"),
     (("y", "engine=sequential", "strategy.eta=1"), {}, "strategy: eta=1 must be at least 2"),
@@ -343,3 +344,17 @@ def test_a_recipe_asks_only_for_what_it_reads():
 def test_what_was_taken_away_is_named(name):
     with pytest.raises(UserError, match=f"^{name} is not there"):
         check(composed(["data=sklearn", f"~{name}"]))
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("data.target=[y1,y2]", "data.target=['y1', 'y2']: one target is learned at a time; give one column"),
+        ("+data.horizon=7", "no option 'data.horizon': forecasts of several steps are not made"),
+        ("+data.nothing=7", "no option 'data.nothing'."),
+    ],
+)
+def test_what_no_source_takes_is_one_line(word, line):
+    with pytest.raises(UserError) as caught:
+        made(composed(["data.path=x.csv", "family=[mlp]", word]), "data")
+    assert str(caught.value).startswith(line)

@@ -12,6 +12,7 @@ from nas.time import (
     export_seconds,
     importance_seconds,
     refit_seconds,
+    simple_seconds,
     training_limit,
 )
 
@@ -78,7 +79,8 @@ def test_a_refit_has_what_the_clock_leaves_beside_the_export(now):
 
 def test_a_short_run_asks_its_model_for_a_shorter_time():
     assert [importance_seconds(s) for s in (None, 1e4, 60.0, 1.0)] == [2.0, 2.0, 1.2, 0.3]
-    assert export_seconds(2, 1.0) == export_seconds(2, None) - 1.7
+    assert [simple_seconds(s) for s in (None, 1e4, 60.0, 1.0)] == [4.0, 4.0, pytest.approx(1.8), 0.5]
+    assert export_seconds(2, 1.0) == pytest.approx(export_seconds(2, None) - 1.7 - 3.5)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from automl.data.cells.reading import to_number
 from automl.data.quality.findings import MAX_ROWS, Step
 from automl.data.quality.parse import counts_of, floats, fold, is_numeric
 from automl.data.quality.view import Proposal, View, finding, share
-from automl.task.kind import joined_tags
+from automl.task.others import joined_tags
 from automl.types import Kind
 
 RARE = 5

@@ -255,7 +255,8 @@ def same(cfg: DictConfig, name: str, value: float | None, by: str) -> None:
 def learner_of(cfg: DictConfig, budget: Budget, place: str = "metalearner") -> MetaLearner:
     """The meta-learner configured at ``place``; where ``per_second`` is null, the budget decides it."""
     free = OmegaConf.select(cfg, f"{place}.per_second", default=0) is None
-    return made(cfg, place, **({"per_second": budget.seconds is not None} if free else {}))
+    more: dict[str, Any] = {"per_second": budget.seconds is not None} if free else {}
+    return made(cfg, place, **more)
 
 
 def keep_config(cfg: DictConfig, folder: Path, option: str = "hydra.run.dir") -> None:

@@ -166,6 +166,6 @@ def bundle_of(cfg: DictConfig, folder: Path, dataset: Dataset) -> Path:
     of_valid = calibrate(task, known, None, source="valid", alike=True)
 
     def more(draft: Path) -> None:
-        fill(draft, prepared, dataset, predictor, of_valid, None)
+        fill(draft, prepared, dataset, predictor, of_valid, None, None)
 
     return export(folder / dataset.name, predictor, task, prepared.encoding, parts.valid.inputs, fill=more)

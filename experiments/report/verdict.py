@@ -82,7 +82,7 @@ def beside(result: Mapping[str, Any], task: Task) -> Html:
         return Html("")
     ends = result.get("interval")
     around = f"{number(ends[0])} to {number(ends[1])}" if ends else "–"
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (
             tag("b", "this model"),
             tag("b", number(_of(result, "test", task))),

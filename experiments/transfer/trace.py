@@ -24,7 +24,7 @@ from automl.files import write_atomically
 from automl.training.ensemble import blend, select
 from automl.training.predictor import Predictor, predict, target_scale
 from automl.types import Axes, Budget, Family, Prior, Task, Trial
-from experiments.solve.finish import once_each
+from experiments.solve.networks import once_each
 from metalearner.follow import Follow
 from nas.engines.base import Engine
 from nas.family import build

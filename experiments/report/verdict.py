@@ -143,7 +143,7 @@ def _goal(result: Mapping[str, Any], task: Task) -> Html:
     if not task.goal:
         return Html("")
     judged = (result.get("task") or {}).get("goal_met")
-    kind = {True: "badge good", False: "badge bad"}.get(judged, "badge")
+    kind = "badge" if judged is None else "badge good" if judged else "badge bad"
     return tag("p", "Goal ", tag("code", task.goal), " ", tag("span", met(judged), class_=kind))
 
 

@@ -1,8 +1,9 @@
 // Products of vectors of +1 and -1 that are kept as bits: agreements less disagreements, by XOR and a count of bits
 // (Courbariaux et al. 2016; Rastegari et al. 2016). Bits behind the end of a row are 0 on both sides, and so agree.
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
 #include <torch/library.h>
 
 #include <cstdint>

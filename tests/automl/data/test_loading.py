@@ -382,7 +382,7 @@ GAPS = st.sampled_from(["", "NA", "?", "nan", "NULL", "n/a"])
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(data=st.data(), delimiter=st.sampled_from([",", ";", "\t"]), gaps=st.booleans())
 def test_the_cells_of_the_file_read_as_in_training(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from automl.data.cells.moments import dates_of, day_first, is_date, seconds_of
 from automl.data.cells.numbers import Notation, decimal_sign, find_notation, number_of
 from automl.data.cells.reading import READERS, read_as, reading_of, to_bool, to_number
+from automl.data.cells.words import bool_of, is_missing_word
 
 NAN = float("nan")
 
@@ -201,3 +202,13 @@ def test_a_date_that_begins_with_its_year_is_no_matter_of_days_first():
     """A file that writes 31.01.2020, and a client that sends ISO dates or date objects."""
     told = dates_of(["2020-02-01", "01.02.2020", datetime.date(2020, 2, 1), "2020-02-01T06:30:00", None, "x"], True)
     assert [str(t)[:10] for t in told[:4]] == ["2020-02-01"] * 4 and np.isnat(told[4:]).all()
+
+
+@pytest.mark.parametrize("text", ["1" + " 111" * 1_000_000, "1" + " " * 4_000_000 + "x", "a" * 4_000_000])
+def test_a_cell_of_megabytes_is_no_number_no_date_and_no_word_at_once(text):
+    """A server reads it while others wait: its cost was that of the patterns, seconds."""
+    began = time.process_time()
+    assert np.isnan(number_of(text)) and np.isnan(seconds_of(text)) and not is_date(text)
+    assert not is_missing_word(text) and np.isnan(bool_of(text)) and np.isnat(dates_of([text])).all()
+    assert time.process_time() - began < 0.5
+    assert number_of("0." + "1" * 1000) == pytest.approx(1 / 9)

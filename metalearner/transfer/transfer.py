@@ -105,7 +105,8 @@ class Transfer(Learner):
         places = {c.id: i for i, c in enumerate(candidates)}
         best = session.ranking(self.portfolio, pending=[places[c.id] for c in running])
         ranked = varied([candidates[i] for i in best], given)
-        ranked[1:1] = self._never_run(profile, axes, given)
+        first = 0 if given else 1  # the very first candidate is the surest
+        ranked[first:first] = self._never_run(profile, axes, given)
         ranked = self.opened(ranked, profile, axes)
         chance = chance_of_best(*session.expected(), np.random.default_rng(self.seed))
         marginals = prior_from_list(axes, candidates, chance, why)

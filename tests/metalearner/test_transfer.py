@@ -142,8 +142,10 @@ def test_a_family_that_no_run_knows_is_tried_once_early():
     learner = Transfer(start=start).fit(runs())
     first = learner.predict(PROFILE, axes).portfolio
     assert first[0].family in AXES and first[1] == wanted
-    learner.update([], running=[wanted])
-    assert learner.predict(PROFILE, axes).portfolio[1] != wanted
-    learner.update([trial(wanted, None)])
-    assert learner.predict(PROFILE, axes).portfolio[1] != wanted, "it is known to fail"
+    learner.update([], running=first[:1])
+    assert learner.predict(PROFILE, axes).portfolio[0] == wanted
+    learner.update([], running=[first[0], wanted])
+    assert wanted not in learner.predict(PROFILE, axes).portfolio[:2]
+    learner.update([trial(first[0], 0.5), trial(wanted, None)])
+    assert wanted not in learner.predict(PROFILE, axes).portfolio[:2], "it is known to fail"
     assert Transfer().fit(runs()).predict(PROFILE, axes).portfolio[1] != wanted, "nobody advises anything"

@@ -30,6 +30,7 @@ def test_wine(capsys):
     assert Path(found["report"]).exists() and len(found["labels"].split()) == 3
 
 
+@pytest.mark.slow  # three searches
 def test_estimators(tmp_path):
     """The code of the notebook's cells, in order; the last expression of a cell is evaluated as a notebook would."""
     cells = json.loads((EXAMPLES / "estimators.ipynb").read_text())["cells"]

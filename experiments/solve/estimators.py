@@ -162,7 +162,7 @@ class Level4Classifier(ClassifierMixin, Level4Estimator):
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"y holds one class only, {self.classes_[0]!r}: give rows of another class")
+            raise ValueError(f"y holds one class only, {str(self.classes_[0])!r}: give rows of another class")
         self._names = names_of(self.classes_)
         named = np.asarray(self._names, dtype=object)[codes]
         return self._learn(X, named, weight, "binary" if len(self.classes_) == 2 else "multiclass")
@@ -198,7 +198,7 @@ class Level4Regressor(RegressorMixin, Level4Estimator):
 def names_of(classes: np.ndarray) -> list[str]:
     """Of each label a name that the program keeps apart from the others: its own text where that does, else a number.
 
-    Texts such as "none" mean that a label is missing, and "1" and "01" are one.
+    Texts such as "n/a" mean that a label is missing, and "1" and "1.0" are one.
     """
     names = [text_of(label) for label in classes.tolist()]
     target = plain_target(Dataset("", pd.DataFrame(index=range(len(names))), pd.Series(names, dtype=object))).target

@@ -101,7 +101,7 @@ def test_weights_move_the_answer():
         ([0.0, 1.0], ["0", "1"]),
         ([False, True], ["False", "True"]),
         (["a", "n/a"], ["0", "1"]),  # would be a missing label
-        (["01", "1"], ["0", "1"]),  # would be one
+        (["1", "1.0"], ["0", "1"]),  # would be one
         (["a", "b"], ["a", "b"]),
     ],
 )

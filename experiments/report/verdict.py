@@ -80,7 +80,7 @@ def beside(result: Mapping[str, Any], task: Task) -> Html:
         return Html("")
     ends = result.get("interval")
     around = f"{number(ends[0])} to {number(ends[1])}" if ends else "–"
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (
             tag("b", "this model"),
             tag("b", number(_of(result, "test", task))),
@@ -141,7 +141,7 @@ def _goal(result: Mapping[str, Any], task: Task) -> Html:
     if not task.goal:
         return Html("")
     judged = (result.get("task") or {}).get("goal_met")
-    kind = {True: "badge good", False: "badge bad"}.get(judged, "badge")
+    kind = "badge" if judged is None else "badge good" if judged else "badge bad"
     return tag("p", "Goal ", tag("code", task.goal), " ", tag("span", met(judged), class_=kind))
 
 

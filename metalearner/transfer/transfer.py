@@ -125,16 +125,21 @@ class Transfer(Learner):
     def opened(self, ranked: Sequence[Candidate], profile: Profile, axes: Axes) -> list[Candidate]:
         """The list with what is left of the opening at its front."""
         begun = {*self._trials, *(c.id for c in self._pending(axes))}
-        first = [c for c in self.first(profile, axes) if c.id not in begun][: max(self.opening - len(begun), 0)]
+        if len(begun) >= self.opening:
+            return list(ranked)
+        first = [c for c in self.first(profile, axes) if c.id not in begun][: self.opening - len(begun)]
         return [*first, *(c for c in ranked if c not in first)]
 
     def first(self, profile: Profile, axes: Axes) -> list[Candidate]:
         """The candidates to begin with, whatever comes of them. Where seconds count, unlike families may wait for them
         (docs/benchmarks.md).
         """
+        key = "first", _named(axes)
+        if key not in self._learned:
+            found = chosen(self.history, axes, LENGTH, bool(self.per_second))
+            self._learned[key] = found if self.per_second else varied(found, [])
         base = self.start.predict(profile, axes).portfolio if self.start is not None else ()
-        found = chosen(self.history, axes, LENGTH, bool(self.per_second))
-        return guarded(found if self.per_second else varied(found, []), base)[: self.opening]
+        return guarded(self._learned[key], base)[: self.opening]
 
     def _pending(self, axes: Axes) -> list[Candidate]:
         """What is running in this space and has told nothing yet, each once."""

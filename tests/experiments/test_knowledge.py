@@ -30,7 +30,7 @@ def test_the_opening_of_what_ships_is_written(tmp_path, capsys):
 
 
 def test_what_is_no_path_is_one_line(tmp_path):
-    with pytest.raises(UserError, match=r"knowledge\.opening=3 must be the path"):
+    with pytest.raises(UserError, match="opening=3 must be the path"):
         knowledge.run(
             composed(["+experiment=knowledge", f"store.url=sqlite:///{tmp_path}/s.db", "knowledge.opening=3"])
         )

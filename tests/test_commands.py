@@ -78,7 +78,7 @@ def fault_of(*words: str) -> str:
     """What the program says against these words; an empty text where it takes them, or needs more than a page tells."""
     try:
         run = first_of([*words])
-        more = [] if any(w.startswith("family") for w in run) else ["family=[mlp]"]  # fewer files to read
+        more = [] if any(w.lstrip("~").startswith("family") for w in run) else ["family=[mlp]"]  # fewer files to read
         more += [] if any(w.lstrip("+").startswith(("data", "experiment")) for w in run) else ["data.path=my.csv"]
         cfg = composed([*more, *run])
         refuse_unread(cfg, run)
@@ -97,6 +97,8 @@ def faults_in(text: str) -> dict[str, str]:
     """What is wrong with each command and option of a page. An option may belong to a recipe that the page names."""
     found = {code: words for code in dict.fromkeys(told(text)) if (words := words_of(code))}
     found = {code: words for code, words in found.items() if not any(own in code for own in OWN)}
+    written = {f"{group}={name}" for group, name in re.findall(r"`mine/conf/(\w+)/(\w+)\.yaml`", text)}  # on the page
+    found = {code: words for code, words in found.items() if not written & {*words}}
     options = {code: words for code, words in found.items() if not START.match(code.strip()) and is_plain(words)}
     recipes = {w for words in found.values() for w in words if w.startswith("+experiment=")}
     faults = {code: fault for code, words in found.items() if code not in options and (fault := fault_of(*words))}

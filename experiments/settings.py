@@ -110,6 +110,8 @@ def check_made(plain: Mapping[str, Any], reads: Sequence[str]) -> None:
         if not isinstance(node, Mapping) or not isinstance(target := node.get("_target_"), str):
             continue
         known, options = takes(target), {k: v for k, v in node.items() if not k.startswith("_")}
+        if place.startswith("family."):
+            options.pop("training", None)  # every family's, see ``made_families``
         if plain.get("reads") is not None:  # a recipe that does without has null there
             options = {k: v for k, v in options.items() if v is not None}
         unread = sorted(options.keys() - known.hints.keys())

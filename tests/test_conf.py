@@ -34,6 +34,8 @@ def test_the_groups_of_the_contract_are_there():
 def test_every_option_composes_and_makes_what_reads_all_of_it(group, option):
     if group == "experiment":
         overrides = [f"+experiment={option}"]
+    elif group == "peer":
+        overrides = ["+experiment=compare", f"peer={option}"]
     else:
         overrides = [f"{group}={option}", *([] if group == "family" else ["family=[mlp]"])]
     cfg = composed(overrides)

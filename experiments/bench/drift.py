@@ -67,7 +67,7 @@ class Asked:
     streams: int
     shifted: int
     peers: int
-    evidently: int
+    evidently: int | None
     seed: int
     workers: int
     envs: Path
@@ -146,7 +146,7 @@ def stream(of: Mapping[str, World], name: str, size: int, number: int, options: 
     every = {OURS: on}
     if number < options.peers:
         every |= peers.alarms(old, windows, MAPIE_ROWS)
-    if number < options.evidently:
+    if number < (options.evidently or 0):
         python = options.envs / "evidently" / "bin" / "python"
         every |= {peers.EVIDENTLY: peers.evidently(python, old, windows)}
     return {

@@ -28,7 +28,7 @@ def verdict_part(result: Mapping[str, Any], task: Task, trials: Sequence[Trial],
     text, kind, why = verdict(result, task)
     measured = f"Measured once, on {count(rows, 'row')} that no decision used." if rows else ""
     if not test:
-        measured = f"{NO_TEST.capitalize()}: this is on validation rows, which chose the model."
+        measured = f"{NO_TEST.capitalize()}: this is on validation rows."
     return join(
         [
             tag("div", tag("h1", task.name), tag("span", text, class_=f"badge {kind}") if text else "", class_="head"),

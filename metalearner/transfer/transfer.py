@@ -104,10 +104,9 @@ class Transfer(Learner):
         given += [c.family for c in running]
         places = {c.id: i for i, c in enumerate(candidates)}
         best = session.ranking(self.portfolio, pending=[places[c.id] for c in running])
-        ranked = varied([candidates[i] for i in best], given)
+        ranked = self.opened(varied([candidates[i] for i in best], given), profile, axes)
         first = 0 if given else 1  # the very first candidate is the surest
         ranked[first:first] = self._never_run(profile, axes, given)
-        ranked = self.opened(ranked, profile, axes)
         chance = chance_of_best(*session.expected(), np.random.default_rng(self.seed))
         marginals = prior_from_list(axes, candidates, chance, why)
         return Prior(marginals.families, axes, marginals.weights, tuple(ranked), why)

@@ -56,7 +56,7 @@ def test_a_level_is_the_command_that_a_person_would_type() -> None:
         one = level("level1", TYPED, BUDGET, layers, ())
         assert one.words[:3] == ("+experiment=level1", "data=sklearn", "data.name=iris"), modality
         cfg: Any = OmegaConf.to_container(composed(one.words))
-        assert cfg["family"]["layers"]["layers"] == layers and cfg["budget"] == BUDGET
+        assert cfg["family"]["layers"]["layers"] == layers and cfg["budget"] == {**BUDGET, "stop_at_goal": False}
         assert len(layers) < one.lines <= 2 * len(layers) + 1
     of_code = level("level0", TYPED, BUDGET, (), RECIPE["ladder"]["code"]["level0"])
     assert of_code.lines == 1 + sum(map(lines_of, RECIPE["ladder"]["code"]["level0"])) > 100

@@ -231,6 +231,7 @@ def test_types_of_options(tmp_path, monkeypatch):
 
 RECIPES = {
     "collect": "collect.root=x",
+    "compare": "bench.root=x",
     "export": "folder=x",
     "inspect": "data=sklearn",
     "knowledge": "knowledge.import=x",

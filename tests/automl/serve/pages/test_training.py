@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from automl.serve.pages.router import page, routes
-from tests.automl.serve.pages.browser import Browser
+from tests.automl.browser import Browser
 from tests.automl.serve.pages.stub import HOSTILE, served
 
 RESULT = {

@@ -70,6 +70,7 @@ def build() -> Path | None:
     """
     library = _library()
     if library.is_file():
+        _built.cache_clear()  # another process may have built it since this one looked
         return library
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns where there is no GPU
     from torch.utils import cpp_extension

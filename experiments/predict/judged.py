@@ -11,13 +11,14 @@ from automl.data.quality.parse import column_of
 from automl.data.read.table import read_table
 from automl.deploy.bundle import Bundle
 from automl.errors import UserError
-from automl.metrics import scores
+from automl.metrics import score
 from automl.task.kind import numeric_target, plain_target
 from experiments.explain import flat
 from experiments.predict.columnar import ColumnarRows
 from experiments.predict.csv_rows import CsvRows
 from experiments.predict.rows import Rows
 from experiments.predict.run import Options
+from experiments.report.words import as_metric
 
 LARGEST = 200_000_000
 """Bytes of a table: for its truth it is read whole, and a larger one would take the memory that streaming saves."""
@@ -37,8 +38,8 @@ def judged(bundle: Bundle, rows: Rows, options: Options, count: int) -> str:
         y, told = _truth(bundle, options, count)
         if not len(y):
             return f"not told: column {target!r} holds no value for a row that was answered"
-        weights = None if bundle.decision is None else np.asarray(bundle.decision)
-        found = scores(bundle.task.kind, y, told, weights=weights)[bundle.task.metric]
+        weights = 1.0 if bundle.decision is None else np.asarray(bundle.decision)
+        found = as_metric(bundle.task.metric, score(bundle.task.metric, bundle.task.kind, y, told, weights))
     except (UserError, ValueError) as error:
         return f"not told: {flat(str(error))}"
     return f"{bundle.task.metric} {found:.4f} on the {len(y):,} rows whose {target} the table tells"

@@ -238,7 +238,7 @@ def test_a_model_over_a_limit_falls_back_to_fewer_members_and_says_so(tmp_path, 
         "an ensemble of 2 is over a limit (latency_ms 7.5, the limit is 5): fewer members are taken",
     )
     asked: list[object] = []
-    monkeypatch.setattr(finish, "eight_bits", lambda *of: asked.append(of[1]))  # none that keeps the limit
+    monkeypatch.setattr(networks, "eight_bits", lambda *of: asked.append(of[1]))  # none that keeps the limit
     costs = iter([{"latency_ms": 7.5, "graph_ms": 4.5}, {"latency_ms": 6.0, "graph_ms": 3.0}])
     over = search.finish()
     (rows,) = asked

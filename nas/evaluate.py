@@ -20,7 +20,7 @@ from automl.training.state import TrainingState
 from automl.training.train import find_device, train
 from nas.family import build
 from nas.job import Job, Order, Outcome, one_line
-from nas.preflight import SHARE, free_gb, latency_ms, memory_gb, over_limit, row_ms, too_slow
+from nas.preflight import SHARE, free_gb, latency_ms, memory_gb, over_limit, row_ms, too_dear, too_slow
 
 
 def evaluate(job: Job, order: Order) -> Outcome:
@@ -46,6 +46,8 @@ def evaluate(job: Job, order: Order) -> Outcome:
             return Outcome("oom", parameters=parameters, latency_ms=latency, error=error)
         if order.seconds is not None and order.start is None and find_device(job.device).type == "cpu":
             slow = too_slow(network, job.task, job.train, job.valid, candidate, order.epochs, order.seconds)
+            if not slow and not order.keep:  # a shorter training has a shorter limit
+                slow = too_dear(network, job.task, job.valid, job.answered, order.seconds)
             if slow:
                 return Outcome("timeout", parameters=parameters, latency_ms=latency, error=slow)
         # What may go on later is compared with its like only: one validation split tells enough, and no training per

@@ -22,7 +22,8 @@ class Job:
 
     ``latency``: measure every candidate's latency before it is trained; a limit on it does so too.
     ``folds``: trainings of full length are judged by these instead of by ``valid``, and learn from all their rows.
-    ``barred``: rows of ``valid`` that judge, but that no last training learns from.
+    ``barred``: rows of ``valid`` that judge, but that no last training learns from. ``answered``: how many rows what is
+    deployed answers before the run ends.
     """
 
     task: Task
@@ -34,6 +35,7 @@ class Job:
     latency: bool = False
     folds: Folds | None = None
     barred: tuple[int, ...] = ()
+    answered: int = 0
 
     @property
     def teaching(self) -> Part:

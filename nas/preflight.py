@@ -71,9 +71,23 @@ def latency_ms(network: nn.Module, task: Task, part: Part) -> float:
     return 1000 * statistics.median(times[WARM_UP:] or times)
 
 
-def row_ms(network: nn.Module, task: Task, part: Part) -> float:
-    """Milliseconds of a row, among ``PROBE`` squared, through the network on this CPU."""
-    predictor, rows = Predictor(network.cpu(), task), min(PROBE**2, len(part))
+def too_dear(network: nn.Module, task: Task, part: Part, rows: int, seconds: float) -> str:
+    """Why a network is not trained that would take longer to answer ``rows`` in the end than it may train; else empty.
+
+    A large known network learns its head in no time, and then holds the run up.
+    """
+    with as_it_was(network):
+        needed = rows * row_ms(network, task, part, PROBE) / 1000
+    return (
+        ""
+        if needed <= seconds
+        else f"to answer {rows:,} rows would take about {needed:.0f} s, {seconds:.1f} s are given"
+    )
+
+
+def row_ms(network: nn.Module, task: Task, part: Part, among: int = PROBE**2) -> float:
+    """Milliseconds of a row, ``among`` so many, through the network on this CPU."""
+    predictor, rows = Predictor(network.cpu(), task), min(among, len(part))
     inputs = tuple(as_tensor(x[:rows]) for x in part.inputs)
     with nothing_remembered(), torch.inference_mode():
         predictor.eval()

@@ -35,7 +35,7 @@ from nas.engines.base import Engine
 from nas.family import search_axes, wordpieces
 from nas.job import Job
 from nas.recipe import training_axes
-from nas.time import FOLD_SECONDS, Clock
+from nas.time import ANSWERED, FOLD_SECONDS, Clock
 
 
 def pipeline(
@@ -69,6 +69,7 @@ def pipeline(
                 latency=wanted.latency,
                 folds=prepared.folds,
                 barred=tuple(parts.barred.tolist()),
+                answered=len(parts.test) + ANSWERED,
             )
             engine.take(job)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from automl.models.remember import Remember
 from automl.types import Candidate, Limits, Task
 from nas import evaluate as module
+from nas import preflight
 from nas.evaluate import evaluate
 from nas.job import Job, Order
 from nas.preflight import latency_ms, left_of_group, memory_gb, over_limit, too_slow
@@ -43,6 +44,15 @@ def test_what_keeps_the_limits_is_trained_and_its_latency_known():
 def test_latency_is_measured_only_when_somebody_asks():
     assert evaluate(job(), Order(CANDIDATE, 1, 0)).latency_ms is None
     assert evaluate(dataclasses.replace(job(), latency=True), Order(CANDIDATE, 1, 0)).latency_ms is not None
+
+
+@pytest.mark.parametrize(("rows", "keep", "status"), [(1000, False, "timeout"), (1000, True, "ok"), (100, False, "ok")])
+def test_what_would_hold_the_run_up_with_its_answers_is_not_trained(rows, keep, status, monkeypatch):
+    monkeypatch.setattr(preflight, "row_ms", lambda *of: 50.0)
+    outcome = evaluate(dataclasses.replace(job(), answered=rows), Order(CANDIDATE, 1, 0, seconds=20.0, keep=keep))
+    assert outcome.status == status
+    if status == "timeout":
+        assert outcome.error == "to answer 1,000 rows would take about 50 s, 20.0 s are given"
 
 
 def test_limits_are_inclusive():

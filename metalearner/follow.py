@@ -12,14 +12,18 @@ thinks slower than that the search waits for the thought; ``waited`` says for ho
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, TypeVar
 
 from automl.types import Axes, Candidate, MetaLearner, Prior, Profile, Runs, Task, Trial
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 SHARE = 1 / 8  # of the trials that it knew when it last thought
 FIRST = 4.0  # seconds of training, per worker, in which past runs are read and learned from
@@ -47,9 +51,9 @@ class Follow:
     last: int = 0
     waited: float = 0.0
     _thread: ThreadPoolExecutor | None = field(default=None, init=False, repr=False)
-    _thoughts: deque[tuple[float, Future[Prior]]] = field(default_factory=deque, init=False, repr=False)
+    _thoughts: deque[tuple[float, Future[Prior | None]]] = field(default_factory=deque, init=False, repr=False)
     _trained: float = field(default=0.0, init=False, repr=False)
-    _first: Future[Prior] | None = field(default=None, init=False, repr=False)
+    _first: Future[Prior | None] | None = field(default=None, init=False, repr=False)
 
     def __enter__(self) -> Self:
         if self.beside:
@@ -88,12 +92,12 @@ class Follow:
         if anew:
             self._think(lambda: (self.learner.update(told, now), self.learner.predict(self.profile, self.axes))[1])
         else:
-            self._thread.submit(self.learner.update, told, now)
+            self._thread.submit(_tried, lambda: self.learner.update(told, now))
         return self._thought()
 
-    def _think(self, how: Callable[[], Prior], seconds: float = LATER) -> Future[Prior]:
+    def _think(self, how: Callable[[], Prior], seconds: float = LATER) -> Future[Prior | None]:
         assert self._thread is not None
-        thought = self._thread.submit(how)
+        thought = self._thread.submit(_tried, how)
         self._thoughts.append((self._trained + seconds, thought))
         return thought
 
@@ -103,6 +107,15 @@ class Follow:
         while self._thoughts and self._thoughts[0][0] <= self._trained:
             _, future = self._thoughts.popleft()
             began = time.monotonic()
-            found = future.result()
+            found = future.result() or found
             self.waited += time.monotonic() - began
         return found
+
+
+def _tried(how: Callable[[], T]) -> T | None:
+    """What it returns; None where it fails: a search that has begun goes on by what it knows."""
+    try:
+        return how()
+    except Exception as error:  # a store that is gone, code of others
+        log.warning("the meta-learner could not think: %s: %s", type(error).__name__, error)
+        return None

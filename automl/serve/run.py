@@ -31,7 +31,6 @@ IDLE = 75  # seconds that a connection may be idle: proxies keep theirs for 60
 CONNECTIONS = 4096  # per worker, beyond which uvicorn itself says 503
 HEALTHY = 60.0  # seconds in which a worker must answer its supervisor: loading a large model may hold it for long
 AGAIN = 5.0  # seconds until a worker that could not start is tried once more
-SWITCH = 0.0005  # seconds (Python's own: 0.005) until a thread that counts or loads gives way to the loop
 SWITCH = 5e-4  # seconds after which a thread that counts rows gives way to the loop
 GARBAGE = (50_000, 20, 100)
 """How seldom cycles are looked for. Rows that wait to be counted make each look long: as Python does it, one request in
@@ -100,7 +99,6 @@ def app(mount: Callable[[Any], None] = lambda made: None) -> Any:
     sys.setswitchinterval(SWITCH)
     made = create_app(Settings.from_env())
     mount(made)
-    sys.setswitchinterval(SWITCH)
     gc.freeze()
     gc.set_threshold(*GARBAGE)
     made.replaceable = made.settings.workers > 1

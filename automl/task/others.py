@@ -13,6 +13,7 @@ from automl.errors import UserError
 _NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 _NUMBERS = re.compile(rf"[\[({{]?\s*{_NUMBER}(?:\s*[,; ]\s*{_NUMBER})+\s*[\])}}]?")
 _QUERY = re.compile(r"(qid|query|query_?id|srch_?id|search_?id)", re.IGNORECASE)
+GRADES = 10  # of relevance, at most: judges give five, places in a list are more
 _GRADE = re.compile(r"(rel|relevance|relevance_?(label|grade|score)|rank|ranking)", re.IGNORECASE)
 
 
@@ -28,11 +29,18 @@ def refuse_tags(target: pd.Series, where: str) -> None:
 def refuse_ranking(dataset: Dataset, where: str) -> None:
     """Raises UserError where names say that rows of a query are to be ranked, unless a group says how to split them."""
     queries = [str(c) for c in dataset.table.columns if _QUERY.fullmatch(str(c))]
-    if queries and dataset.group is None and _GRADE.fullmatch(str(dataset.target.name)):
+    named = queries and dataset.group is None and _GRADE.fullmatch(str(dataset.target.name))
+    if named and _grades(dataset.target) and 2 * dataset.table[queries[0]].nunique() <= len(dataset):
         raise UserError(
             f"{where} with column {queries[0]!r} looks like ranking, which is no task here; set "
             f"data.group={queries[0]} to predict the grade of each row instead"
         )
+
+
+def _grades(target: pd.Series) -> bool:
+    """Whether they are a few whole numbers."""
+    values = pd.to_numeric(pd.Series(target.dropna().unique()), errors="coerce")
+    return bool(3 <= len(values) <= GRADES and values.notna().all() and (values % 1 == 0).all())
 
 
 def several_numbers(target: pd.Series) -> str:
@@ -56,6 +64,7 @@ def joined_tags(labels: Sequence[str]) -> tuple[str, tuple[str, ...]] | None:
         parts = [{p.strip(" []{}()'\"") for p in text.split(separator)} - {""} for text in labels]
         several = sum(len(p) > 1 for p in parts)
         counts = pd.Series([tag for p in parts for tag in p]).value_counts()
-        if several >= max(3, len(labels) / 3) and len(counts) < len(labels) and counts.median() >= 3:
+        factors = several == len(labels) and len({len(p) for p in parts}) == 1  # "S, red": one of each, no tags
+        if not factors and several >= max(3, len(labels) / 3) and len(counts) < len(labels) and counts.median() >= 3:
             return separator, tuple(sorted(map(str, counts.index)))
     return None

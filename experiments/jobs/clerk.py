@@ -27,6 +27,7 @@ from automl.models.listed.errors import LayerError
 from automl.serial import dumps
 from experiments.explain import flat
 from experiments.jobs.data import Data
+from experiments.jobs.desk import STORE
 from experiments.jobs.dictionary import Wanted, placed, read
 from experiments.jobs.leaderboard import leaderboard
 from experiments.jobs.listing import listing
@@ -140,10 +141,9 @@ def main() -> None:
     parser.add_argument("--uploads", type=Path, required=True)
     parser.add_argument("--datasets", type=Path)
     parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--store")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    clerk = Clerk(Data(given.uploads, given.datasets), given.seconds, given.store)
+    clerk = Clerk(Data(given.uploads, given.datasets), given.seconds, os.environ.pop(STORE, None))
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)  # what a library prints is no answer
         serve(clerk, out)

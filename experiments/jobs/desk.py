@@ -21,6 +21,7 @@ from automl.serve.limits import Refused
 from automl.serve.settings import TOKEN, VARIABLE
 from experiments.jobs.settings import VARIABLE as JOBS
 
+STORE = "LEVEL4_CLERKS_STORE"
 WAITING = 8  # questions that wait for the clerk
 MOST = 2**26  # bytes of an answer
 SERVERS = (
@@ -40,10 +41,12 @@ def environ() -> dict[str, str]:
 
 
 class Clerk:
-    """``command``: the words that start it. ``log``: the file that its standard error goes to."""
+    """``command``: the words that start it. ``log``: the file that its standard error goes to. ``store``: of past runs;
+    its URL may hold a password, and a command line is read by everybody.
+    """
 
-    def __init__(self, command: Sequence[str], log: Path, seconds: float) -> None:
-        self.command, self.log, self.seconds = command, log, seconds
+    def __init__(self, command: Sequence[str], log: Path, seconds: float, store: str | None = None) -> None:
+        self.command, self.log, self.seconds, self.store = command, log, seconds, store
         self._process: subprocess.Popen[bytes] | None = None
         self._rest, self._up = b"", False
         self._turn, self._waiting, self._closed = threading.Lock(), 0, False
@@ -127,7 +130,7 @@ class Clerk:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
-                    env=environ(),
+                    env=environ() | ({} if self.store is None else {STORE: self.store}),
                     start_new_session=True,
                 )
         return self._process

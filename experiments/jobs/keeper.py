@@ -53,7 +53,13 @@ class Keeper:
                 lease.vanished()
                 del self.working[id]
         while (lease := self.table.take(self.at_once)) is not None:
-            self.working[lease.id] = lease, self._begun(lease)
+            try:
+                process = self._begun(lease)
+            except OSError:  # it waits on, and has lost no attempt
+                lease.give_back()
+                raise
+            self.working[lease.id] = lease, process
+            lease.begin(process.pid)  # it says so itself once it has imported what it needs, which may take long
 
     def _run(self) -> None:
         told = False

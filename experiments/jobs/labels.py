@@ -33,6 +33,9 @@ class Labelled:
                 raise LayerError(f"/labels/{odd[0][:80]}", f"{target.name} has no such value", f"Its values: {known}")
             named = {texts[text]: name for text, name in self.labels.items()}
             named = {v: named.get(v, as_text(v)) for v in values}
+            if len(set(named.values())) < len(named):
+                problem = "a name is also a value that keeps its own: two classes would be one"
+                raise LayerError("/labels", problem, "Give each class a name of its own")
         else:
             if len(self.labels) != len(values):
                 problem = f"{len(self.labels)} names, and {target.name} has {len(values)} values"

@@ -23,7 +23,11 @@ def leaderboard(data: str, task: Task, jobs: Sequence[Mapping[str, Any]], store:
     Rows of another metric come last: their scores cannot be compared. A validation score is of a network, the test
     score of what was deployed; those of another seed are of other test rows.
     """
-    rows = [_of_job(job) for job in jobs if job["result"]]
+    # A name may stand for other data by now, or for another target. Labels of one's own make them others, too.
+    jobs = [
+        j for j in jobs if j["result"] and (j["asked"].get("labels") or j["result"].get("data", task.data) == task.data)
+    ]
+    rows = [_of_job(job) for job in jobs]
     baseline = next(
         (r["result"]["baseline"] for r in jobs if r["result"] and r["result"]["metric"] == task.metric), None
     )

@@ -44,8 +44,7 @@ class Service:
         words = [*settings.clerk, "--uploads", str(self.data.uploads)]
         words += ["--seconds", str(settings.seconds)]
         words += [] if datasets is None else ["--datasets", str(datasets)]
-        words += [] if settings.store is None else ["--store", settings.store]
-        self.clerk = Clerk(words, folder / "clerk.txt", settings.check_seconds)
+        self.clerk = Clerk(words, folder / "clerk.txt", settings.check_seconds, settings.store)
         work = [*settings.work, "--uploads", str(self.data.uploads), "--seconds", str(settings.seconds)]
         work += [] if datasets is None else ["--datasets", str(datasets)]
         self.keeper = Keeper(self.table, folder, work, settings.at_once)

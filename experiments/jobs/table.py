@@ -217,10 +217,14 @@ class Lease:
     id: str
     token: str
 
-    def begin(self) -> bool:
-        """Say that this process does the work. False: another one does, or the job is no more."""
-        born = psutil.Process().create_time()
-        return self._change("pid = ?, born = ?, host = ?, beat = ?", os.getpid(), born, here(), time.time())
+    def begin(self, pid: int | None = None) -> bool:
+        """Say that this process, or that of ``pid``, does the work. False: another one does, or the job is no more."""
+        try:
+            process = psutil.Process(pid)
+            born = process.create_time()
+        except psutil.NoSuchProcess:  # it has ended already, and is found to have
+            return False
+        return self._change("pid = ?, born = ?, host = ?, beat = ?", process.pid, born, here(), time.time())
 
     def beat(self, progress: Mapping[str, Any] | None = None) -> Word:
         """A sign of life. ``progress``: what is new of it."""

@@ -25,7 +25,7 @@ from automl.types import Trial
 from experiments.events import Listener
 from experiments.explain import flat, printable
 from experiments.jobs.data import Data
-from experiments.jobs.dictionary import read
+from experiments.jobs.dictionary import SECONDS, read
 from experiments.jobs.table import Job, Lease, Table
 from experiments.jobs.train import of_found, run_in
 from experiments.report.words import as_metric
@@ -45,7 +45,8 @@ def main(words: Sequence[str] | None = None) -> None:
     if not lease.begin() or (job := lease.table.get(given.id)) is None:
         return
     told = Told()
-    watch = threading.Thread(target=signs_of_life, args=(lease, told, given.seconds), daemon=True)
+    seconds = min(float(job.asked.get("seconds") or SECONDS), given.seconds)
+    watch = threading.Thread(target=signs_of_life, args=(lease, told, seconds), daemon=True)
     watch.start()
     try:
         with heard(told.epoch):

@@ -61,7 +61,9 @@ def verdict(result: Mapping[str, Any], task: Task) -> tuple[str, str, str]:
     its = ((simple or {}).get("test") or {}).get(task.metric)
     if simple is None or its is None:
         return "Better than no model", "good", ""
-    ahead = [sign * end for end in simple.get("difference") or [value - its] * 2]
+    if not simple.get("difference"):  # too many rows to draw, or one group: nothing tells what is chance
+        return "Better than no model", "good", f"A {simple['name']} has {number(its)}."
+    ahead = [sign * end for end in simple["difference"]]
     name, chance = f"A {simple['name']}", f"95 %: {number(min(ahead))} to {number(max(ahead))}"
     by = number(sign * (value - its))
     if min(ahead) > 0:
@@ -71,7 +73,8 @@ def verdict(result: Mapping[str, Any], task: Task) -> tuple[str, str, str]:
     return (
         "As good as a simple model",
         "",
-        f"{name} may be as good: these rows cannot tell them apart (ahead by {by}; {chance}). It is easier to explain.",
+        f"{name} may be as good: these rows cannot tell them apart (this model is ahead by {by}; {chance}). It is"
+        " easier to explain.",
     )
 
 

@@ -28,6 +28,7 @@ NAMES = {
 }
 
 NO_TEST = "no test rows were held out"
+MOST_DRAWN = 100_000  # rows from which on an interval is negligible, and takes seconds to draw
 
 KINDS = {
     "binary": "choose one of two classes",
@@ -148,7 +149,7 @@ def _drawn(
     together: np.ndarray | None,
 ) -> list[float] | None:
     """Ends for the first model's metric, less the second's where there is one."""
-    times = min(400, 4_000_000 // max(1, of[0][0].size)) if len(y) else 0
+    times = min(400, max(100, 4_000_000 // of[0][0].size)) if 0 < len(y) <= MOST_DRAWN else 0
     groups = np.arange(len(y)) if together is None else together
     if times < 100 or len(np.unique(groups)) < 2:
         return None

@@ -86,6 +86,7 @@ def pipeline(
             judging = len(prepared.parts.test)
             trials = run_search(record, job, follow, strategy, engine, wanted, clock, events, judging, goal)
             started = told(record.prior, follow.learned)
+            follow.__exit__()  # a thought beside what follows would take the processor from what is measured there
 
         # Stage 5: the model that is deployed, judged once on the test rows.
         finished = finish(

@@ -63,6 +63,8 @@ def fitted(task: Task, parts: Parts, seconds: float) -> Simple:
     train, regression = parts.train, task.kind == "regression"
     width = features(task.inputs, [a[:1] for a in train.inputs]).shape[1]
     rows = np.random.default_rng(0).permutation(len(train))[: max(NUMBERS // width, 1)]
+    if train.distinct < len(train):
+        rows.sort()  # copies of a row stay beside one another
     x = features(task.inputs, [a[rows] for a in train.inputs])
     middle = x.mean(axis=0)
     classes = 0 if regression else task.num_outputs

@@ -119,7 +119,7 @@ class Transfer(Learner):
         if len(shipped) < GUARD:
             return None
         base = self.start.predict(profile, axes)
-        return Prior(base.families, axes, base.weights, tuple(guarded(shipped, base.portfolio)), (why,))
+        return Prior(base.families, axes, base.weights, tuple(guarded(varied(shipped, []), base.portfolio)), (why,))
 
     def opened(self, ranked: Sequence[Candidate], profile: Profile, axes: Axes) -> list[Candidate]:
         """The list with what is left of the opening at its front."""
@@ -130,13 +130,15 @@ class Transfer(Learner):
         return [*first, *(c for c in ranked if c not in first)]
 
     def first(self, profile: Profile, axes: Axes) -> list[Candidate]:
-        """The candidates to begin with, whatever comes of them. Where seconds count, unlike families may wait for them
-        (docs/benchmarks.md).
+        """The candidates to begin with, whatever comes of them: of unlike families.
+
+        By validation scores of single networks four of one family may be as good a start (docs/benchmarks.md); what is
+        deployed is an ensemble.
         """
         key = "first", _named(axes)
         if key not in self._learned:
             found = chosen(self.history, axes, LENGTH, bool(self.per_second))
-            self._learned[key] = found if self.per_second else varied(found, [])
+            self._learned[key] = varied(found, [])
         base = self.start.predict(profile, axes).portfolio if self.start is not None else ()
         return guarded(self._learned[key], base)[: self.opening]
 

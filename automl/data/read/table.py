@@ -25,7 +25,7 @@ from automl.data.cells.numbers import decimal_sign
 from automl.data.cells.words import is_missing_word
 from automl.data.progress import Progress
 from automl.data.read.decode import decode
-from automl.data.read.files import open_bytes, short
+from automl.data.read.files import check_unpacked, open_bytes, short
 from automl.data.read.plain import plain
 from automl.data.read.words import TARGET_NAMES
 from automl.data.step import Step
@@ -336,6 +336,10 @@ def _read_columnar(path: Path, reader) -> Read:
         if not file.read(1):
             raise UserError(f"{path} is empty; write the table again")
     try:
+        if path.suffix.lower() in _PARQUET:
+            meta = pyarrow.parquet.read_metadata(path)
+            sizes = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
+            check_unpacked(path, max(sizes, 8 * meta.num_rows * meta.num_columns))
         table = reader(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.model_selection import KFold
+from sklearn.model_selection import GroupKFold, KFold
 from threadpoolctl import threadpool_limits
 
 STRENGTHS = np.logspace(1, -6, 15)  # of the shrinkage, relative to rows x mean variance of the features
@@ -40,8 +40,19 @@ def linear_head(
         if classes:
             return logistic(x, y, classes, until)
         x, y = in_time(x, y, until)
-        found: Any = RidgeCV(STRENGTHS * unit_of(x)).fit(x, y)
+        of = copies(x, y)
+    first, times = np.unique(of, return_index=True, return_counts=True)[1:]
+    found: Any = RidgeCV(STRENGTHS * unit_of(x)).fit(x[first], y[first], times if len(first) < len(y) else None)
     return found.coef_[:, None], np.array([found.intercept_])
+
+
+def copies(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(rows,) the number of the row that each stands for: rows that follow one another and are equal are one, which is how a
+    weight is told (``automl.data.weights``). One of them left out would be known from the others.
+    """
+    if len(y) < 2:
+        return np.arange(len(y))
+    return np.cumsum(np.r_[False, (x[1:] != x[:-1]).any(axis=1) | (y[1:] != y[:-1])])
 
 
 def unit_of(x: np.ndarray) -> float:
@@ -108,7 +119,11 @@ def best_strength(x: np.ndarray, y: np.ndarray, unit: float, passes: int, until:
     middle = float(np.median(CLASS_STRENGTHS))
     if len(y) < 2 * FOLDS or time.monotonic() > until:
         return middle
-    folds = list(KFold(FOLDS, shuffle=True, random_state=0).split(x))
+    of = copies(x, y)
+    if of[-1] + 1 < len(y) and of[-1] + 1 >= FOLDS:
+        folds = list(GroupKFold(FOLDS, shuffle=True, random_state=0).split(x, groups=of))
+    else:
+        folds = list(KFold(FOLDS, shuffle=True, random_state=0).split(x))
     if x.size * len(np.unique(y)) > FEW:
         folds = folds[:1]
     losses = np.zeros(len(CLASS_STRENGTHS))

@@ -47,8 +47,9 @@ def linear_head(
 
 
 def copies(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(rows,) the number of the row that each stands for: rows that follow one another and are equal are one, which is how a
-    weight is told (``automl.data.weights``). One of them left out would be known from the others.
+    """(rows,) the number of the row that each stands for: equal rows that follow one another are one.
+
+    So a weight is told (``automl.data.weights``); one of them left out would be known from the others.
     """
     if len(y) < 2:
         return np.arange(len(y))

@@ -12,6 +12,7 @@ from automl.errors import UserError
 
 _NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 _NUMBERS = re.compile(rf"[\[({{]?\s*{_NUMBER}(?:\s*[,; ]\s*{_NUMBER})+\s*[\])}}]?")
+_WHOLE = re.compile(r"\d+(?:\.0*)?")
 _QUERY = re.compile(r"(qid|query|query_?id|srch_?id|search_?id)", re.IGNORECASE)
 GRADES = 10  # of relevance, at most: judges give five, places in a list are more
 _GRADE = re.compile(r"(rel|relevance|relevance_?(label|grade|score)|rank|ranking)", re.IGNORECASE)
@@ -29,8 +30,8 @@ def refuse_tags(target: pd.Series, where: str) -> None:
 def refuse_ranking(dataset: Dataset, where: str) -> None:
     """Raises UserError where names say that rows of a query are to be ranked, unless a group says how to split them."""
     queries = [str(c) for c in dataset.table.columns if _QUERY.fullmatch(str(c))]
-    named = queries and dataset.group is None and _GRADE.fullmatch(str(dataset.target.name))
-    if named and _grades(dataset.target) and 2 * dataset.table[queries[0]].nunique() <= len(dataset):
+    named = bool(queries) and dataset.group is None and bool(_GRADE.fullmatch(str(dataset.target.name)))
+    if named and _grades(dataset.target) and 2 * len(pd.unique(dataset.table[queries[0]])) <= len(dataset):
         raise UserError(
             f"{where} with column {queries[0]!r} looks like ranking, which is no task here; set "
             f"data.group={queries[0]} to predict the grade of each row instead"
@@ -39,8 +40,8 @@ def refuse_ranking(dataset: Dataset, where: str) -> None:
 
 def _grades(target: pd.Series) -> bool:
     """Whether they are a few whole numbers."""
-    values = pd.to_numeric(pd.Series(target.dropna().unique()), errors="coerce")
-    return bool(3 <= len(values) <= GRADES and values.notna().all() and (values % 1 == 0).all())
+    texts = {str(v).strip() for v in target.dropna().unique()}
+    return 3 <= len(texts) <= GRADES and all(_WHOLE.fullmatch(text) for text in texts)
 
 
 def several_numbers(target: pd.Series) -> str:

@@ -292,3 +292,18 @@ def test_classes_are_counted_as_they_are_named(target, kind: str, metric: str) -
 def test_one_class_is_one_however_it_is_written(target) -> None:
     with pytest.raises(UserError, match="holds only 'x'"):
         infer_kind(of(target))
+
+
+@pytest.mark.parametrize(
+    ("column", "target", "values"),
+    [
+        ("query", "relevance", ["yes", "no"]),
+        ("qid", "rank", [round(0.137 * i, 3) for i in range(60)]),
+        ("x", "variant", [f"{size}, {colour}" for size in "SML" for colour in ("red", "blue", "green")]),
+        ("x", "place", [f"{town}, {of}" for town in ("Springfield", "Salem", "Clinton") for of in ("IL", "OR", "MA")]),
+    ],
+)
+def test_what_only_looks_like_ranks_or_tags_is_learned(column: str, target: str, values: list) -> None:
+    table = pd.DataFrame({column: np.arange(180) % 20, "y": np.arange(180.0)})
+    dataset = Dataset("d", table, pd.Series((values * 180)[:180], name=target))
+    assert infer_kind(dataset)[0] in ("binary", "multiclass", "regression")

@@ -31,7 +31,7 @@ def refuse_ranking(dataset: Dataset, where: str) -> None:
     """Raises UserError where names say that rows of a query are to be ranked, unless a group says how to split them."""
     queries = [str(c) for c in dataset.table.columns if _QUERY.fullmatch(str(c))]
     named = bool(queries) and dataset.group is None and bool(_GRADE.fullmatch(str(dataset.target.name)))
-    if named and _grades(dataset.target) and 2 * len(pd.unique(dataset.table[queries[0]])) <= len(dataset):
+    if named and _grades(dataset.target) and 2 * len(set(dataset.table[queries[0]])) <= len(dataset):
         raise UserError(
             f"{where} with column {queries[0]!r} looks like ranking, which is no task here; set "
             f"data.group={queries[0]} to predict the grade of each row instead"

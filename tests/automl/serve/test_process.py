@@ -111,7 +111,7 @@ def codes_of(future: object) -> list[int]:
     """What was answered until the server was gone."""
     try:
         return future.result()  # type: ignore[attr-defined]
-    except httpx.ConnectError:
+    except (httpx.ConnectError, httpx.ReadError):  # a connection that only the kernel had taken is reset
         return []
 
 

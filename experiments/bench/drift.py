@@ -45,7 +45,7 @@ from experiments.bench import _drift_peers as peers
 from experiments.bench import options_from
 from experiments.bench._drift_rows import AGAIN, STABLE, World, worlds
 from experiments.bench.level3 import chosen, kind_of
-from experiments.bench.serve import environment
+from experiments.environments import environment
 from experiments.settings import writable
 
 WINDOWS, ONSET = 100, 20

@@ -17,7 +17,6 @@ import json
 import os
 import subprocess
 import tempfile
-import venv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,7 @@ from automl.training.predictor import Deployed, Predictor, outputs, target_scale
 from automl.types import Profile
 from automl.uncertainty.calibrate import Answers, calibrate
 from experiments.bench import options_from
+from experiments.environments import environment
 from experiments.options import made as learner_of
 from experiments.options import made_families
 from experiments.solve.filling import fill
@@ -76,19 +76,10 @@ def run(cfg: DictConfig) -> None:
     with tempfile.TemporaryDirectory(prefix="runtime-") as scratch:
         bundles = dict(made(cfg, Path(scratch)))
         (wheel,) = next(iter(bundles.values())).glob("*.whl")
-        python = environment(Path(scratch) / "venv", wheel)
+        python = environment(Path(scratch) / "venv", [str(wheel)])
         fine = show({name: asked(python, bundle) for name, bundle in bundles.items()}, options)
     if not fine:
         raise SystemExit(1)
-
-
-def environment(folder: Path, wheel: Path) -> Path:
-    """A new environment with the wheel and what it needs; its Python."""
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel]
-    subprocess.run(command, check=True)
-    return python
 
 
 def asked(python: Path, bundle: Path) -> list[Any]:

@@ -25,7 +25,6 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-import venv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -41,6 +40,7 @@ from automl.deploy.runtime import write_runtime
 from automl.errors import UserError
 from experiments.bench import kept_rows, options_from
 from experiments.bench.row import bundle_of
+from experiments.environments import environment
 
 SHARE = 0.9
 """Of the bare script's requests a second: the rest is what limits, queue, log, metrics and monitoring may cost."""
@@ -144,7 +144,7 @@ def run(cfg: DictConfig) -> None:
         faults: dict[str, str] = {}
         for name in options.peers:
             try:
-                environment(options.envs / name, PEERS[name].needs, wheel)
+                environment(options.envs / name, PEERS[name].needs, [str(wheel)])
             except (OSError, subprocess.CalledProcessError) as error:
                 faults[name] = f"cannot be installed: {error}"
         for turn in range(options.rounds):
@@ -170,19 +170,6 @@ def plain(value: Any) -> Any:
         return value
     number = float(value)
     return number if math.isfinite(number) else None
-
-
-def environment(folder: Path, needs: Sequence[str], wheel: Path | None = None) -> None:
-    """Make what is not there; the wheel is installed anew each time, as it is the code that is measured."""
-    python = folder / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-    if not (folder / ".made").is_file():
-        print(f"making {folder}", flush=True)
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([*pip, *([] if wheel is None else [str(wheel)]), *needs], check=True)
-        (folder / ".made").touch()
-    if wheel is not None:
-        subprocess.run([*pip, "--no-deps", "--force-reinstall", str(wheel)], check=True)
 
 
 def measured(name: str, options: Asked, bundle: Path, rows: Sequence[Row], scratch: Path) -> Row:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import sys
-import venv
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from automl.errors import UserError
+from experiments.environments import environment
 
 SCRIPTS = Path(__file__).parent / "peers"
+EXCHANGE = SCRIPTS / "exchange.py"
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Peer:
 
     def version(self, code: str) -> str:
         """Changes with what is measured: script, packages, options; and ``code`` where it runs in the program's own."""
-        said = [self.path.read_text(), self.needs, self.options, None if self.needs else code]
+        said = [self.path.read_text(), EXCHANGE.read_text(), self.needs, self.options, None if self.needs else code]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:10]
 
     def python(self, envs: Path) -> str:
@@ -55,15 +54,4 @@ class Peer:
         name = (
             f"{self.needs[0].split('=')[0].split('[')[0]}-{hashlib.sha256(repr(self.needs).encode()).hexdigest()[:6]}"
         )
-        return environment(envs / name, self.needs)
-
-
-def environment(folder: Path, needs: Sequence[str]) -> str:
-    """A virtual environment with these packages, made unless it is whole; the path of its interpreter."""
-    python = str(folder / "bin" / "python")
-    if not (folder / ".made").is_file():
-        print(f"making {folder}", flush=True)
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *needs], check=True)
-        (folder / ".made").touch()
-    return python
+        return str(environment(envs / name, self.needs))

@@ -16,11 +16,14 @@ from automl.types import Budget
 # --- the run
 
 SEARCHED = 0.8
-"""Share of the budget that is searched before anything is kept for training the chosen networks once more."""
+"""Share of what reading and export leave of the budget that is searched before anything is kept for training the chosen
+networks once more. As a share of the whole budget it left those trainings nothing in a run of a minute, and where rows
+are many they are worth more than the last of the search (docs/benchmarks.md, "Training the chosen networks")."""
 LEAST_SEARCH = 0.5
 """Share that is searched whatever else takes long: a budget of seconds would all go to reading otherwise."""
-EXPORT, EXPORT_MEMBER = 2.0, 0.4
-"""Seconds of an export, of all that a bundle holds beside its graph too, and more for each member of the ensemble."""
+EXPORT, EXPORT_MEMBER = 2.0, 0.7
+"""Seconds of an export, of all that a bundle holds beside its graph too, and more for each member of the ensemble: with
+.4 five networks of convolutions were 3 s late (``+experiment=bench/versions``)."""
 ANSWERED = 500
 """Rows, beside those of the test split, that the chosen networks answer after the search: to be compared with what was
 judged, and their graph with them, and to be timed."""
@@ -60,13 +63,13 @@ class Clock:
     def search_begins(self, budget: Budget, members: int, refit: bool) -> Budget:
         """By what a search for at most so many networks that begins now plans: the seconds that it surely has.
 
-        ``refit``: whether last trainings may follow; they leave it ``SEARCHED`` of the run.
+        ``refit``: whether last trainings may follow; they leave it ``SEARCHED`` of what it could have.
         """
         self.export = export_seconds(members, self.seconds)
         self._searched_from = self.elapsed
         seconds = self.for_search
         if seconds is not None and self.seconds is not None and refit:
-            seconds = min(seconds, SEARCHED * self.seconds)
+            seconds = max(SEARCHED * seconds, min(seconds, LEAST_SEARCH * self.seconds))
         return replace(budget, seconds=seconds)
 
     @property
@@ -76,7 +79,7 @@ class Clock:
             return None
         end = self.seconds - self.before - self.export - self.answers
         searched = self.before + end - self._searched_from
-        end -= min(self.refit, max(searched - SEARCHED * self.seconds, 0.0))
+        end -= min(self.refit, max((1 - SEARCHED) * searched, 0.0))
         least = self._searched_from + LEAST_SEARCH * self.seconds - self.before
         return max(end, least) - self.elapsed
 

@@ -21,9 +21,9 @@ networks once more. As a share of the whole budget it left those trainings nothi
 are many they are worth more than the last of the search (docs/benchmarks.md, "Training the chosen networks")."""
 LEAST_SEARCH = 0.5
 """Share that is searched whatever else takes long: a budget of seconds would all go to reading otherwise."""
-EXPORT, EXPORT_MEMBER = 2.0, 0.7
-"""Seconds of an export, of all that a bundle holds beside its graph too, and more for each member of the ensemble: with
-.4 five networks of convolutions were 3 s late (``+experiment=bench/versions``)."""
+EXPORT, EXPORT_MEMBER = 2.0, 0.4
+"""Seconds of an export, of all that a bundle holds beside its graph too, and more for each member of the ensemble: the
+median of 15 sets was 3 s for two to five members (``+experiment=bench/versions``)."""
 ANSWERED = 500
 """Rows, beside those of the test split, that the chosen networks answer after the search: to be compared with what was
 judged, and their graph with them, and to be timed."""
@@ -77,11 +77,21 @@ class Clock:
         """Seconds that are left for the search; what it had before counts."""
         if self.seconds is None:
             return None
-        end = self.seconds - self.before - self.export - self.answers
-        searched = self.before + end - self._searched_from
-        end -= min(self.refit, max((1 - SEARCHED) * searched, 0.0))
+        end = self._follows - min(self.refit, self.for_refit or 0.0)
         least = self._searched_from + LEAST_SEARCH * self.seconds - self.before
         return max(end, least) - self.elapsed
+
+    @property
+    def for_refit(self) -> float | None:
+        """Seconds that the search leaves the last trainings at most, however long they take."""
+        if self.seconds is None:
+            return None
+        return max((1 - SEARCHED) * (self.before + self._follows - self._searched_from), 0.0)
+
+    @property
+    def _follows(self) -> float:
+        """From the run's beginning on: when export and judging have to begin."""
+        return (self.seconds or 0.0) - self.before - self.export - self.answers
 
 
 def export_seconds(members: int, seconds: float | None) -> float:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from automl.errors import UserError
 from automl.training.refit import shorter
 from automl.types import Trial
 from nas.engines.base import Engine
 from nas.family import begins
 from nas.job import Job, Order, Outcome
+from nas.time import Clock
+
+SELDOM = 10
+"""During the search an ensemble is chosen in a tenth of the time at most: of very many rows that takes seconds."""
 
 Members = list[tuple[Trial, float]]
 """Trials with their weights in an ensemble, heaviest first."""
@@ -33,8 +40,8 @@ def price(trial: Trial, job: Job) -> float:
     return trial.seconds * share * (1 + len(job.valid) / len(job.train))
 
 
-def in_time(members: Members, job: Job, workers: int, seconds: float | None) -> Members:
-    """Those whose last trainings end within so many seconds, most weight per second first, and what all need.
+def in_time(members: Members, job: Job, workers: int, seconds: float | None) -> tuple[Members, float]:
+    """Those whose last trainings end within so many seconds, most weight per second first, and when the last one does.
 
     None: all of them.
     """
@@ -45,7 +52,7 @@ def in_time(members: Members, job: Job, workers: int, seconds: float | None) -> 
         if seconds is None or (seconds > 0 and end <= seconds):
             ends[first] = end
             found.append((trial, weight))
-    return found
+    return found, max(ends)
 
 
 def trained_again(
@@ -56,7 +63,7 @@ def trained_again(
     ``members``: ``whole`` ones. ``weights``: of a trial. ``seconds``: for all; None: as long as it takes. Worse: on the
     validation rows, which it has learned from now, than the network that had not.
     """
-    chosen = in_time(members, engine.job, engine.hands, seconds)
+    chosen, _ = in_time(members, engine.job, engine.hands, seconds)
     orders = [Order(t.candidate, epochs=len(t.curve), seed=t.seed, weights=weights(t)) for t, _ in chosen]
     found = engine.run(orders, seconds) if orders else []
     return {
@@ -64,3 +71,50 @@ def trained_again(
         for (t, _), outcome in zip(chosen, found, strict=True)
         if outcome is not None and outcome.score is not None and (t.score is None or outcome.score >= t.score)
     }
+
+
+@dataclass
+class LastTrainings:
+    """Tells the clock what the last trainings will take: roughly, by the best candidates; where that would end the
+    search soon, by the ensemble that would be chosen now, which may be of few and cheap ones.
+
+    ``size``: of the ensemble, 0 where nothing is trained once more. ``choose``: its members.
+    """
+
+    clock: Clock
+    job: Job
+    hands: int
+    size: int
+    choose: Callable[[Sequence[Trial]], Members]
+    _chosen_of: int = 0
+    _again_from: float = 0.0
+
+    def heard(self, trials: Sequence[Trial]) -> None:
+        """One more trial has ended."""
+        if not self._chosen_of and self.size:
+            self._price([(t, 1.0) for t in leaders(trials, self.size)], trials)
+
+    def room(self, trials: Sequence[Trial]) -> float | None:
+        """Seconds that are left for the search; None: without a bound."""
+        left = self.clock.for_search
+        began = time.monotonic()
+        if left is None or not self.size or left >= self.clock.refit or self._chosen_of == len(trials):
+            return left
+        if began >= self._again_from:
+            with contextlib.suppress(UserError):  # there is none to choose from yet
+                self._price(self.choose(trials), trials)
+                self._chosen_of = len(trials)
+            self._again_from = time.monotonic() + SELDOM * (time.monotonic() - began)
+        return self.clock.for_search
+
+    def _price(self, members: Members, trials: Sequence[Trial]) -> None:
+        once_more = [(whole(t, trials), weight) for t, weight in members]
+        _, self.clock.refit = in_time(once_more, self.job, self.hands, self.clock.for_refit)
+
+
+def leaders(trials: Sequence[Trial], most: int) -> list[Trial]:
+    """The best of so many candidates: about what an ensemble would be of."""
+    best: dict[str, Trial] = {}
+    for trial in sorted((t for t in trials if t.score is not None), key=lambda t: -(t.score or 0.0)):
+        best.setdefault(trial.candidate.id, trial)
+    return list(best.values())[:most]

@@ -23,6 +23,7 @@ from experiments.options import made, made_families, task_options
 from experiments.settings import Settings, learner_of, plain_config, settings, writable
 from experiments.solve.filling import write_card
 from experiments.solve.finish import finish
+from experiments.solve.networks import Networks
 from experiments.solve.prior import level_of, past_runs, told
 from experiments.solve.result import compose_result, write_outputs
 from experiments.solve.search import earlier_search, ending_goal, recorded, run_search
@@ -84,7 +85,11 @@ def pipeline(
             if engine.hands > 1:  # trainings run elsewhere: this process only waits now
                 threading.Thread(target=load_exporter, name="exporter").start()
             judging = len(prepared.parts.test)
-            trials = run_search(record, job, follow, strategy, engine, wanted, clock, events, judging, goal)
+            trials = run_search(
+                *(record, job, follow, strategy, engine, wanted, clock, events, judging),
+                lambda known: Networks(prepared, engine, record.artifacts, known).chosen(wanted.ensemble),
+                goal,
+            )
             started = told(record.prior, follow.learned)
             follow.__exit__()  # a thought beside what follows would take the processor from what is measured there
 

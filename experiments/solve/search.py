@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from experiments.report.words import as_metric
 from experiments.settings import Settings
 from experiments.signals import stoppable
 from experiments.solve import resumed
-from experiments.solve.again import price, whole
+from experiments.solve.again import LastTrainings, Members, leaders
 from experiments.solve.artifacts import Artifacts
 from experiments.solve.resumed import shaping
 from metalearner.follow import Follow
@@ -116,11 +116,13 @@ def run_search(
     clock: Clock,
     events: Events,
     judging: int,
+    choose: Callable[[Sequence[Trial]], Members],
     goal: Goal | None = None,
 ) -> list[Trial]:
     """Search; every trial, those from before it was stopped too. Each is written down the moment it ends.
 
-    ``judging``: rows that the model is judged on in the end, which takes its time. ``goal``: see ``ending_goal``; once
+    ``judging``: rows that the model is judged on in the end, which takes its time. ``choose``: the ensemble that these
+    trials would be made to. ``goal``: see ``ending_goal``; once
     a training meets it nothing new begins.
 
     The search ends sooner than its budget says where its networks take long to be trained once more. Ctrl-C or SIGTERM
@@ -141,7 +143,7 @@ def run_search(
         note(trial)
         if outcome is not None and outcome.row_ms is not None:
             row_ms[trial.number] = outcome.row_ms
-        clock.refit = last_trainings(known, job, engine.hands, wanted)
+        last.heard(known)
         leading = sum(row_ms.get(t.number, 0.0) for t in leaders(known, wanted.ensemble))
         clock.answers = (judging + ANSWERED) * leading / 1000
         events.trial(trial)
@@ -154,7 +156,10 @@ def run_search(
     for trial in known:
         note(trial)
     before = clock.before = record.hold.spent or 0.0
-    clock.refit = last_trainings(known, job, engine.hands, wanted)
+    last = LastTrainings(
+        clock, job, engine.hands, 0 if wanted.refit is False or job.folds is not None else wanted.ensemble, choose
+    )
+    last.heard(known)
 
     def begun(session: Session) -> None:
         record.hold.clock = lambda: session.seconds_spent
@@ -174,7 +179,7 @@ def run_search(
             record=record.trials,
             attempts=record.hold.attempts,
             spent=record.hold.spent,
-            room=lambda: 0.0 if reached else clock.for_search,
+            room=lambda: 0.0 if reached else last.room(known),
             begun=begun,
             finished=finished,
             learn=follow,
@@ -205,22 +210,6 @@ def ending_goal(wanted: Settings, task: Task) -> Goal | None:
 
 def meets(goal: Goal, trial: Trial) -> bool:
     return goal.met({goal.metric: as_metric(goal.metric, trial.score)}) is True
-
-
-def last_trainings(trials: Sequence[Trial], job: Job, hands: int, wanted: Settings) -> float:
-    """About how many seconds the ensemble takes to be trained once more, were the search to end now."""
-    if wanted.refit is False or job.folds is not None:
-        return 0.0
-    chosen = leaders(trials, wanted.ensemble)
-    return sum(price(whole(t, trials), job) for t in chosen) / min(hands, max(len(chosen), 1))
-
-
-def leaders(trials: Sequence[Trial], most: int) -> list[Trial]:
-    """The best of so many candidates: about what an ensemble would be of."""
-    best: dict[str, Trial] = {}
-    for trial in sorted((t for t in trials if t.score is not None), key=lambda t: -(t.score or 0.0)):
-        best.setdefault(trial.candidate.id, trial)
-    return list(best.values())[:most]
 
 
 def other_code(versions: Sequence[str]) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from nas.engines.cluster import begin, environment, gpu_count, places
 from nas.job import Job, Order, Outcome, one_line
 from nas.time import SHORTEST, WORKER_START, patience
 
+NICE = 5  # Ray's own 15 leaves a worker a thirtieth of a core where another program wants it, and none comes up
 LOST_STARTS = 5  # workers in a row that may die before their first training
 
 
@@ -157,6 +158,7 @@ class RayEngine(Engine):
                     "num_cpus": max(self.workers * self.threads, 1),
                     "include_dashboard": False,
                     "_node_ip_address": "127.0.0.1",
+                    "_system_config": {"worker_niceness": NICE},
                 }
             begin(self.address, environment(self.address), options)
             self._own_cluster = True
@@ -175,6 +177,12 @@ class RayEngine(Engine):
     def _no_place(self) -> str:
         """What a worker needs, and what there is, in one line."""
         there = ray.cluster_resources()
+        if self.address is None and places([there], self.threads, self.gpus):
+            busy = f"a load of {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+            return (
+                f"no worker was up within {WORKER_START:.0f} s: this machine is too busy ({busy}) or out of memory. "
+                "Finished trials are kept; add resume=true to go on"
+            )
         where = "this machine has" if self.address is None else f"the cluster at engine.address={self.address} has"
         return (
             f"no worker finds a place: one needs {self.threads} cores and {self.gpus:g} GPUs, {where} "

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,11 +22,11 @@ from automl.types import Candidate, Input, Limits, Task, Trial
 from experiments.events import Events
 from experiments.settings import refit_of
 from experiments.solve import finish, graphs, networks
-from experiments.solve.again import in_time, price, trained_again, whole
+from experiments.solve.again import LastTrainings, in_time, price, trained_again, whole
 from experiments.solve.artifacts import Artifacts
 from experiments.solve.networks import once_each
 from experiments.solve.python import solve
-from experiments.solve.search import last_trainings, other_code
+from experiments.solve.search import other_code
 from nas.engines.sequential import SequentialEngine
 from nas.evaluate import evaluate
 from nas.job import Job, Order, Outcome
@@ -132,7 +133,7 @@ def test_most_weight_per_second_goes_first_on_as_many_workers_as_there_are():
     assert [price(t, job) for t, _ in members] == pytest.approx([20.0, 2.0, 4.0])
 
     def taken(workers: int, seconds: float | None) -> list[int]:
-        return [t.number for t, _ in in_time(members, job, workers, seconds)]
+        return [t.number for t, _ in in_time(members, job, workers, seconds)[0]]
 
     assert taken(1, 26.0) == [1, 2, 0] and taken(1, 25.9) == [1, 2] and taken(1, 5.9) == [1]
     assert taken(2, 22.0) == [1, 2, 0] and taken(2, 21.9) == [1, 2] and taken(2, 3.9) == [1]
@@ -329,11 +330,40 @@ def test_time_is_kept_for_the_networks_that_would_be_chosen_now():
     job = engine_of().job
     best = [dataclasses.replace(TRIAL, candidate=Candidate("mlp", {"n": n}), seconds=s, score=score, number=n)
             for n, s, score in ((0, 60.0, 0.9), (1, 6.0, 0.5), (2, 6.0, 0.4))]  # fmt: skip
-    short = dataclasses.replace(best[0], fidelity=2, seconds=3.0, score=0.1, number=9)
-    wanted = SimpleNamespace(refit=None, ensemble=2)
-    found = last_trainings([short, *best], job, 2, wanted)  # type: ignore[arg-type]
-    assert found == pytest.approx((price(whole(best[0], [short, *best]), job) + price(best[1], job)) / 2)
-    assert last_trainings(best, job, 2, SimpleNamespace(refit=False, ensemble=2)) == 0.0  # type: ignore[arg-type]
+    trials = [dataclasses.replace(best[0], fidelity=2, seconds=3.0, score=0.1, number=9), *best]
+    prices = price(whole(best[0], trials), job), price(best[1], job)
+
+    def kept(hands: int, seconds: float | None = None, size: int = 2) -> float:
+        clock = Clock(seconds)
+        LastTrainings(clock, job, hands, size, lambda trials: []).heard(trials)
+        return clock.refit
+
+    assert kept(2) == pytest.approx(max(prices)) and kept(1) == pytest.approx(sum(prices))
+    assert kept(1, 80.0) == pytest.approx(min(prices)), "none for a training that does not fit into a fifth"
+    assert kept(1, 5.0) == kept(1, size=0) == 0.0
+
+
+def test_a_search_that_would_end_for_last_trainings_asks_which_they_are():
+    """The best four may be slow, and what is deployed one quick network."""
+    job, asked = engine_of().job, list[int]()
+    slow = [dataclasses.replace(TRIAL, candidate=Candidate("mlp", {"n": n}), seconds=60.0, number=n) for n in range(4)]
+    quick = dataclasses.replace(TRIAL, candidate=Candidate("mlp", {"n": 4}), seconds=6.0, number=4, score=0.1)
+
+    def choose(trials: Sequence[Trial]) -> list[tuple[Trial, float]]:
+        asked.append(len(trials))
+        return [(quick, 1.0)]
+
+    clock = Clock(200.0)
+    last = LastTrainings(clock, job, 4, 4, choose)
+    last.heard([quick, *slow])
+    assert clock.refit == pytest.approx(price(slow[0], job))
+    assert last.room([quick, *slow]) == pytest.approx(clock.for_search, abs=1) and not asked, "there is time yet"
+    clock = last.clock = Clock(200.0, began=time.monotonic() - 185)
+    last.heard([quick, *slow])
+    assert (clock.for_search or 0) < 0 < (last.room([quick, *slow]) or 0) and asked == [5]
+    assert clock.refit == pytest.approx(price(quick, job))
+    last.heard([quick, *slow, *slow])
+    assert clock.refit == pytest.approx(price(quick, job)), "the choice is asked again, not the best"
 
 
 def test_code_that_changed_since_a_search_began_is_said():

@@ -137,6 +137,9 @@ def test_without_a_budget_it_is_one_line(pending, monkeypatch):
     with pytest.raises(UserError, match="one needs 1 cores and 1 GPUs, this machine has 4 and 0") as caught:
         opened(pending, Budget()).wait_models()
     assert "\n" not in str(caught.value)
+    pending.gpus = 0.0  # a place is there, and yet none comes up
+    with pytest.raises(UserError, match=r"no worker was up within 0 s: this machine is too busy \(a load of "):
+        opened(pending, Budget()).wait_models()
 
 
 def test_a_search_that_is_stopped_gives_up_what_waits(pending):

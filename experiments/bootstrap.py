@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+DRAWS = 5000
+
 
 def drawn_groups(group: np.ndarray, times: int, seed: int = 0) -> Iterator[np.ndarray]:
     """Positions of each draw: as many groups as there are, with replacement, and all that belongs to them.
@@ -20,3 +22,9 @@ def drawn_groups(group: np.ndarray, times: int, seed: int = 0) -> Iterator[np.nd
     for _ in range(times):
         chosen = rng.integers(0, len(names), len(names))
         yield places[chosen] if places is not None else np.concatenate([members[i] for i in chosen])
+
+
+def mean_interval(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """The ends of 95 % of the means over drawn groups: (2, ...) for ``values`` (n, ...) and ``group`` (n,)."""
+    means = [values[at].mean(axis=0) for at in drawn_groups(group, DRAWS)]
+    return np.percentile(means, [2.5, 97.5], axis=0)

@@ -9,18 +9,18 @@ from pathlib import Path
 
 
 def environment(folder: Path, needs: Sequence[str], anew: Sequence[str] = ()) -> Path:
-    """One with these packages, made unless it is whole; the path of its Python.
+    """One with these packages, made unless it is whole and of these; the path of its Python.
 
     ``anew``: wheels that are installed each time, as they are what is measured.
     Raises CalledProcessError or OSError where it cannot be made.
     """
-    python = folder / "bin" / "python"
+    python, made, wanted = folder / "bin" / "python", folder / ".made", "\n".join(needs)
     pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-    if not (folder / ".made").is_file():
+    if not made.is_file() or made.read_text() != wanted:
         print(f"making {folder}", flush=True)
         venv.create(folder, with_pip=True, clear=True)
         subprocess.run([*pip, *anew, *needs], check=True)
-        (folder / ".made").touch()
+        made.write_text(wanted)
     elif anew:
         subprocess.run([*pip, "--no-deps", "--force-reinstall", *anew], check=True)
     return python

@@ -48,8 +48,8 @@ def run(cfg: DictConfig) -> None:
             console.print(f"{count} trials written to {wanted['export']}", markup=False)
         show(console, f"store {store.name}", of_store(store))
     if wanted["opening"]:
-        learned = learn_opening(shipped.FILE)
         writable(Path(wanted["opening"]).parent, "knowledge.opening")
+        learned = learn_opening(shipped.FILE)
         write_atomically(wanted["opening"], to_json(learned) + "\n")
         console.print(f"{len(learned.leaves)} portfolios written to {wanted['opening']}", markup=False)
     show(console, "shipped with the program", read_knowledge(shipped.FILE) if shipped.FILE.is_file() else [])

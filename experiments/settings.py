@@ -256,10 +256,15 @@ def same(cfg: DictConfig, name: str, value: float | None, by: str) -> None:
         raise UserError(f"{name}={given} does nothing here: {by} decides it. Set {by}=...")
 
 
-def learner_of(cfg: DictConfig, budget: Budget, place: str = "metalearner") -> MetaLearner:
-    """The meta-learner configured at ``place``; where ``per_second`` is null, the budget decides it."""
+def learner_of(cfg: DictConfig, budget: Budget, place: str = "metalearner", seed: int | None = None) -> MetaLearner:
+    """The meta-learner configured at ``place``; where ``per_second`` is null, the budget decides it.
+
+    ``seed``: of one that has any; None: the configured one.
+    """
     free = OmegaConf.select(cfg, f"{place}.per_second", default=0) is None
     more: dict[str, Any] = {"per_second": budget.seconds is not None} if free else {}
+    if seed is not None and OmegaConf.select(cfg, f"{place}.seed") is not None:
+        more["seed"] = seed
     return made(cfg, place, **more)
 
 

@@ -37,7 +37,8 @@ class Follow:
     alone: a search that is replayed gets the same priors at the same trials.
 
     ``epochs``: of a training of full length. A shorter one has less time; that it did not fit says nothing of the full
-    one, and the learner, which takes a failure for the worst there is, does not hear of it. ``workers``: of the search.
+    one, and the learner, which takes a failure for the worst there is, does not hear of it. ``workers``: of the search;
+    a function says those that a trial ran on, as a search that is resumed may have had others then (``nas.session``).
     ``waited``: seconds in all.
     """
 
@@ -45,7 +46,7 @@ class Follow:
     profile: Profile
     axes: Axes
     epochs: int
-    workers: int = 1
+    workers: int | Callable[[], int] = 1
     beside: bool = False
     told: int = 0
     last: int = 0
@@ -88,7 +89,7 @@ class Follow:
         if self._thread is None:
             self.learner.update(told, now)
             return self.learner.predict(self.profile, self.axes) if anew else None
-        self._trained += trial.seconds / self.workers
+        self._trained += trial.seconds / (self.workers if isinstance(self.workers, int) else self.workers())
         if anew:
             self._think(lambda: (self.learner.update(told, now), self.learner.predict(self.profile, self.axes))[1])
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,9 +27,22 @@ class Portfolio(Learner):
     length: int = 200
     limit: int = LIMIT
     per_second: bool | None = None
+    _made: tuple[Axes, Prior] | None = field(default=None, init=False, repr=False)
+
+    def fit_history(self, history: History) -> Portfolio:
+        self.history, self._made = history, None
+        return self
 
     def predict(self, profile: Profile, axes: Axes) -> Prior:
-        """The same for every profile; past candidates outside ``axes`` are left out before the choice."""
+        """The same for every profile, and worked out once for a space: a search asks again after many of its trials.
+
+        Past candidates outside ``axes`` are left out before the choice.
+        """
+        if self._made is None or self._made[0] != axes:
+            self._made = axes, self._predicted(axes)
+        return self._made[1]
+
+    def _predicted(self, axes: Axes) -> Prior:
         ranked = chosen(self.history, axes, self.length, bool(self.per_second), self.limit)
         if not ranked:
             return Prior.uniform(axes, why=("no past run fits this search space",))

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 
 from automl.errors import UserError
+from automl.files import write_atomically
 from experiments.options import check_types
 from experiments.settings import writable
 
@@ -51,10 +52,19 @@ def _with_paths(value: Any, hint: Any) -> Any:
 
 
 def kept_rows(out: Path) -> list[dict[str, Any]]:
-    """What earlier runs have written to ``bench.out``, a line a row. Raises UserError where nothing can be written."""
+    """What earlier runs have written to ``bench.out``, a line a row. Raises UserError where nothing can be written.
+
+    A last line that was cut, as by a full disk, is taken away: the next row would stand in it.
+    """
     writable(out.parent, "bench.out")
     try:
-        return [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+        *lines, last = out.read_text().split("\n") if out.exists() else [""]
+        rows = [json.loads(line) for line in lines]
+        if last and not rows:
+            raise ValueError("a single line, and no end of it")
+        if last:
+            write_atomically(out, "".join(f"{line}\n" for line in lines))
+        return rows
     except (ValueError, IsADirectoryError) as error:
         raise UserError(f"bench.out={out} holds no rows of a benchmark. Set bench.out=FILE") from error
 

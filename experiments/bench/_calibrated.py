@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,13 @@ from automl.errors import UserError
 from automl.types import Task
 from automl.uncertainty.calibrate import Answers
 from experiments.bench import options_from
-from experiments.bench.level3 import kind_of
+from experiments.bench.level3 import group_of
 from experiments.options import made, made_families
 
 WAYS = ("holdout", "valid", "folds")
+TRAINED = (":/automl/data", ":/automl/metrics.py", ":/automl/models", ":/automl/task", ":/automl/training", ":/nas")
+TRAINED += (":/metalearner/practice.py", f":/experiments/bench/{Path(__file__).name}")
+"""What the kept probabilities depend on: what is made of them is made anew."""
 FOLDS = 5
 
 
@@ -44,7 +48,8 @@ class Run:
     """One set, seed and way. ``held``: None where the judged rows calibrate."""
 
     name: str
-    modality: str
+    group: str
+    seed: int
     way: str
     task: Task
     alike: bool
@@ -53,13 +58,16 @@ class Run:
     test: Answers
 
 
-def file_of(options: Asked, name: str, seed: int, way: str) -> Path:
-    made = f"{options.members}-{options.epochs}-{options.trial_seconds:g}"
-    return options.out / f"{name}-{seed}-{way}-{made}.npz"
+def file_of(cfg: DictConfig, options: Asked, said: Mapping[str, Any], seed: int, way: str, program: str) -> Path:
+    """Named by all that a run depends on. ``program``: see ``experiments.bench._commit``."""
+    rows = options.fold_rows if way == "folds" else 0
+    plain = [OmegaConf.to_container(cfg[node], resolve=True) for node in ("family", "metalearner")]
+    made = [options.members, options.epochs, options.trial_seconds, rows, plain, program, said.get("sha256")]
+    return options.out / f"{said['name']}-{seed}-{way}-{hashlib.sha256(repr(made).encode()).hexdigest()[:10]}.npz"
 
 
-def train_and_keep(plain: Mapping[str, Any], said: Mapping[str, Any], seed: int, way: str) -> str:
-    """One run, in a process of its own kind; what came of it in a word."""
+def train_and_keep(plain: Mapping[str, Any], said: Mapping[str, Any], seed: int, way: str, path: Path) -> str:
+    """One run, in a process of its own kind; what came of it in a word. One that failed is not kept."""
     import torch
 
     from experiments.solve.graphs import flat
@@ -71,15 +79,12 @@ def train_and_keep(plain: Mapping[str, Any], said: Mapping[str, Any], seed: int,
     try:
         arrays = answers_of(cfg, options, said, seed, way)
     except Exception as error:  # one set that cannot be trained must not end the others
-        arrays, told = {}, flat(error)
-    else:
-        told = "kept" if arrays else "passed over"
-    path = file_of(options, str(said["name"]), seed, way)
+        return f"failed: {flat(error)}"
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with draft.open("wb") as out:
         np.savez(out, **arrays)  # pyright: ignore[reportArgumentType]
     draft.replace(path)
-    return told
+    return "kept" if arrays else "passed over"
 
 
 def answers_of(cfg: DictConfig, options: Asked, said: Mapping[str, Any], seed: int, way: str) -> dict[str, np.ndarray]:
@@ -144,7 +149,10 @@ def answers_of(cfg: DictConfig, options: Asked, said: Mapping[str, Any], seed: i
     return named | {"alike": alike, "kind": np.array(task.kind), "metric": np.array(task.metric)}
 
 
-def read(path: Path, said: Mapping[str, Any], way: str) -> Run | None:
+def read(path: Path, said: Mapping[str, Any], seed: int, way: str) -> Run | None:
+    """None where the way is not for these data, or failed."""
+    if not path.exists():
+        return None
     with np.load(path, allow_pickle=False) as arrays:
         if "test_p" not in arrays:
             return None
@@ -160,6 +168,5 @@ def read(path: Path, said: Mapping[str, Any], way: str) -> Run | None:
         kind, classes = str(arrays["kind"]), test.prediction.shape[-1] if test.prediction.ndim > 1 else 1
         names = tuple(map(str, range(classes))) if classes > 1 else ()
         task = Task(said["name"], kind, (), classes, str(arrays["metric"]), classes=names)  # type: ignore[arg-type]
-        return Run(
-            said["name"], kind_of(dict(said)), way, task, bool(arrays["alike"][0]), judged, answers("held"), test
-        )
+        alike = bool(arrays["alike"][0])
+        return Run(said["name"], group_of(said), seed, way, task, alike, judged, answers("held"), test)

@@ -23,6 +23,7 @@ a shift are found at 1,000 rows, or when another detector that keeps to 5 % find
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import defaultdict
@@ -43,6 +44,7 @@ from automl.monitor.reference import binned, counts_of
 from automl.monitor.tests import Watch
 from experiments.bench import _drift_peers as peers
 from experiments.bench import options_from
+from experiments.bench._commit import commit
 from experiments.bench._drift_rows import AGAIN, STABLE, World, worlds
 from experiments.bench.level3 import chosen, kind_of
 from experiments.environments import environment
@@ -55,6 +57,7 @@ MAPIE_ROWS = 20_000
 BAR, POWER = 0.05, 0.9
 OURS = "this"
 NOTHING = (STABLE, AGAIN)
+MEASURED = (":/automl", *(f":/experiments/bench/{name}.py" for name in ("drift", "_drift_rows", "_drift_peers")))
 
 
 @dataclass(frozen=True)
@@ -82,25 +85,26 @@ def run(cfg: DictConfig) -> None:
         environment(options.envs / "evidently", peers.NEEDS)
     wanted = chosen(options.root, options.sets, options.each)
     share = -(-options.streams // len(wanted))
-    todo = [said for said in wanted if not file_of(options, said["name"]).exists()]
+    program = commit(paths=MEASURED)
+    files = {said["name"]: file_of(options, said, share, program) for said in wanted}
+    todo = [said for said in wanted if not files[said["name"]].exists()]
     with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
-        jobs = {pool.submit(measure, options, said, share): said["name"] for said in todo}
+        jobs = {pool.submit(measure, options, said, share, files[said["name"]]): said["name"] for said in todo}
         for job in as_completed(jobs):
             print(jobs[job], job.result(), flush=True)
-    found = [json.loads(file_of(options, said["name"]).read_text()) for said in wanted]
+    found = [json.loads(file.read_text()) for file in files.values()]
     if not show([f for f in found if f["streams"]]):
         raise SystemExit(1)
 
 
-def file_of(options: Asked, name: str) -> Path:
-    return (
-        options.out
-        / f"{name}-{options.seed}-{options.streams}-{options.shifted}-{options.peers}-{options.evidently}.json"
-    )
+def file_of(options: Asked, said: Mapping[str, Any], streams: int, program: str) -> Path:
+    """Named by all that it depends on. ``streams``: stable ones of the set; ``program``: see ``_commit``."""
+    made = [options.seed, streams, options.shifted, options.peers, options.evidently, program, said.get("sha256")]
+    return options.out / f"{said['name']}-{hashlib.sha256(repr(made).encode()).hexdigest()[:10]}.json"
 
 
-def measure(options: Asked, said: Mapping[str, Any], streams: int) -> str:
-    """All streams of a set, in a process of its own kind; what came of it in a word."""
+def measure(options: Asked, said: Mapping[str, Any], streams: int, path: Path) -> str:
+    """All streams of a set, in a process of its own kind; what came of it in a word. Written to ``path``."""
     import torch
 
     torch.set_num_threads(1)
@@ -120,7 +124,6 @@ def measure(options: Asked, said: Mapping[str, Any], streams: int) -> str:
             if world.right.any():
                 truth, guess = (float(np.dot(world.weights, v)) for v in (world.right, world.sure))
                 found["live"].append({"shift": name, "true": truth, "estimated": guess})
-    path = file_of(options, str(said["name"]))
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(json.dumps(found))
     draft.replace(path)

@@ -24,12 +24,12 @@ from unittest import mock
 import numpy as np
 from omegaconf import DictConfig
 
-from automl import metrics
 from automl.training import ensemble
 from automl.training.predictor import Predictor, predict, target_scale
 from automl.types import Task
 from experiments.bench import options_from
 from experiments.bench._finished import Finished
+from experiments.judged import judged_score
 
 SIZE = 5
 BEGUN = (5, 10, 30)
@@ -89,7 +89,8 @@ def scores(pool: Pool) -> dict[str, float]:
         **{f"begun {rounds}": lambda rounds=rounds: begun(base, rounds) for rounds in BEGUN},
         "select": lambda: ensemble.select(valid, y, task, families=names, size=SIZE),
     }
+    weights = {name: choose() for name, choose in ways.items()}
     return {
-        name: metrics.score(task.metric, task.kind, test_y, ensemble.blend(test, choose()))
-        for name, choose in ways.items()
+        name: judged_score(task, test_y, ensemble.blend(test, of), y, ensemble.blend(valid, of))
+        for name, of in weights.items()
     }

@@ -24,8 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.bench import kept_rows, options_from
+from experiments.bench._commit import commit
 from experiments.bench.level3 import RUN, chosen, kind_of
-from experiments.bench.versions import commit, one
+from experiments.bench.versions import one
 
 CLOSE, MOST = (1.05, 2.0), 1.15  # factor and seconds; factor
 NEARLY_ALL, SEARCHED = 0.95, 0.8
@@ -46,7 +47,7 @@ class Asked:
 def run(cfg: DictConfig) -> None:
     options = options_from(cfg, Asked)
     wanted = chosen(options.root, options.sets, options.each)
-    now = commit(RUN.parent)
+    now = commit()
     rows = kept_rows(options.out)
     of = {(r["set"], r["asked"]): r for r in rows if (r["commit"], r["seed"]) == (now, options.seed)}
     for said in wanted:

@@ -5,7 +5,7 @@
 FOLDER holds NAME.json beside NAME.csv.gz or NAME.npz. The json's ``baseline_best`` (metric ``accuracy`` or ``r2``) is
 the opponent, on the same test split. Each set is one ``run.py +experiment=level3`` of its own, as a user starts it, for
 ``bench.seconds`` of search; for classes it is told to aim at the baseline's metric. A finished set is kept in
-``bench.out`` and not run again.
+``bench.out`` and not run again by the same commit.
 
 The overhead is the share of the searches' wall time in which the workers were in no training: starts, proposals,
 checks before a training, waiting for the last. Exit status 1 when a run crashes, or when fewer sets than the targets
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +34,7 @@ from rich.table import Table
 from automl.errors import UserError
 from automl.store.store import Store
 from experiments.bench import kept_rows, options_from
+from experiments.bench._commit import commit
 from experiments.explain import quoted
 
 TARGETS = {"tabular": 0.6}
@@ -58,7 +59,7 @@ class Asked:
 def run(cfg: DictConfig) -> None:
     options = options_from(cfg, Asked)
     wanted = chosen(options.root, options.sets, options.each)
-    setting = [options.experiment, options.seconds, sorted(options.override)]
+    setting = [options.experiment, options.seconds, sorted(options.override), commit()]
     rows = kept_rows(options.out)
     rows = {row["set"]: row for row in rows if row["setting"] == setting}
     for said in wanted:
@@ -95,6 +96,11 @@ def kind_of(said: dict[str, Any]) -> str:
     return "series" if said["modality"].startswith("ts_") else said["modality"]
 
 
+def group_of(said: Mapping[str, Any]) -> str:
+    """Sets of one group share an origin: they are left out of the past, and drawn, together."""
+    return said.get("group", said["name"])
+
+
 def one(said: dict[str, Any], options: Asked) -> dict[str, Any]:
     """One run of the program and what came of it."""
     best = said["baseline_best"]
@@ -105,9 +111,9 @@ def one(said: dict[str, Any], options: Asked) -> dict[str, Any]:
         str(RUN),
         f"+experiment={options.experiment}",
         "data=file",
-        f"data.path={options.root.resolve() / said['file']}",
+        f"data.path={quoted(str(options.root.resolve() / said['file']))}",
         f"task.metric={best['metric']}",
-        f"task.group={quoted(said.get('group', said['name']))}",  # level 4 must not have seen this set
+        f"task.group={quoted(group_of(said))}",  # level 4 must not have seen this set
         f"budget.seconds={options.seconds}",
         "budget.trials=null",
         "tracker=none",

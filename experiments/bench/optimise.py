@@ -10,7 +10,8 @@ optimised with target=latency. On one thread, one row at a time, medians of this
     raw      a raw row through ``Bundle.predict``: read, checked, encoded, answered, decoded
 
 The test score is that of either; no choice has looked at these rows. A finished set is kept in ``bench.out`` and not
-run again. Exit status 1: a run failed, or the median of raw / eager of the chosen variants is above ``TARGET``.
+run again by the same commit. Exit status 1: a run failed, or the median of raw / eager of the chosen variants is above
+``TARGET``.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.bench import alone, kept_rows, options_from
+from experiments.bench._commit import PROGRAM, commit
 from experiments.bench.level3 import RUN, chosen, kind_of
+from experiments.explain import quoted
 
 TARGET = 0.5
 
@@ -51,7 +54,7 @@ class Asked:
 def run(cfg: DictConfig) -> None:
     options = options_from(cfg, Asked)
     wanted = chosen(options.root, options.sets, options.each)
-    setting = [options.seconds, sorted(options.override)]
+    setting = [options.seconds, sorted(options.override), commit(paths=PROGRAM)]
     rows = {row["set"]: row for row in kept_rows(options.out) if row["setting"] == setting}
     for said in (s for s in wanted if s["name"] not in rows):
         row = {"set": said["name"], "setting": setting, "modality": kind_of(said), **one(said, options)}
@@ -69,7 +72,7 @@ def one(said: Mapping[str, Any], options: Asked) -> dict[str, Any]:
         folder = Path(made)
         command = [
             *(sys.executable, str(RUN), "+experiment=level3", "data=file"),
-            f"data.path={options.root.resolve() / said['file']}",
+            f"data.path={quoted(str(options.root.resolve() / said['file']))}",
             f"task.metric={said['baseline_best']['metric']}",
             *(f"budget.seconds={options.seconds}", "budget.trials=null", "tracker=none", "progress=false"),
             *(f"artifacts={folder / 'searches'}", f"store.url=sqlite:///{folder / 'store.db'}"),

@@ -8,8 +8,8 @@ FOLDER is that of the benchmark ``level3``. Each set is solved by this checkout'
 is kept in ``bench.out`` and not run again by the same commit.
 
 Printed: the test score of each arm, and how far the other arms are from the first, with a 95 % interval: of a set over
-redrawn test rows, the same for both arms (paired bootstrap); of all sets together over redrawn sets. Whether test rows
-were among the data of the weights is not known. Exit status 1 when a run crashed.
+redrawn test rows, the same for both arms (paired bootstrap); of all sets together over redrawn groups of sets.
+Whether test rows were among the data of the weights is not known. Exit status 1 when a run crashed.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ from rich.table import Table
 from automl.errors import UserError
 from automl.models.known.origins import PACKAGES
 from experiments.bench import kept_rows, options_from
-from experiments.bench.level3 import RUN, chosen, kind_of
-from experiments.bench.versions import commit
+from experiments.bench._commit import commit
+from experiments.bench.level3 import RUN, chosen, group_of, kind_of
+from experiments.bootstrap import mean_interval
 from experiments.configuration import by_default
 from experiments.explain import quoted
 from experiments.report.words import count
@@ -67,7 +68,7 @@ def run(cfg: DictConfig) -> None:
         raise UserError(f"the weights of known networks are not installed. {'; '.join(missing)}")
     if table := next((s["name"] for s in wanted if kind_of(s) in ("tabular", "series")), None):
         raise UserError(f"bench.sets: no known network reads {table}. Leave it out")
-    setting = [options.seconds, sorted(options.override), commit(RUN.parent)]
+    setting = [options.seconds, sorted(options.override), commit()]
     kept = [row for row in kept_rows(options.out) if row["setting"] == setting]
     rows = {(row["set"], row["seed"], row["arm"]): row for row in kept}
     for seed in options.seed:
@@ -77,6 +78,7 @@ def run(cfg: DictConfig) -> None:
                 if key in rows:
                     continue
                 row = {"set": said["name"], "seed": seed, "arm": arm, "setting": setting, "modality": kind_of(said)}
+                row |= {"group": group_of(said)}
                 rows[key] = row = row | one(said, arm, seed, options)
                 with options.out.open("a") as out:
                     out.write(json.dumps(row) + "\n")
@@ -148,7 +150,7 @@ def show(rows: Sequence[dict[str, Any]], arms: Sequence[Arm]) -> bool:
     table = Table(title=f"known networks and training from scratch: {rows[0]['setting'][-1]}")
     for name in ("set", "arm", "score", f"less {arms[0]}", "95 %", "by", "MB", "ms a row"):
         table.add_column(name, justify="left" if name in ("set", "arm", "by", "95 %") else "right")
-    gains: dict[str, list[float]] = {arm: [] for arm in arms[1:]}
+    gains: dict[str, list[tuple[float, str]]] = {arm: [] for arm in arms[1:]}
     for of in dict.fromkeys(row["set"] for row in rows):
         for arm in arms:
             mine = [r for r in rows if (r["set"], r["arm"]) == (of, arm)]
@@ -162,17 +164,19 @@ def show(rows: Sequence[dict[str, Any]], arms: Sequence[Arm]) -> bool:
             gain, between = "", ""
             if pairs:
                 mean = float(np.mean([b["score"] - a["score"] for a, b in pairs]))
-                gains[arm].append(mean)
+                gains[arm].append((mean, pairs[0][0].get("group", of)))
                 gain, between = f"{mean:+.4f}", span(*over_rows(pairs))
             score = f"{np.mean([r['score'] for r in ended]):.4f}"
             table.add_row(of, arm, score, gain, between, by, size, time_)
     Console(width=130).print(table)
     for arm, of in gains.items():
         if of:
-            drawn = np.random.default_rng(0).choice(of, (DRAWS, len(of))).mean(axis=1)
-            low, high = np.percentile(drawn, [2.5, 97.5])
-            better = f"{sum(d > 0 for d in of)} of {count(len(of), 'set')} better"
-            print(f"{arm} less {arms[0]}: {np.mean(of):+.4f} {span(low, high)}, {better}")
+            values, group = map(np.array, zip(*of, strict=True))
+            low, high = mean_interval(values, group)
+            better = f"{(values > 0).sum()} of {count(len(of), 'set')} better"
+            print(f"{arm} less {arms[0]}: {values.mean():+.4f} {span(low, high)}, {better}")
+    if crashed := sum("error" in row for row in rows):
+        print(f"{count(crashed, 'run')} of {len(rows)} crashed: their sets are told by the others")
     return all("error" not in row for row in rows)
 
 

@@ -28,7 +28,6 @@ import numpy as np
 from omegaconf import DictConfig
 from torch import nn
 
-from automl import metrics
 from automl.training.ensemble import blend
 from automl.training.module import Begins
 from automl.training.predictor import Predictor, predict, target_scale
@@ -36,6 +35,7 @@ from automl.training.train import train
 from automl.types import Trial
 from experiments.bench import options_from
 from experiments.bench._finished import Finished
+from experiments.judged import judged_score
 
 SHARES = ((0.25, 0.3), (0.25, 0.1), (0.1, 0.1))  # of epochs and of the rate
 WAYS = ("judged", "afresh", "half", *(f"go on {epochs:g} {rate:g}" for epochs, rate in SHARES))
@@ -67,15 +67,21 @@ def scores(finished: Finished, members: int) -> list[tuple[float, float]]:
     """Score on the test rows, higher is better, and seconds of training, of each way."""
     task, parts = finished.prepared.task, finished.prepared.parts
     answers: dict[str, list[np.ndarray]] = {way: [] for way in WAYS}
+    valid: list[np.ndarray] = []
     seconds = dict.fromkeys(WAYS, 0.0)
     for trial in finished.best[:members]:
         for way, predictor, took in each(finished, trial):
             answers[way].append(predict(predictor, parts.test.inputs))
+            if way == "judged":
+                valid.append(predict(predictor, parts.valid.inputs))
             seconds[way] += took
 
+    def mean(of: list[np.ndarray]) -> np.ndarray:
+        return blend(of, [1 / len(of)] * len(of))
+
     def judge(way: str) -> float:
-        together = blend(answers[way], [1 / len(answers[way])] * len(answers[way]))
-        return metrics.score(task.metric, task.kind, parts.test.y, together)
+        learned = parts.teaching.y
+        return judged_score(task, parts.test.y, mean(answers[way]), parts.valid.y, mean(valid), learned)
 
     return [(judge(way), seconds[way]) for way in WAYS]
 

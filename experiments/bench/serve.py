@@ -41,6 +41,7 @@ from automl.errors import UserError
 from experiments.bench import kept_rows, options_from
 from experiments.bench.row import bundle_of
 from experiments.environments import environment
+from experiments.report.words import count
 
 SHARE = 0.9
 """Of the bare script's requests a second: the rest is what limits, queue, log, metrics and monitoring may cost."""
@@ -271,6 +272,8 @@ def show(found: dict[str, list[Row]], faults: dict[str, str]) -> bool:
             f"{of['installed']:.0f}",
         )
     Console(width=150).print(table)
+    for name, fault in faults.items():
+        print(f"{name} broke off after {count(len(found[name]), 'round')}: {fault}")
     ours = rates.pop("level4", None)
     if ours is None:
         return not faults

@@ -4,8 +4,8 @@
 
 ``FOLDER`` holds NAME.csv.gz or NAME.npz files with their test split. Each strategy searches each set with each seed
 for ``bench.seconds`` on ``ray``; the best trial by validation then predicts the test rows. Printed: the test score per
-set, and the mean rank over sets and seeds with its 95 % confidence interval (bootstrap over sets). Finished searches
-are kept in ``bench.out`` and not run again.
+set, and the mean rank over sets and seeds with its 95 % confidence interval (bootstrap over groups of sets, which
+NAME.json may name). Finished searches are kept in ``bench.out`` and not run again by the same commit.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from omegaconf import DictConfig
 from safetensors.torch import load
 from scipy.stats import rankdata
 
-from automl import metrics
 from automl.data.prepare import Prepared, prepare
 from automl.data.sources.file import FileSource
 from automl.errors import UserError
 from automl.training.predictor import Predictor, predict, target_scale
 from automl.types import Budget, Prior, Trial
 from experiments.bench import kept_rows, options_from
+from experiments.bench._commit import PROGRAM, commit
+from experiments.bootstrap import mean_interval
+from experiments.collect.data import group_of
 from experiments.compose import composed
+from experiments.judged import judged_score
 from experiments.options import made, made_families
 from nas.engines.ray import RayEngine
 from nas.family import build, search_axes
@@ -97,13 +100,15 @@ def judged(prepared: Prepared, job: Job, trial: Trial, weights: bytes) -> float:
     network = build(job.families[candidate.family], job.task, candidate, job.axes[candidate.family], seed=trial.seed)
     network.load_state_dict(load(weights))
     mean, std = target_scale(job.task, job.train)
-    predictions = predict(Predictor(network, job.task, mean, std), prepared.parts.test.inputs)
-    return metrics.score(job.task.metric, job.task.kind, prepared.parts.test.y, predictions)
+    predictor, parts = Predictor(network, job.task, mean, std), prepared.parts
+    learned = np.concatenate([parts.train.y, parts.valid.y])
+    test, valid = (predict(predictor, part.inputs) for part in (parts.test, parts.valid))
+    return judged_score(job.task, parts.test.y, test, parts.valid.y, valid, learned)
 
 
 def mean_ranks(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, int]:
     """Mean rank per strategy (1 is best) over sets and seeds that all have finished, its 95 % interval (2, strategies)
-    by bootstrap over sets, and the number of sets.
+    by bootstrap over groups of sets, and the number of sets.
     """
     by: dict[tuple[str, int], dict[str, float]] = {}
     for row in rows:
@@ -118,9 +123,8 @@ def mean_ranks(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> tuple[np
     )
     if not len(per_set):
         return np.full(len(names), np.nan), np.full((2, len(names)), np.nan), 0
-    rng = np.random.default_rng(0)
-    drawn = per_set[rng.integers(len(sets), size=(2000, len(sets)))].mean(axis=1)
-    return per_set.mean(axis=0), np.percentile(drawn, [2.5, 97.5], axis=0), len(sets)
+    group = {row["set"]: row.get("group", row["set"]) for row in rows}
+    return per_set.mean(axis=0), mean_interval(per_set, np.array([group[name] for name in sets])), len(sets)
 
 
 def show(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> bool:
@@ -150,7 +154,7 @@ def run(cfg: DictConfig) -> None:
     torch.set_num_threads(1)
     files = data_files(options.data, options.sets, options.count)
     budget = Budget(seconds=options.seconds, epochs=options.epochs)
-    setting = [options.seconds, options.epochs, options.workers, sorted(options.families)]
+    setting = [options.seconds, options.epochs, options.workers, sorted(options.families), commit(paths=PROGRAM)]
     rows = kept_rows(options.out)
     rows = [row for row in rows if row["setting"] == setting]
     done = {(row["set"], row["seed"], row["strategy"]) for row in rows}
@@ -160,7 +164,9 @@ def run(cfg: DictConfig) -> None:
         engine.warm_up(wait=True)  # else the first search would have one worker only, for a while
         for seed in range(options.seeds):
             for name, path in wanted.items():
-                todo = [s for s in options.strategies if (name, seed, s) not in done]
+                turn = (seed + list(wanted).index(name)) % len(options.strategies)  # none always has the warmer machine
+                order = options.strategies[turn:] + options.strategies[:turn]
+                todo = [s for s in order if (name, seed, s) not in done]
                 if not todo:
                     continue
                 prepared = prepare(FileSource(path=str(path)).load(), seed=seed)
@@ -169,6 +175,7 @@ def run(cfg: DictConfig) -> None:
                     trials, best, weights = hunt(job, strategy, engine, budget, seed)
                     row = {
                         "set": name,
+                        "group": group_of(path.with_name(f"{name}.json"), name),
                         "seed": seed,
                         "strategy": strategy,
                         "setting": setting,

@@ -14,8 +14,8 @@ at 80, 90 and 95 %: the share that is covered; whether it lies inside the beta-b
 mean size of a set or width of an interval, beside MAPIE's on the same scores; the worst class; log-loss and calibration
 error before and after the temperature; and by how much the test score differs between ways.
 
-Exit status 1 when fewer than 92 % of (set, level) of ``holdout`` or of the default are inside, or the default's mean
-gap is above half a point.
+Exit status 1 when a run failed, when fewer than 92 % of (set, level) of ``holdout`` or of the default are inside, or
+when the default's mean gap is above half a point.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ from automl import metrics
 from automl.uncertainty.calibrate import LEVELS, Answers, band, calibrate, temperature_of, tempered
 from automl.uncertainty.sets import CLASS_ROWS, Calibration, rank_of
 from experiments.bench import options_from
-from experiments.bench._calibrated import WAYS, Asked, Run, file_of, read, train_and_keep
+from experiments.bench._calibrated import TRAINED, WAYS, Asked, Run, file_of, read, train_and_keep
+from experiments.bench._commit import commit
 from experiments.bench._mapie import mapie_size, mapie_width
 from experiments.bench.level3 import chosen
+from experiments.bootstrap import mean_interval
 from experiments.settings import writable
 
 INSIDE, GAP = 0.92, 0.005
@@ -49,27 +51,24 @@ def run(cfg: DictConfig) -> None:
     writable(options.out.parent, "bench.out")
     options.out.mkdir(exist_ok=True)
     wanted = chosen(options.root, options.sets, options.each)
-    todo = [
-        (said, seed, way)
+    program = commit(paths=TRAINED)
+    every = [
+        (said, seed, way, file_of(cfg, options, said, seed, way, program))
         for seed in options.seed
         for said in wanted
         for way in WAYS
-        if not file_of(options, said["name"], seed, way).exists()
     ]
+    todo = [one for one in every if not one[-1].exists()]
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
         jobs = {pool.submit(train_and_keep, plain, *one): one for one in todo}
         for job in as_completed(jobs):
-            said, seed, way = jobs[job]
+            said, seed, way, _ = jobs[job]
             print(said["name"], seed, way, job.result(), flush=True)
-    runs = [
-        found
-        for seed in options.seed
-        for said in wanted
-        for way in WAYS
-        if (found := read(file_of(options, said["name"], seed, way), said, way)) is not None
-    ]
-    if not show(runs):
+    runs = [found for said, seed, way, file in every if (found := read(file, said, seed, way)) is not None]
+    if failed := sum(not file.exists() for *_, file in every):
+        print(f"{failed} of {len(every)} runs failed and are in no number below; the same command tries them again")
+    if not show(runs) or failed:
         raise SystemExit(1)
 
 
@@ -175,7 +174,7 @@ def show(runs: Sequence[Run]) -> bool:
         shares = {c.level: f"{c.share:.1%}{'' if c.inside else '*'}" for c in m.covered}
         at = next((c for c in m.covered if c.level == 0.9), None)
         table.add_row(
-            m.run.name if m.run.way == WAYS[0] else "",
+            m.run.name,
             m.run.way,
             f"{m.rows}",
             f"{len(m.run.test)}",
@@ -221,17 +220,19 @@ def show(runs: Sequence[Run]) -> bool:
 def default_of(found: Sequence[Measured]) -> list[Measured]:
     """Of each set and seed the run that ``objective.calibrate=auto`` would make.
 
-    Rows are plenty where a drawn validation split of them would have as many rows as this one. Runs stand by set and
-    seed, ``holdout`` first.
+    Rows are plenty where a drawn validation split of them would have as many rows as this one. Where they have an order
+    in time, or groups, none are held out (``auto`` would, of small groups).
     """
     from automl.data.split import PLENTY_ROWS, default_valid_share
 
-    plenty, by_set = default_valid_share(PLENTY_ROWS) * PLENTY_ROWS, []
-    for m in found:
-        if m.run.way == WAYS[0]:
-            by_set.append({})
-        by_set[-1][m.run.way] = m
-    return [ways[WAYS[0] if len(ways["valid"].run.judged) >= plenty else "valid"] for ways in by_set if "valid" in ways]
+    plenty = default_valid_share(PLENTY_ROWS) * PLENTY_ROWS
+    of = {(m.run.name, m.run.seed, m.run.way): m for m in found}
+    default = []
+    for name, seed in dict.fromkeys((m.run.name, m.run.seed) for m in found):
+        if (valid := of.get((name, seed, "valid"))) is not None:
+            held = valid.run.alike and len(valid.run.judged) >= plenty
+            default.append(of.get((name, seed, WAYS[0])) if held else valid)
+    return [m for m in default if m is not None]
 
 
 def cost(found: Sequence[Measured], way: str) -> None:
@@ -239,14 +240,15 @@ def cost(found: Sequence[Measured], way: str) -> None:
     enough rows judge to tell.
     """
     score: dict[tuple[str, str], list[float]] = {}
-    judged = {m.run.name: len(m.run.judged) for m in found if m.run.way == "valid"}
+    valid = {m.run.name: m.run for m in found if m.run.way == "valid"}
     for m in found:
         score.setdefault((m.run.way, m.run.name), []).append(m.score)
-    both = [n for n in judged if len(score.get((way, n), ())) == len(score["valid", n])]
+    both = [n for n in valid if len(score.get((way, n), ())) == len(score["valid", n])]
     for least in (0, ENOUGH):
-        gaps = [float(np.mean(score[way, n]) - np.mean(score["valid", n])) for n in both if judged[n] >= least]
-        if gaps:
-            low, high = np.percentile(np.random.default_rng(0).choice(gaps, (10_000, len(gaps))).mean(1), [2.5, 97.5])
+        names = [n for n in both if len(valid[n].judged) >= least]
+        if names:
+            gaps = np.array([np.mean(score[way, n]) - np.mean(score["valid", n]) for n in names])
+            low, high = mean_interval(gaps, np.array([valid[n].group for n in names]))
             which = f" that {least} rows or more judge" if least else ""
             told = f"{np.mean(gaps):+.4f} [{low:+.4f}, {high:+.4f}] over {len(gaps)} sets{which}"
             print(f"score of {way} less that of valid: {told}")

@@ -11,7 +11,8 @@ in the other; or a label: as long as that version's command took on the same set
 may run meanwhile. Score is accuracy or r2 on the test split, ``own`` the share of the
 workers' time that went to trainings of families that are in the deployed ensemble, ``wall`` the time of the command.
 
-Printed: each set, then by modality and in all the mean difference of scores with a 95 % bootstrap interval over sets.
+Printed: each set, then by modality and in all the mean difference of scores with a 95 % bootstrap interval over groups
+of sets.
 Exit status 1 when a modality is worse on average, a command took longer by more than 5 % + 2 s, or one crashed.
 """
 
@@ -37,7 +38,9 @@ from rich.table import Table
 
 from automl.errors import UserError
 from experiments.bench import kept_rows, options_from
-from experiments.bench.level3 import chosen, kind_of
+from experiments.bench._commit import commit
+from experiments.bench.level3 import chosen, group_of, kind_of
+from experiments.bootstrap import mean_interval
 from experiments.explain import quoted
 
 IMPORTS = 7.0  # seconds of the command before its budget begins (measured: 5.0 to 6.2) and after it ends
@@ -69,16 +72,16 @@ def run(cfg: DictConfig) -> None:
         if not (Path(folder) / "run.py").is_file():
             raise UserError(f"bench.code.{label}={folder} holds no run.py. Give the folder of a checkout")
     wanted = chosen(options.root, options.sets, options.each)
-    rows = kept_rows(options.out)
     commits = {label: commit(Path(folder)) for label, folder in versions.items()}
-    # A label whose checkout has moved on stands for other code now.
-    rows = [r for r in rows if r["commit"] == commits.get(r["label"], r["commit"])]
     seconds = {label: (options.seconds_of or {}).get(label, options.seconds) for label in {*versions, before, after}}
-    of = {
-        (r["label"], r["set"]): r
-        for r in rows
+    rows = [
+        r
+        for r in kept_rows(options.out)
         if (r["seconds"], r["seed"]) == (seconds.get(r["label"], options.seconds), options.seed)
-    }
+    ]
+    # A label stands for one program: that of its checkout, else the last that was measured under it.
+    stands = {r["label"]: r["commit"] for r in rows} | commits
+    of = {(r["label"], r["set"]): r for r in rows if r["commit"] == stands[r["label"]]}
     for said in wanted:
         for label, folder in versions.items():
             if (label, said["name"]) in of:
@@ -96,17 +99,12 @@ def run(cfg: DictConfig) -> None:
                 out.write(json.dumps(row) + "\n")
             print(said["name"], label, row.get("error") or f"{row['score']:.4f} {row['wall']:.0f} s", flush=True)
     both = [
-        (of[before, s["name"]], of[after, s["name"]])
+        ({**of[before, s["name"]], "group": group_of(s)}, of[after, s["name"]])
         for s in wanted
         if {(before, s["name"]), (after, s["name"])} <= of.keys()
     ]
     if both and not show(both, before, after):
         raise SystemExit(1)
-
-
-def commit(folder: Path) -> str:
-    said = subprocess.run(["git", "-C", folder, "describe", "--always", "--dirty"], capture_output=True, text=True)
-    return said.stdout.strip()
 
 
 def one(said: dict[str, Any], code: Path, root: Path, seconds: float, seed: int) -> dict[str, Any]:
@@ -121,7 +119,7 @@ def one(said: dict[str, Any], code: Path, root: Path, seconds: float, seed: int)
             "data=file",
             f"data.path={quoted(str(root.resolve() / said['file']))}",
             f"task.metric={metric}",
-            f"task.group={quoted(said.get('group', said['name']))}",
+            f"task.group={quoted(group_of(said))}",
             f"seed={seed}",
             f"budget.seconds={seconds}",
             "budget.trials=null",
@@ -166,7 +164,7 @@ def show(both: Sequence[tuple[dict[str, Any], dict[str, Any]]], before: str, aft
     table = Table(title=f"{before} and {after}: {both[0][0]['commit']} and {both[0][1]['commit']}")
     for name in ("set", before, after, "family", "own, %", "wall, s"):
         table.add_column(name, justify="left" if name in ("set", "family") else "right")
-    gains: dict[str, list[float]] = defaultdict(list)
+    gains: dict[str, list[tuple[float, str]]] = defaultdict(list)
     fine = True
     for old, new in sorted(both, key=lambda pair: (pair[0]["modality"], pair[0]["set"])):
         if "error" in new:
@@ -178,7 +176,7 @@ def show(both: Sequence[tuple[dict[str, Any], dict[str, Any]]], before: str, aft
             continue
         slower = new["wall"] > SLOWER[0] * old["wall"] + SLOWER[1]
         fine &= not slower
-        gains[old["modality"]].append(new["score"] - old["score"])
+        gains[old["modality"]].append((new["score"] - old["score"], old.get("group", old["set"])))
         table.add_row(
             old["set"],
             f"{old['score']:.4f}",
@@ -189,11 +187,10 @@ def show(both: Sequence[tuple[dict[str, Any], dict[str, Any]]], before: str, aft
         )
     Console(width=120).print(table)
     ended = [(old, new) for old, new in both if "error" not in old and "error" not in new]
-    rng = np.random.default_rng(0)
     summed = [*sorted(gains.items()), ("all", [d for g in gains.values() for d in g])]
-    for modality, differences in summed if gains else []:
-        drawn = rng.choice(differences, (10_000, len(differences))).mean(1)
-        low, high = np.percentile(drawn, [2.5, 97.5])
+    for modality, pairs in summed if gains else []:
+        differences, group = map(np.array, zip(*pairs, strict=True))
+        low, high = mean_interval(differences, group)
         better, worse = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
         fine &= np.mean(differences) >= 0
         print(

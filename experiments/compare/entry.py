@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from omegaconf import DictConfig
 from automl.errors import UserError
 from automl.files import write_atomically
 from experiments.bench import kept_rows, options_from
-from experiments.bench.level3 import chosen, kind_of
-from experiments.bench.versions import commit
+from experiments.bench._commit import HERE, commit
+from experiments.bench.level3 import chosen, group_of, kind_of
 from experiments.compare.handover import Split, split_of, write
 from experiments.compare.page import page_of
 from experiments.compare.peer import SCRIPTS, Peer
@@ -51,16 +52,19 @@ def run(cfg: DictConfig) -> None:
         raise UserError(f"peer={sorted(map(str, cfg.peer))} leaves out what is compared: add {US}")
     peers: dict[str, Peer] = {str(name): made(cfg, f"peer.{name}") for name in cfg.peer}
     wanted = chosen(options.root, options.sets, options.each)
-    code = commit(Path(__file__).parent)
+    code = commit()
     (options.out / "losses").mkdir(parents=True, exist_ok=True)
     log = options.out / "fits.jsonl"
     of = {name_of(row): row for row in kept_rows(log)}
     faults: dict[str, str] = {}
     found = []
     for turn, seed in enumerate(options.seeds):
-        for place, said in enumerate(wanted):
-            fitting = [name for name, peer in peers.items() if kind_of(said) in peer.inputs and name not in faults]
-            at = (place + turn) % max(1, len(fitting))  # in another order on each set
+        met: Counter[str] = Counter()
+        for said in wanted:
+            kind = kind_of(said)
+            fitting = [name for name, peer in peers.items() if kind in peer.inputs and name not in faults]
+            at = (met[kind] + turn) % max(1, len(fitting))  # in another order on each set of a modality
+            met[kind] += 1
             split: Split | None = None
             for name in fitting[at:] + fitting[:at]:
                 row = {"peer": name, "set": said["name"], "seed": seed, "seconds": options.seconds}
@@ -82,7 +86,7 @@ def run(cfg: DictConfig) -> None:
                     print(said["name"], seed, name, told, flush=True)
                 found.append(of[key])
     losses = {name_of(row): np.load(losses_of(options, row)) for row in found if "error" not in row}
-    summary = summary_of([{**row, "losses": losses.get(name_of(row))} for row in found], US)
+    summary = summary_of([{**row, "losses": losses.get(name_of(row))} for row in found], US) | {"left_out": faults}
     write_atomically(options.out / "compare.json", json.dumps(summary, indent=1))
     write_atomically(options.out / "compare.html", page_of(summary, options.seconds))
     print(words(summary))
@@ -103,7 +107,9 @@ def measured(peer: Peer, python: str, split: Split, options: Asked, seed: int, t
     with tempfile.TemporaryDirectory(prefix="compare-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
         write(split, folder, options.root, options.seconds, seed, peer.options)
-        environ = {**os.environ, "PYTHONPATH": str(SCRIPTS), "HF_HUB_OFFLINE": "1"}  # no system may download
+        # No system may download; this program is that of the same folder, wherever another one is installed.
+        places = [SCRIPTS] if peer.needs else [SCRIPTS, HERE]
+        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places)), "HF_HUB_OFFLINE": "1"}
         with (folder / "log").open("wb") as log:
             child = subprocess.Popen(
                 [python, str(peer.path), str(folder)],
@@ -123,9 +129,11 @@ def measured(peer: Peer, python: str, split: Split, options: Asked, seed: int, t
         predictions = np.load(folder / "predictions.npy", allow_pickle=False)
     if predictions.shape != split.truth.shape:
         return {"error": f"answered {predictions.shape} for {split.truth.shape} rows"}
+    if split.metric == "r2" and (wrong := int((~np.isfinite(predictions)).sum())):
+        return {"error": f"answered {wrong} of {len(predictions)} rows with what is no number"}
     losses = split.losses(predictions)
     np.save(to.with_name(f"{to.name}.npy"), losses.astype(np.float32))
-    modality, group = kind_of(dict(split.said)), split.said.get("group", split.said["name"])
+    modality, group = kind_of(dict(split.said)), group_of(split.said)
     facts = {"metric": split.metric, "modality": modality, "group": group, "floor": split.floor}
     return {**facts, "score": 1 - float(losses.mean()), **told}
 
@@ -135,11 +143,19 @@ def words(summary: Mapping[str, Any]) -> str:
     lines = [f"{'':10} {'system':20} sets  wins ties losses of {US}   normalised score (0 no model, 1 the best)  rank"]
     for row in summary["systems"]:
         w, t, n = row["outcome"]
-        low, high = row["interval"]
+        score = f"{spelled(row):22} on {row['counted']:2}"
         lines.append(
-            f"{row['modality']:10} {row['peer']:20} {row['sets']:4}  {w:4} {t:4} {n:6}"
-            f"             {row['normalised']:.3f} [{low:.3f}, {high:.3f}]   {row['rank']:.2f}"
-            f"   {row['fit']:.0f} s, {row['row_ms']:.1f} ms a row"
-            + (f", {row['failed']} failed" if row["failed"] else "")
+            f"{row['modality']:10} {row['peer']:20} {row['sets']:4}  {w:4} {t:4} {n:6}             {score}"
+            f"   {row['rank']:.2f}   {row['fit']:.0f} s, {row['row_ms']:.1f} ms a row"
+            + (f", {row['failed']} fits failed" if row["failed"] else "")
         )
+    lines += [f"left out   {name}: {why}" for name, why in summary["left_out"].items()]
     return "\n".join(lines)
+
+
+def spelled(row: Mapping[str, Any]) -> str:
+    """A normalised score and its interval; a dash where no set has a scale."""
+    if row["normalised"] is None:
+        return "–"
+    low, high = row["interval"]
+    return f"{row['normalised']:.3f} [{low:.3f}, {high:.3f}]"

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.bench.level3 import kind_of
+from automl.task.labels import label
+from experiments.bench.level3 import group_of, kind_of
 
 TARGET, SPLIT = "target", "split"
 
@@ -52,12 +53,13 @@ def split_of(root: Path, said: Mapping[str, Any]) -> Split:
         with np.load(path, allow_pickle=False) as of:
             train, test, y, truth = of["X_train"], of["X_test"], of["y_train"], of["y_test"]
     else:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, low_memory=False)  # else a column may be numbers in one block and texts in the next
         held = table[SPLIT].eq("test").to_numpy()
         y, truth = (table.loc[rows, TARGET].to_numpy() for rows in (~held, held))
         table = table.drop(columns=[TARGET, SPLIT])
         train, test = (pd.DataFrame(table[rows]).reset_index(drop=True) for rows in (~held, held))
-    as_truth = np.asarray if said["task"] == "regression" else lambda v: np.asarray(v).astype(str)
+    # Classes as this program names them: others learn from these texts, whatever they are.
+    as_truth = np.asarray if said["task"] == "regression" else lambda v: np.array([label(x) for x in v.tolist()])
     return Split(said, train, test, as_truth(y), as_truth(truth))
 
 
@@ -76,7 +78,7 @@ def write(split: Split, folder: Path, root: Path, seconds: float, seed: int, opt
         "metric": split.metric,
         "seconds": seconds,
         "seed": seed,
-        "group": said.get("group", said["name"]),
+        "group": group_of(said),
         "file": str((root / said["file"]).resolve()),  # for the program itself: the same rows, with the split
         "options": dict(options),
     }

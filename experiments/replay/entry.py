@@ -62,7 +62,7 @@ def run(cfg: DictConfig) -> None:
         scored, courses = replay(
             *(of, methods), seeds=seeds, evaluations=evaluations, window=window, workers=workers, only=some
         )
-    write(Path(HydraConfig.get().runtime.output_dir), of, scored, courses, seeds, console, window)
+    write(Path(HydraConfig.get().runtime.output_dir), of, scored, courses, seeds, console, window, evaluations)
 
 
 def window_of(asked: Any) -> tuple[float, float]:
@@ -81,17 +81,22 @@ def write(
     seeds: int,
     console: Console,
     window: tuple[float, float] = WINDOW,
+    evaluations: int = POINTS[-1],
 ) -> None:
-    """replay.json, replay_paired.json, replay.html, and the table for the terminal."""
+    """replay.json, replay_paired.json, replay.html, and the table for the terminal.
+
+    ``evaluations``: that were asked for: what would be beyond them is not told.
+    """
+    points = tuple(p for p in POINTS if p <= evaluations)
     group = np.asarray([of.groups[of.tasks.index(name)] for name in scored])
-    methods = summary(courses, POINTS, group=group)
+    methods = summary(courses, points, group=group)
     folder.mkdir(parents=True, exist_ok=True)
     found = {"table": of.name, "tasks": len(scored), "seeds": seeds, "window": window, "methods": methods}
     write_atomically(folder / "replay.json", json.dumps(found, indent=2))
-    apart = paired(courses, OURS, POINTS, group=group) if OURS in courses else {}
+    apart = paired(courses, OURS, points, group=group) if OURS in courses else {}
     write_atomically(folder / "replay_paired.json", json.dumps({"less": OURS, "than": apart}, indent=2))
-    write_atomically(folder / "replay.html", _page(of, scored, courses, methods, apart))
-    _print(console, of, scored, methods)
+    write_atomically(folder / "replay.html", _page(of, scored, courses, methods, apart, points))
+    _print(console, of, scored, methods, points)
     console.print(f"written to {folder}", markup=False)
 
 
@@ -99,14 +104,14 @@ def _row(name: str, of: dict) -> list[str]:
     return [name, *(f"{v:.1f}" for v in of["regret"].values()), str(of["evaluations_to_cold_100"] or "never")]
 
 
-def heads(of: Table) -> tuple[str, ...]:
+def heads(of: Table, points: tuple[int, ...]) -> tuple[str, ...]:
     """Of the columns: the area where the table knows seconds."""
-    return ("method", *(f"@{p}" for p in POINTS), *((AREA,) if of.timed else ()), "to cold @100")
+    return ("method", *(f"@{p}" for p in points), *((AREA,) if of.timed else ()), "to cold's last")
 
 
-def _print(console: Console, of: Table, scored: list[str], methods: dict[str, dict]) -> None:
+def _print(console: Console, of: Table, scored: list[str], methods: dict[str, dict], points: tuple[int, ...]) -> None:
     printed = Printed(title=f"{escape(of.name)}: regret x100, mean of {len(scored)} tasks")
-    for i, head in enumerate(heads(of)):
+    for i, head in enumerate(heads(of, points)):
         printed.add_column(head, justify="right" if i else "left")
     for name, found in methods.items():
         printed.add_row(*map(escape, _row(name, found)))
@@ -116,9 +121,14 @@ def _print(console: Console, of: Table, scored: list[str], methods: dict[str, di
 
 
 def _page(
-    of: Table, scored: list[str], courses: dict[str, Course], methods: dict[str, dict], apart: dict[str, dict]
+    of: Table,
+    scored: list[str],
+    courses: dict[str, Course],
+    methods: dict[str, dict],
+    apart: dict[str, dict],
+    points: tuple[int, ...],
 ) -> str:
-    head = heads(of)
+    head = heads(of, points)
     numbers = tuple(range(1, len(head)))
     differences = [
         [name, *(f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]" for mean, low, high in at.values())]

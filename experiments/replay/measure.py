@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from experiments.bootstrap import drawn_groups
+from experiments.bootstrap import DRAWS, drawn_groups
 from experiments.replay.replay import COLD, Course
 
 POINTS = (1, 5, 10, 25, 50, 100)
 AREA = "area"
-DRAWS = 5000
 
 
 def measured(course: Course, points: tuple[int, ...]) -> dict[str, np.ndarray]:

@@ -163,6 +163,7 @@ def run_search(
 
     def begun(session: Session) -> None:
         record.hold.clock = lambda: session.seconds_spent
+        follow.workers = lambda: session.workers
 
     events.spent = lambda: before + clock.elapsed
     with stoppable(stop):

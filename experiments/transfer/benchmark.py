@@ -27,22 +27,28 @@ from automl.files import write_atomically
 from automl.serial import dumps, from_json, to_json
 from automl.types import Budget, Family, Runs, Task
 from automl.version import source_digest
+from experiments import judged
+from experiments.collect import data
 from experiments.explain import printable
 from experiments.options import made, made_families
 from experiments.settings import learner_of, number, same, truth, whole, writable
+from experiments.solve import networks
 from experiments.transfer import sites as from_files
 from experiments.transfer import trace
-from experiments.transfer.compare import compare, spelled
+from experiments.transfer.compare import compare, counts, spelled
 from experiments.transfer.page import page_of
 from experiments.transfer.sites import Rows, Site, sites
 from experiments.transfer.trace import Record, traced
 from metalearner.follow import Follow
 from metalearner.opening import FILE as OPENING
+from metalearner.opening import read_opening
+from metalearner.past import shipped
 from metalearner.past.shipped import FILE, with_shipped
 from nas.engines.base import Engine
 from nas.family import wordpieces
 
-CODE = [Path(str(of.__file__)) for of in (trace, from_files)] + [Path(__file__)]  # beside the packages below
+# Beside the packages of ``source_digest``.
+CODE = [Path(str(of.__file__)) for of in (trace, from_files, data, judged, networks)] + [Path(__file__)]
 PAST = ("none", "own", "shuffled", "negated")
 
 
@@ -134,7 +140,7 @@ def benchmark(cfg: DictConfig) -> dict[str, Any]:
                 print(printable(f"left out {site.entry.name}: {error}"), flush=True)
                 continue
             records += of
-            counted += max((r.best for r in of), default=-np.inf) < wanted.saturated
+            counted += counts(of, wanted.saturated)
     finally:
         engine.shutdown()
     if not records:
@@ -192,8 +198,10 @@ class Bench:
         task, parts, profile = self.site.prepared
         axes = self.site.axes(self.families)
         budget = Budget(self.cfg.budget.trials, self.wanted.seconds, self.cfg.budget.epochs)
-        learner = learner_of(self.cfg, budget, f"benchmark.arms.{arm}.learner")
+        learner = learner_of(self.cfg, budget, f"benchmark.arms.{arm}.learner", seed)
         strategy = made(self.cfg, "strategy", seed=seed)
+        for kept in (shipped._read, read_opening):
+            kept.cache_clear()  # a run of its own would read them: that is the arm's time
         began = time.monotonic()
         with Follow(learner, profile, axes, budget.epochs, self.engine.workers, beside=True) as follow:
             past = self.wanted.arms[arm]

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.bootstrap import drawn_groups
+from experiments.bootstrap import DRAWS, drawn_groups
 from experiments.transfer.trace import Record
 
-DRAWS = 5000
 AGAINST = ("practice", "habit")
 
 
@@ -24,14 +23,15 @@ def compare(records: Sequence[Record], points: Sequence[float], saturated: float
     ``against``: of each arm against another: ``ratio`` of the mean areas, their ``difference``, wins, ties and losses
     by test score at each point, and ``time`` to the other's last score as a share of what the other needed (the median;
     None where half of the tasks never get there). Intervals hold 95 % of a bootstrap over groups.
+    Left out are tasks on which nothing was learned that the test rows could tell (``noise``): regret is chance there.
     """
     arms = list(dict.fromkeys(r.arm for r in records))
     by_task: dict[str, list[Record]] = {}
     for record in records:
         by_task.setdefault(record.task, []).append(record)
     full = [name for name, of in by_task.items() if any(r.best >= saturated for r in of)]
-    flat = [name for name, of in by_task.items() if name not in full and span(of)[0] <= 0]
-    tasks = [name for name in by_task if name not in full and name not in flat]
+    tasks = [name for name, of in by_task.items() if counts(of, saturated)]
+    flat = [name for name in by_task if name not in full and name not in tasks]
     counted = {name: by_task[name] for name in tasks}
     result: dict[str, Any] = {
         "tasks": len(tasks), "arms": arms, "points": list(points), "saturated": full, "nothing_learned": flat,
@@ -99,6 +99,16 @@ def span(of: Sequence[Record]) -> tuple[float, float]:
     """Best test score of the task less that of a constant answer, and the best."""
     best = max(m.test for r in of for m in r.moments)
     return best - of[0].constant, best
+
+
+def noise(of: Sequence[Record]) -> float:
+    """What a share of so many judging rows is off by chance: two standard errors, at most."""
+    return 1 / math.sqrt(of[0].judging)
+
+
+def counts(of: Sequence[Record], saturated: float) -> bool:
+    """Whether a task tells anything: it has headroom, and something was learned."""
+    return max(r.best for r in of) < saturated and span(of)[0] > noise(of)
 
 
 def curve(of: Sequence[Record], arm: str) -> np.ndarray:

@@ -19,7 +19,7 @@ def page_of(result: Mapping[str, Any]) -> str:
             "p",
             f"{result['tasks']} tasks, {result['seconds']:g} seconds a search. Past runs of a task's group were left"
             f" out of what each arm knew. Not counted: {len(result['saturated'])} tasks without headroom,"
-            f" {len(result['nothing_learned'])} on which nothing was learned.",
+            f" {len(result['nothing_learned'])} on which nothing was learned that their test rows could tell.",
         ),
     ]
     if result["tasks"]:

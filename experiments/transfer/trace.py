@@ -24,6 +24,7 @@ from automl.files import write_atomically
 from automl.training.ensemble import blend, select
 from automl.training.predictor import Predictor, predict, target_scale
 from automl.types import Axes, Budget, Family, Prior, Task, Trial
+from experiments.judged import judged_score
 from experiments.solve.networks import once_each
 from metalearner.follow import Follow
 from nas.engines.base import Engine
@@ -147,13 +148,9 @@ class Trace:
         return metrics.score(self.task.metric, self.task.kind, self.parts.test.y, answers, 1.0)
 
     def _judged(self, test: np.ndarray, valid: np.ndarray) -> float:
-        """The test score, decided by weights that the rows before it gave, as a bundle does."""
-        task, parts, weights = self.task, self.parts, None
-        if task.kind != "regression":
-            learned = np.concatenate([parts.train.y, parts.valid.y])
-            shares = np.bincount(learned, minlength=task.num_outputs) / len(learned)
-            weights = metrics.decision(task.metric, parts.valid.y, valid, shares)
-        return metrics.score(task.metric, task.kind, parts.test.y, test, weights)
+        parts = self.parts
+        learned = np.concatenate([parts.train.y, parts.valid.y])
+        return judged_score(self.task, parts.test.y, test, parts.valid.y, valid, learned)
 
 
 def moments(points: Sequence[float], between: int = 12) -> list[float]:

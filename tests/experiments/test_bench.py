@@ -104,10 +104,14 @@ def test_where_rows_are_kept_is_looked_at_before_anything_runs(tmp_path):
     assert kept_rows(tmp_path / "new" / "rows.jsonl") == []
     (tmp_path / "rows").write_text('{"a": 1}\n{"a": 2}\n')
     assert kept_rows(tmp_path / "rows") == [{"a": 1}, {"a": 2}]
+    (tmp_path / "rows").write_text('{"a": 1}\n{"a": 2')
+    assert kept_rows(tmp_path / "rows") == [{"a": 1}] and (tmp_path / "rows").read_text() == '{"a": 1}\n', "cut"
+    (tmp_path / "notes").write_text("mine")
     (tmp_path / "text").write_text("no rows\n")
-    for out in (tmp_path / "text", tmp_path):
+    for out in (tmp_path / "text", tmp_path / "notes", tmp_path):
         with pytest.raises(UserError, match=r"holds no rows of a benchmark. Set bench.out=FILE"):
             kept_rows(out)
+    assert (tmp_path / "notes").read_text() == "mine", "what is no rows is left as it is"
     with pytest.raises(UserError, match=r"bench.out=.* cannot be written"):
         kept_rows(tmp_path / "text" / "rows.jsonl")
 

@@ -69,10 +69,12 @@ def test_it_runs_and_is_kept(root: Path, tmp_path: Path, capsys) -> None:
     drift.SIZES, sizes = (50,), drift.SIZES
     drift.WINDOWS, many = 25, drift.WINDOWS
     try:
-        assert drift.measure(asked, said, 2) == "6 shifts"
+        file = drift.file_of(asked, said, 2, "abc")
+        assert drift.measure(asked, said, 2, file) == "6 shifts"
     finally:
         drift.SIZES, drift.WINDOWS = sizes, many
-    found = json.loads(drift.file_of(asked, "toy").read_text())
+    found = json.loads(file.read_text())
+    assert file not in (drift.file_of(asked, said, 3, "abc"), drift.file_of(asked, said, 2, "def")), "another stream"
     assert len(found["streams"]) == 2 * 2 + 6 and {s["shift"] for s in found["streams"]} >= {STABLE, "unit change"}
     (unit,) = (s for s in found["streams"] if s["shift"] == "unit change")
     assert unit["first"][drift.OURS] <= 3 and unit["first"]["always"] == 1

@@ -291,3 +291,14 @@ def test_no_name_of_a_method_is_markup(path: Path, tmp_path: Path) -> None:
     with log.open("w") as file:
         write(tmp_path / "out", of, scored, regrets, 1, Console(file=file, width=200))
     assert "x[/y]" in log.read_text()
+
+
+def test_a_search_that_was_cut_is_told_no_further_than_it_went(path: Path, tmp_path: Path) -> None:
+    """The regret after 3 evaluations is not that after 100."""
+    of = read_table(path)
+    scored, regrets = replay(of, {"mean_rank": MeanRank}, seeds=1, evaluations=3)
+    with (tmp_path / "log").open("w") as log:
+        write(tmp_path / "out", of, scored, regrets, 1, Console(file=log, width=200), evaluations=3)
+    found = json.loads((tmp_path / "out" / "replay.json").read_text())
+    assert list(found["methods"]["mean_rank"]["regret"]) == ["1", AREA]
+    assert "@1 " in (tmp_path / "log").read_text() and "@5" not in (tmp_path / "log").read_text()

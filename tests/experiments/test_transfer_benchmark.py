@@ -17,7 +17,7 @@ from automl.types import Candidate, Input, Task, Trial
 from experiments.compose import composed
 from experiments.transfer import benchmark as transfer_benchmark
 from experiments.transfer.benchmark import known, spoiled
-from experiments.transfer.compare import area, compare
+from experiments.transfer.compare import area, compare, counts
 from experiments.transfer.page import page_of
 from experiments.transfer.sites import Rows, sites
 from experiments.transfer.trace import Event, Moment, Record, Trace, moments
@@ -65,6 +65,18 @@ def test_the_comparison_on_a_case_done_by_hand():
     assert one["time"]["reached"] == 2 and one["time"]["value"] == pytest.approx((0.1 + 1) / 2)
     assert one["modalities"] == {"tabular": one["ratio"]["value"]} and "habit" not in found["against"]
     json.dumps(found, allow_nan=False)
+
+
+def test_a_task_on_which_nothing_was_learned_that_its_rows_can_tell_is_not_counted():
+    """Of 300 rows 0.055 more than nothing is chance, and its regret would be too: 0 and 1 alike."""
+    flat = [record("practice", "b", 0.5, 0.5, 0.555), record("transfer", "b", 0.555, 0.5, 0.5)]
+    told = [record("practice", "a", 0.5, 0.7, 0.7), record("transfer", "a", 0.7, 0.7, 0.9)]
+    found = compare([*flat, *told], AT, saturated=0.98, tie=0.01)
+    assert (found["tasks"], found["nothing_learned"]) == (1, ["b"])
+    assert compare(told, AT, 0.98, 0.01)["of"] == found["of"]
+    more = [dataclasses.replace(r, judging=2000) for r in flat]
+    assert compare(more, AT, 0.98, 0.01)["tasks"] == 1, "2,000 rows can tell it"
+    assert not counts(flat, 0.98) and counts(more, 0.98) and not counts(told, 0.8)
 
 
 def test_several_seeds_of_a_task_count_once():
@@ -230,6 +242,22 @@ def test_a_small_benchmark_runs_and_goes_on(root, tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(transfer_benchmark, "source_digest", lambda: "another")
     with pytest.raises(pytest.fail.Exception):  # and so it is with other code
         transfer_benchmark.benchmark(configured(root, tmp_path))
+
+
+def test_a_seed_is_the_learners_too(root, tmp_path, monkeypatch):
+    made = []
+    real = transfer_benchmark.learner_of
+
+    def learner(*of):
+        made.append(real(*of))
+        return made[-1]
+
+    monkeypatch.setattr(transfer_benchmark, "learner_of", learner)
+    transfer_benchmark.benchmark(
+        configured(root, tmp_path, "benchmark.seeds=[3,4]", "benchmark.only=[transfer]", "benchmark.tasks=1")
+    )
+    assert [of.seed for of in made][:2] == [3, 4]
+    assert shipped._read.cache_info().hits == 0, "each search reads what it learns from: that is its time"
 
 
 def test_other_data_under_a_name_are_another_task(root, tmp_path):

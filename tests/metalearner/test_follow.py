@@ -121,6 +121,22 @@ def test_which_prior_is_followed_depends_on_the_trainings_alone():
     assert course(0.0) == course(0.05)
 
 
+def test_a_resumed_search_follows_by_the_workers_of_then():
+    """Two workers had trained 2 s each when the second trial ended; the one that goes on must not count 8."""
+
+    def course(workers) -> list[tuple[str, ...] | None]:
+        with Follow(Slow(), PROFILE, AXES, 1, workers=workers, beside=True) as follow:
+            assert isinstance(follow.learner, Slow)
+            follow.learner.may.set()
+            follow.start(TASK, Runs.none)
+            told = [follow(dataclasses.replace(TRIAL, seconds=FIRST)) for _ in range(4)]
+            return [None if p is None else p.why for p in told]
+
+    then = course(2)
+    assert then[0] is None and then[1] is not None
+    assert course(lambda: 2) == then != course(1)
+
+
 def test_what_goes_wrong_in_a_thought_is_told_and_costs_no_search(caplog):
     class Broken(Slow):
         def predict(self, profile, axes):

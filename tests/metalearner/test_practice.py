@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hydra.utils import instantiate
 
@@ -46,24 +47,26 @@ def test_a_factor_that_is_no_positive_number_is_named(factor: object) -> None:
         Practice({}, {"ema": {"true": factor}})  # pyright: ignore[reportArgumentType]
 
 
-def test_every_name_of_the_shipped_file_exists(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("learner", ["practice", "habit"])
+def test_every_name_of_the_shipped_file_exists(learner, tmp_path, monkeypatch) -> None:
     from nas.family import search_axes
     from nas.recipe import training_axes
     from nas.testing.families import TASKS
 
     install(tmp_path, monkeypatch)  # known networks have axes where they are at hand
     pieces = replace(TASKS["text"], inputs=(replace(TASKS["text"].inputs[0], shape=(16,), pieces=2),))
-    cfg = composed(["metalearner=practice"])
+    long = replace(TASKS["series"], inputs=(replace(TASKS["series"].inputs[0], shape=(1, 200)),))
+    cfg = composed([f"metalearner={learner}"])
     families = {name: instantiate(node) for name, node in cfg.family.items()}
     known: dict[str, dict[str, set[str]]] = {}
-    for task in (*TASKS.values(), pieces):
+    for task in (*TASKS.values(), pieces, long):
         for family, axes in search_axes(families, task, training_axes(task)).items():
             for axis in axes:
                 options = known.setdefault(family, {}).setdefault(axis.name, set())
                 options.update(str(o).lower() for o in axis.options)
     known["earlier"] = known["pretrained"]  # none is at hand; its axes are those of any known network
     said = cfg.metalearner
-    assert set(said.families) <= set(families)
+    assert set(said.get("families", ())) <= set(families)
     anywhere: dict[str, set[str]] = {}
     for of in known.values():
         for name, options in of.items():
@@ -73,6 +76,28 @@ def test_every_name_of_the_shipped_file_exists(tmp_path, monkeypatch) -> None:
     for family, of in said.own.items():
         for name, favours in of.items():
             assert set(favours) <= known[family][name], (family, name)
+
+
+def test_habit_takes_the_nearest_option_where_its_own_is_not_there() -> None:
+    """A short series has no place for eight levels, but for six: not for the two that stand first."""
+    from nas.family import search_axes
+    from nas.recipe import training_axes
+    from nas.testing.families import TASKS
+
+    cfg = composed(["metalearner=habit"])
+    habit, families = instantiate(cfg.metalearner), {name: instantiate(node) for name, node in cfg.family.items()}
+    missed = set()
+    for task in TASKS.values():
+        axes = search_axes(families, task, training_axes(task))
+        weights = habit.predict(PROFILE, axes).weights
+        for family, axis in ((f, axis) for f, of in axes.items() for axis in of):
+            favours = habit.own.get(family, {}).get(axis.name, habit.axes.get(axis.name, {}))
+            best = max(favours, key=favours.__getitem__, default="")
+            if favours and best not in {str(o).lower() for o in axis.options} and isinstance(axis.options[0], int):
+                missed.add((family, axis.name))
+                taken = axis.options[int(np.argmax(weights[family][axis.name]))]
+                assert taken == min(axis.options, key=lambda o: abs(o - float(best))), (task.name, family, axis.name)
+    assert {("tcn", "levels"), ("convnet", "stages")} <= missed
 
 
 def test_transfer_starts_from_it_while_there_are_no_past_runs() -> None:

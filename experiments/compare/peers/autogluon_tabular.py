@@ -14,7 +14,8 @@ def fit(task: Task, rows: Any, truth: np.ndarray) -> Predict:
         label=TARGET,
         path=str(task.folder / "autogluon"),
         eval_metric=task.metric,
-        problem_type=None if task.classes else "regression",
+        problem_type=("binary" if len(set(truth)) == 2 else "multiclass") if task.classes else "regression",
+        learner_kwargs={"random_state": task.seed},
         verbosity=0,
     )
     predictor.fit(rows.assign(**{TARGET: truth}), time_limit=task.seconds, **task.options)

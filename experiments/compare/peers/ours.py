@@ -1,7 +1,9 @@
 """The program, as its users start it. ``options.words``: more words of the command."""
 
+import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,17 @@ from experiments.explain import quoted
 RUN = Path(__file__).resolve().parents[3] / "run.py"
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What was made answers. ``imports``: seconds of the program's, which the other scripts have before their fit."""
+
+    bundle: Bundle
+    imports: float
+
+    def __call__(self, test: pd.DataFrame | np.ndarray) -> np.ndarray:
+        return np.asarray(self.bundle.predict(test))
+
+
 def fit(task: Task, rows: Any, truth: np.ndarray) -> Predict:
     scratch = task.folder / "level4"
     command = [
@@ -26,12 +39,8 @@ def fit(task: Task, rows: Any, truth: np.ndarray) -> Predict:
         *task.options.get("words", []),
     ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    bundle = Bundle.load(scratch / "run" / "bundle")
-
-    def predict(test: pd.DataFrame | np.ndarray) -> np.ndarray:
-        return np.asarray(bundle.predict(test))
-
-    return predict
+    result = json.loads((scratch / "run" / "result.json").read_text())
+    return Answers(Bundle.load(scratch / "run" / "bundle"), result["seconds"].get("import", 0.0))
 
 
 if __name__ == "__main__":

@@ -251,7 +251,7 @@ def test_values_that_are_no_numbers_are_no_answer(tmp_path: Path) -> None:
 
 def test_a_column_is_of_one_type_however_long_its_file_is(tmp_path: Path) -> None:
     """A guess block by block: numbers and then texts are a column that no parquet file holds."""
-    rows = 200_000
+    rows = 300_000
     table = pd.DataFrame({"x": [*range(rows - 1), "many"], "target": 0, "split": "train"})
     table.loc[:9, "split"] = "test"
     table.to_csv(tmp_path / "s.csv", index=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from automl.data.augment import STRENGTHS
+from automl.data.augment import STRENGTHS, can_mix
 from automl.errors import UserError
 from automl.models.listed.errors import LayerError
 from automl.models.listed.read import chosen, shown, values_of
@@ -78,7 +78,19 @@ def choose_training(space: FamilySpace, task: Task, training: Mapping[str, Any] 
             raise LayerError(path, "there is no such option", f"Options: {', '.join(Options.__dataclass_fields__)}")
         if _SAID_BY.get(name) in named_ones:
             raise LayerError(path, f"the {_SAID_BY[name]} says it by its own arguments", "Write it there")
-        space.declare(name, _options(name, value, path, task))
+        options = _options(name, value, path, task)
+        if any(options) and (why := _does_nothing(name, task)):
+            raise LayerError(path, why, "Leave it out")
+        space.declare(name, options)
+
+
+def _does_nothing(name: str, task: Task) -> str:
+    """Why an option would be passed over for the task; empty where it is not."""
+    if name == "mixup" and not can_mix(task.inputs):
+        return "texts cannot be blended"
+    if name == "label_smoothing" and task.kind == "regression":
+        return "values have no labels to smooth"
+    return ""
 
 
 def _listed(value: Any) -> Sequence[Any]:

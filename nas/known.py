@@ -21,6 +21,7 @@ FEWEST, MOST = 1_000, 50_000  # rows that it reads
 STEP = 0.1  # of a prediction per unit of a weight's change, over all features: the start is near what is best
 STAGES = 4  # of a trunk, each with a rate of its own
 WIDTH = 256  # of a head with a hidden layer
+FLAT = 1e-3  # of the mean deviation of all features: what deviates by less is rounding
 Scale = tuple[Sequence[float], Sequence[float]]
 """Mean and deviation of each channel."""
 
@@ -56,7 +57,7 @@ class KnownSpace(FamilySpace):
         if current_model() is None:
             return  # the axes alone are asked for: nothing is read
         self.tuned, self.decay = tune == "all", decay
-        body = trunk(self.tuned)
+        body = trunk(self.tuned).eval()  # from the start, as `begin` may be the first that asks it
         size = int(body.size)  # pyright: ignore[reportArgumentType]
         self.trunk = body if self.tuned else Frozen(body, shelf_name(weights, part))
         self.patience = 2 + 2 * self.tuned
@@ -86,7 +87,9 @@ class KnownSpace(FamilySpace):
         """Standardise the features and fit the head; see ``automl.training.module.Begins``."""
         x = torch.cat([self.trunk(self.view(x)) for (x,) in batches])
         self.middle.copy_(x.mean(dim=0))
-        self.factor.copy_(1 / (x.var(dim=0, unbiased=False) + 1e-8).sqrt())
+        spread = x.std(dim=0, unbiased=False)
+        # What is the same for these rows says nothing, and would be the loudest of all where another row differs.
+        self.factor.copy_(torch.where(spread > FLAT * spread.mean(), 1 / spread, 0.0))
         x = (x - self.middle) * self.factor
         target = y[: len(x)].cpu().numpy()
         weight, bias = linear_head(x.cpu().numpy(), target, self.classes, threads=torch.get_num_threads(), until=until)

@@ -179,7 +179,8 @@ def free_gb(device: str = "auto") -> float:
     """Memory that is free on the device now, in GB."""
     where = find_device(device)
     if where.type == "cuda":
-        return torch.cuda.mem_get_info(where)[0] / 1e9
+        kept = torch.cuda.memory_reserved(where) - torch.cuda.memory_allocated(where)  # by torch, for what comes next
+        return (torch.cuda.mem_get_info(where)[0] + kept) / 1e9
     return min(psutil.virtual_memory().available, left_of_group()) / 1e9
 
 

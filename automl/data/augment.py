@@ -189,7 +189,9 @@ def augment(
     if strength == "none":
         return tuple(batch)
     level = STRENGTHS.index(strength)
-    return tuple(CHANGES[of.modality](x, of, level, generator) for x, of in zip(batch, inputs, strict=True))
+    # Not in mixed precision: the grid of a rotation is a product, and would find pixels by eight bits.
+    with torch.autocast(batch[0].device.type, enabled=False):
+        return tuple(CHANGES[of.modality](x, of, level, generator) for x, of in zip(batch, inputs, strict=True))
 
 
 def can_mix(inputs: Sequence[Input]) -> bool:

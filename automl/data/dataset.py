@@ -48,6 +48,13 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.target)
 
+    @property
+    def alike(self) -> bool:
+        """Whether each row stands for itself alone, as guarantees need: in no order, no group, of one weight. Known
+        once the data are prepared: an order in time may be found in them (``automl.data.windows.in_order``).
+        """
+        return self.time is None and self.group is None and self.weight is None
+
 
 @dataclass(frozen=True)
 class Part:

@@ -23,9 +23,12 @@ def answers(
     """
     names = [o.name for o in session.get_outputs() if members or not o.name.startswith(MEMBER)]
     rows = max((len(a) for a in inputs.values()), default=0)
+    if not rows:  # some operators refuse none
+        one = {n: np.zeros((1, *a.shape[1:]), a.dtype) for n, a in inputs.items()}
+        return [np.asarray(out)[:0] for out in session.run(names, one)]
     width = sum(a[:1].size * (SERIES if a.ndim == 3 else 1) for a in inputs.values())
     size = min(max(NUMBERS // max(width, 1), 1), BATCH)
-    if 0 < rows <= size:
+    if rows <= size:
         return [np.asarray(out) for out in session.run(names, inputs)]
-    parts = [session.run(names, {n: a[at : at + size] for n, a in inputs.items()}) for at in range(0, rows or 1, size)]
+    parts = [session.run(names, {n: a[at : at + size] for n, a in inputs.items()}) for at in range(0, rows, size)]
     return [np.concatenate([np.asarray(p) for p in of]) for of in zip(*parts, strict=True)]

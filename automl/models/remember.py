@@ -34,6 +34,16 @@ def may_recall(x: Tensor) -> bool:
     return not (_measured or torch.compiler.is_exporting() or x.device.type != "cpu" or x.requires_grad)
 
 
+def exactly(body: nn.Module, x: Tensor) -> Tensor:
+    """The answers of a module that is not trained, as the exported graph will give them: a GPU that trains others in
+    mixed precision would round them, and no training makes up for that.
+    """
+    if torch.compiler.is_exporting() or not torch.amp.is_autocast_available(x.device.type):
+        return body(x)
+    with torch.autocast(x.device.type, enabled=False):
+        return body(x)
+
+
 def row_keys(x: Tensor) -> list[bytes]:
     """16 bytes that tell each row from all others."""
     flat = x.detach().reshape(len(x), -1).contiguous().numpy()
@@ -60,16 +70,16 @@ class Remember(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(rows, ...) -> (rows, ...), each row on its own."""
         if not may_recall(x):
-            return self.body(x)
+            return exactly(self.body, x)
         keys = row_keys(x)
         new = [i for i, key in enumerate(keys) if key not in self.known]
         if len(new) == len(x):
-            fresh = self.body(x)
+            fresh = exactly(self.body, x)
             self.keep(keys, fresh)
             return fresh
         answers = [self.known.get(key) for key in keys]
         if new:
-            fresh = self.body(x[new])
+            fresh = exactly(self.body, x[new])
             self.keep([keys[i] for i in new], fresh)
             for i, answer in zip(new, fresh, strict=True):
                 answers[i] = answer

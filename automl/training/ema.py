@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,33 +23,42 @@ class Ema:
     """
 
     def __init__(self, network: nn.Module, steps: int) -> None:
-        found = {k: v.detach() for k, v in network.state_dict(keep_vars=True).items() if v.is_floating_point()}
-        # They share memory with the network. A constant may hold infinities (the outer edges of bins), and the mean
-        # of two infinities is no number.
-        self.live = {k: v for k, v in found.items() if bool(v.isfinite().all())}
-        self.average = {k: v.clone() for k, v in self.live.items()}
+        state = network.state_dict()
+        # Where a weight is held, not the memory it is in: a network that moves between devices, or recurrent layers
+        # that lay their weights side by side for a GPU, leave that behind.
+        self.places: dict[str, tuple[dict[str, Any], str]] = {}
+        for path, module in network.named_modules(remove_duplicate=False):
+            for table in (module._parameters, module._buffers):
+                for key in table:
+                    value = state.get(name := f"{path}.{key}" if path else key)
+                    # A constant may hold infinities (the outer edges of bins), and the mean of two infinities is no
+                    # number.
+                    if value is not None and value.is_floating_point() and bool(value.isfinite().all()):
+                        self.places[name] = table, key
+        self.average = dict(zip(self.places, (t.clone() for t in self.live), strict=True))
         self.limit = min(LONGEST, 1 - 10 / max(steps, 20))
+
+    @property
+    def live(self) -> list[Tensor]:
+        """The network's own, in the order of ``average``; they share memory with it."""
+        return [table[key].detach() for table, key in self.places.values()]
 
     def restart(self) -> None:
         """The average of nothing but the weights as they are."""
-        torch._foreach_copy_(list(self.average.values()), list(self.live.values()))
+        torch._foreach_copy_(list(self.average.values()), self.live)
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after optimizer step ``step`` (from 0)."""
         decay = min(self.limit, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.average.values()), list(self.live.values()), 1 - decay)
+        torch._foreach_lerp_(list(self.average.values()), self.live, 1 - decay)
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
         """The network holds the average inside this block."""
-        kept = {k: v.clone() for k, v in self.live.items()}
-        self._write(self.average)
+        kept = [t.clone() for t in self.live]
+        torch._foreach_copy_(self.live, list(self.average.values()))
         try:
             yield
         finally:
-            self._write(kept)
-
-    @torch.no_grad()
-    def _write(self, values: dict[str, Tensor]) -> None:
-        torch._foreach_copy_(list(self.live.values()), [values[k] for k in self.live])
+            torch._foreach_copy_(self.live, kept)

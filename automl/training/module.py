@@ -23,8 +23,8 @@ from automl.training.lightning import pl
 from automl.training.losses import Loss
 from automl.training.optim import Schedule, make_optimizer
 from automl.training.options import Options
-from automl.training.predictor import Predictor
-from automl.training.rows import Rows, Stretches, derived_seed
+from automl.training.predictor import Predictor, in_float32
+from automl.training.rows import Rows, Stretches, derived_seed, order_of
 from automl.training.state import TrainingState, copied, read_moments, write_moments
 from automl.types import Task
 
@@ -88,7 +88,7 @@ class Training(pl.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.predictor, self.task, self.options = predictor, task, options
-        self.rows = Rows(train, device)
+        self.rows, self.places = Rows(train, device), train.rows
         self.valid = Rows(valid, device) if valid is not None else None
         self.valid_y = valid.y if valid is not None else None
         self.loss = Loss(task, options.loss, options.label_smoothing, self.rows.y)
@@ -118,6 +118,7 @@ class Training(pl.LightningModule):
         self.history = history  # takes in those of every epoch
 
     @torch.no_grad()
+    @in_float32()
     def begin(self) -> None:
         """Before the first step of a training that starts anew. Raises OutOfTime when the time is up.
 
@@ -126,8 +127,7 @@ class Training(pl.LightningModule):
         network = self.predictor.network
         if not isinstance(network, Begins):
             return
-        generator = torch.Generator().manual_seed(derived_seed(self.seed, "begin"))
-        index = torch.randperm(len(self.rows), generator=generator)[: network.begin_rows]
+        index = order_of(self.places, derived_seed(self.seed, "begin"))[: network.begin_rows]
         y = self.rows.take(index)[1]
         if self.task.kind == "regression":
             y = (y - self.predictor.center) / self.predictor.scale
@@ -330,24 +330,31 @@ class Training(pl.LightningModule):
 
     def judging(self) -> float:
         """About how many seconds a validation takes, by that of its first rows. Raises OutOfTime when it takes longer
-        than all that is given.
+        than all that is given; before that it looks twice, as a device makes ready what it is asked for the first time.
         """
         assert self.valid is not None and self.deadline is not None
-        index = torch.arange(len(self.valid))[:BEGIN_BATCH]
-        began = time.monotonic()
+        valid, index = self.valid, torch.arange(len(self.valid))[:BEGIN_BATCH]
+
+        def took() -> float:
+            began = time.monotonic()
+            self.predictor(*valid.take(index)[0]).cpu()  # a GPU has only begun before it gives an answer
+            return time.monotonic() - began
+
         self.predictor.eval()
-        self.predictor(*self.valid.take(index)[0])
+        one, given, parts = took(), self.deadline - self.began, len(valid) / len(index)
+        if one * parts > given and time.monotonic() + one < self.deadline:
+            one = took()
         self.predictor.train()
-        needed, given = (time.monotonic() - began) * len(self.valid) / len(index), self.deadline - self.began
-        if needed > given:
-            raise OutOfTime(f"judging takes about {needed:.1f} s, {given:.1f} s are given")
-        return needed
+        if one * parts > given:
+            raise OutOfTime(f"judging takes about {one * parts:.1f} s, {given:.1f} s are given")
+        return one * parts
 
     def check_time(self) -> None:
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise OutOfTime("the time limit came before the end of the first epoch")
 
     @torch.no_grad()
+    @in_float32()
     def predict_valid(self) -> np.ndarray:
         """Predictions for the validation rows, by the network as it is; in float32, as the exported graph will be."""
         assert self.valid is not None

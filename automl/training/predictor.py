@@ -8,10 +8,13 @@ inside the network. A ``Predictor`` takes encoded inputs and returns probabiliti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
+import torch.backends.cudnn.rnn
 from torch import Tensor, nn
 
 from automl.data.dataset import Part
@@ -161,6 +164,22 @@ class Deployed(nn.Module):
         return p if self.temperature == 1 else (p.clamp(min=SMALLEST).log() / self.temperature).softmax(-1)
 
 
+@contextmanager
+def in_float32() -> Iterator[None]:
+    """Convolutions and recurrent layers on a GPU too, which would round what they read to TF32, of three digits: an
+    exported graph does not.
+    """
+    kinds: tuple[Any, ...] = torch.backends.cudnn.conv, torch.backends.cudnn.rnn  # pyright: ignore[reportAttributeAccessIssue]
+    before = [kind.fp32_precision for kind in kinds]
+    for kind in kinds:
+        kind.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for kind, precision in zip(kinds, before, strict=True):
+            kind.fp32_precision = precision
+
+
 def predict(
     predictor: nn.Module,
     inputs: Sequence[np.ndarray],
@@ -173,6 +192,7 @@ def predict(
 
 
 @torch.no_grad()
+@in_float32()
 def outputs(
     predictor: nn.Module,
     inputs: Sequence[np.ndarray],

@@ -28,6 +28,18 @@ def derived_seed(*parts: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
+def order_of(rows: np.ndarray, seed: int) -> Tensor:
+    """All places of ``rows`` (``Part.rows``) at random. Those of one row, which stands as often as it weighs
+    (``automl.data.weights``), follow one another: so whatever is fitted to them can tell copies from like rows.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    _, number = np.unique(rows, return_inverse=True)
+    distinct = int(number.max()) + 1 if len(rows) else 0
+    if distinct == len(rows):
+        return torch.randperm(len(rows), generator=generator)
+    return torch.randperm(distinct, generator=generator)[torch.from_numpy(number)].argsort(stable=True)
+
+
 def as_tensor(array: np.ndarray) -> Tensor:
     """The array as a CPU tensor that shares its memory, also when it is read-only (shared memory of a Ray worker)."""
     array = np.ascontiguousarray(array)
@@ -66,8 +78,8 @@ class Stretches:
     Lightning spends about a millisecond per batch on hooks, as long as a small network's whole step. So what it sees as
     a batch is a stretch of up to ``STRETCH`` optimizer steps, and ``training_step`` (manual optimization) walks it.
 
-    Batches are near-equal in size (1001 rows at 500 make three of 334, 334 and 333): a last batch of one row would
-    break batch normalisation. The order depends on seed and epoch only, so a resumed training
+    Batches are near-equal in size (1001 rows at 500 make three of 334, 334 and 333), and three rows at two are one: a
+    batch of one row would break batch normalisation. The order depends on seed and epoch only, so a resumed training
     sees what it would have seen.
 
     Small data is passed over several times in an epoch, until about ``EPOCH_ROWS`` rows were shown. With 50 rows an
@@ -77,7 +89,8 @@ class Stretches:
     def __init__(self, rows: int, batch_size: int, seed: int, epoch: Callable[[], int]) -> None:
         self.rows, self.seed, self.epoch = rows, seed, epoch
         self.passes = max(1, round(EPOCH_ROWS / rows))
-        self.pass_steps = math.ceil(rows / batch_size)
+        least = min(batch_size, 2)  # rows of a batch, where there are as many
+        self.pass_steps = min(math.ceil(rows / batch_size), max(rows // least, 1))
         self.steps = self.passes * self.pass_steps
 
     def __len__(self) -> int:

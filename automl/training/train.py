@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from automl.training.lightning import pl  # isort: skip  # before anything else imports Lightning
 
@@ -173,7 +174,7 @@ def _fit(run: Training, epochs: int, device: torch.device) -> None:
         max_epochs=epochs,
         accelerator="cuda" if cuda else "cpu",
         devices=[device.index] if cuda else 1,
-        precision="bf16-mixed" if cuda and torch.cuda.is_bf16_supported() else "32-true",
+        precision=precision_on(device),
         barebones=True,  # no logger, checkpoints, bars or sanity checks
         plugins=[LightningEnvironment()],  # one process, also inside a Slurm job
     )
@@ -187,6 +188,12 @@ def _fit(run: Training, epochs: int, device: torch.device) -> None:
     except SystemExit:  # Lightning turns Ctrl-C into an exit and leaves SIGINT ignored: turn it back
         signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from None
+
+
+def precision_on(device: torch.device) -> Literal["bf16-mixed", "32-true"]:
+    """Mixed where the device computes in bfloat16: one that only emulates it is slower than in float32."""
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16-mixed" if fast else "32-true"
 
 
 @contextlib.contextmanager

@@ -90,13 +90,13 @@ class Calibration:
         """Which classes fit: bool (rows, classes). A share ``level`` of rows has the true class in its set.
 
         A set may hold several classes, or none: then none fits, at this level. ``by_class``: the share holds for the
-        rows of each class, where it had ``CLASS_ROWS`` to calibrate on. Raises UserError for a level out of reach.
+        rows of each class, where it had ``CLASS_ROWS`` to calibrate on; where these are too few for the level, it is in
+        every set. Raises UserError for a level out of reach.
         """
         self._check(level)
         limits = np.full(p.shape[1], self.scores.quantile(level))
         if by_class:
-            own = {c: s.quantile(level) for c, s in self.by_class.items()}
-            limits[[c for c, q in own.items() if q < math.inf]] = [q for q in own.values() if q < math.inf]
+            limits[list(self.by_class)] = [own.quantile(level) for own in self.by_class.values()]
         return np.asarray(p, dtype=np.float64) >= (1 - limits) * (1 - ROUNDING)
 
     def intervals(self, values: np.ndarray, spread: np.ndarray | None, level: float) -> np.ndarray:
@@ -127,10 +127,13 @@ class Calibration:
         if self.venn is None:
             raise UserError("an interval of the probability is for two classes; use predict_set or predict_interval")
         at, low, high = self.venn.T
-        below = np.searchsorted(at, p[:, 1], side="right") - 1
-        above = np.searchsorted(at, p[:, 1], side="left")
-        # Both rise with the probability: between two places the truth lies between the lower's low and the upper's high
-        return np.stack([low[below.clip(0)], high[above.clip(None, len(at) - 1)]], axis=1)
+        p = np.asarray(p[:, 1], dtype=np.float64)
+        for end in at[[0, -1]]:
+            p = np.where(np.abs(p - end) <= ROUNDING * end, end, p)
+        # Both rise with the probability: between two places lies the truth from the lower's low to the upper's high.
+        # Before the first a row of class 0 would stand alone, and behind the last one of class 1.
+        low, high = np.append(0.0, low), np.append(high, 1.0)
+        return np.stack([low[np.searchsorted(at, p, "right")], high[np.searchsorted(at, p, "left")]], axis=1)
 
     def threshold(self, error: float) -> float:
         """Least probability of the likeliest class at which to answer, so that at most a share ``error`` is wrong.

@@ -19,9 +19,6 @@ from automl.metrics import scores
 from automl.task.kind import numeric_target, plain_target
 from experiments.options import made
 
-SOME = 1024
-"""Rows to find ranges on."""
-
 
 def given_rows(of: Ensemble, dataset: Dataset) -> Rows:
     """Labelled rows, in the form of those of training. Raises UserError that names what does not fit.
@@ -40,7 +37,7 @@ def given_rows(of: Ensemble, dataset: Dataset) -> Rows:
     )
     inputs = encoding.transform(encoding.dataset(raw))
     y = encoding.encode_target(dataset.target)
-    return Rows(inputs, y, [a[:SOME] for a in inputs], "given", alike=dataset.time is None and dataset.group is None)
+    return Rows(inputs, y, inputs, "given", alike=dataset.alike)
 
 
 def rows_of_run(of: Ensemble, folder: Path) -> tuple[Rows, Dataset]:
@@ -69,12 +66,12 @@ def rows_of_run(of: Ensemble, folder: Path) -> tuple[Rows, Dataset]:
     return Rows(
         rows.inputs,
         rows.y,
-        [a[:SOME] for a in parts.train.inputs],
+        parts.train.inputs,
         "folds" if folded else "valid",
         before=before,
         honest=bool(before) or (prepared.folds is None and not any(m["refit"] for m in result["ensemble"])),
         held=parts.held,
-        alike=dataset.time is None and dataset.group is None,
+        alike=prepared.dataset.alike,
         shares=shares,
     ), dataset
 

@@ -39,7 +39,6 @@ from nas.time import Clock, refit_seconds
 
 SAME = 1e-3  # mean difference up to which two answers are of the same network
 SAME_ROWS = 256  # a large network takes seconds for all validation rows
-SOME = 1024  # rows that ranges of 8 bits are found on
 
 
 @dataclass(frozen=True)
@@ -107,12 +106,6 @@ class Networks:
         learned = self.prepared.learned.y if judged else np.concatenate([parts.train.y, parts.valid.y])
         return np.bincount(learned, minlength=task.num_outputs) / len(learned)
 
-    @property
-    def alike(self) -> bool:
-        """Whether each row stands for itself alone, as guarantees need: in no order, no group, of one weight."""
-        of = self.prepared.dataset
-        return of.time is None and of.group is None and of.weight is None
-
     def chosen(self, size: int) -> Members:
         """The ensemble of at most ``size`` of those that are not left out."""
         task, pool = self.prepared.task, [t for t in self.best if t.number not in self.left_out]
@@ -156,7 +149,11 @@ class Networks:
         if self.folds is not None or self.engine.stopped:  # learned from all rows already, or is in a hurry
             seconds = 0.0
         found = trained_again(self.engine, todo, self.artifacts.packed, seconds)
-        scale = target_scale(self.prepared.task, self.engine.job.teaching) if found else ()
+        job = self.engine.job
+        targets = replace(
+            job, train=replace(job.train, inputs=()), valid=replace(job.valid, inputs=())
+        )  # no third copy
+        scale = target_scale(self.prepared.task, targets.teaching) if found else ()
         for trial, _ in todo:
             self.again[trial.number] = None
             if (outcome := found.get(trial.number)) is not None and outcome.weights is not None:
@@ -185,7 +182,7 @@ class Networks:
         calibration = calibrate(
             *(task, judged, held),
             source="holdout" if held is not None else "folds" if self.folds is not None else "valid",
-            alike=self.alike,
+            alike=self.prepared.dataset.alike,
             temperature=temperature,
             shares=self.shares,
         )
@@ -226,11 +223,11 @@ class Networks:
         return Rows(
             self.rows.inputs,
             self.rows.y,
-            [a[:SOME] for a in parts.train.inputs],
+            parts.train.inputs,
             "valid" if self.folds is None else "folds",
             before=[self.artifacts.predictions(t) for t, _ in members],
             held=parts.held,
-            alike=self.alike,
+            alike=self.prepared.dataset.alike,
             shares=self.shares,
         )
 

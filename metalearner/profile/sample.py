@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from automl.data.dataset import Dataset, Part
+from automl.data.dataset import Dataset, Part, taken
 from automl.data.quality.rowhash import combine, hash_array
 from automl.types import Input, Modality, Task
 
@@ -33,7 +33,7 @@ class Sample:
     """At most ``max_rows`` encoded rows, sorted by content hash, and plain counts over all of them.
 
     Hashes are as good as random, so the first rows are a fair sample, the same one whatever the order of the
-    rows. ``inputs``: as in ``Part``, shape (sampled, ...). ``y``: (sampled,). ``total``: all training rows.
+    rows. ``inputs``: as in ``Part``, shape (sampled, ...). ``y``: (sampled,). ``total``: all training rows, each once.
     ``class_counts``: over all training rows, (classes,); empty for regression. ``dataset`` and ``rows``: the
     raw rows. ``duplicate_share``: of all training rows, those whose inputs repeat an earlier one's.
     """
@@ -52,6 +52,8 @@ class Sample:
     def draw(cls, task: Task, train: Part, dataset: Dataset | None, *, seed: int, max_rows: int) -> Sample:
         if len(train) == 0:
             raise ValueError("a profile needs at least one training row")
+        if train.distinct < len(train):  # copies tell of each other (``automl.data.weights``): nothing would be unseen
+            train = taken(train, np.unique(train.rows, return_index=True)[1])
         task, train = _only_tokens(task, train)
         inputs = combine([hash_array(np.asarray(a)) for a in train.inputs])
         hashes = combine([inputs, hash_array(np.asarray(train.y))])

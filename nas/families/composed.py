@@ -89,7 +89,7 @@ class ComposedSpace(FamilySpace):
                 stem=stem,
                 numeric=numeric,
                 normalise=normalise,
-                cut=trim and len(modalities) == 1,
+                cut=trim and not several,  # the tokens of one text stand before those of another
             )
             for i in task.inputs
         )

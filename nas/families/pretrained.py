@@ -106,7 +106,8 @@ class PretrainedSpace(KnownSpace):
         def trunk(own: bool) -> nn.Module:
             return packed(file, own) if state is None else made(of.source, of.model, side, state, OPTION)
 
-        self.lay(task, digest, trunk, self.seen.key, tunes=True)
+        net = "" if of.packed else (of.source, of.model)  # networks that differ may have weights of the same shapes
+        self.lay(task, digest, trunk, (net, self.seen.key), tunes=True)
 
     def view(self, x: Tensor) -> Tensor:
         return self.seen(x)

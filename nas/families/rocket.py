@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from automl.models.closed_form.copies import copies
 from automl.models.closed_form.ridge import classes_head, ridge
 from automl.models.layers.series import ROW_OPTIONS, SeriesInput
 from automl.models.remember import Remember
@@ -78,6 +80,9 @@ class RocketSpace(FamilySpace):
         Where the time is up the head is that of the rows so far: the closed form takes little beside the features.
         """
         x = torch.cat([x for (x,) in batches])
+        of = copies(x.flatten(1).cpu().numpy(), y[: len(x)].cpu().numpy())
+        _, first, times = np.unique(of, return_index=True, return_counts=True)
+        x, y, times = x[first], y[first], torch.from_numpy(times).to(x.device)
         body = self.features.body
         assert isinstance(body, RocketFeatures)
         body.fit(x)
@@ -88,12 +93,15 @@ class RocketSpace(FamilySpace):
             if time.monotonic() > until:
                 break
         features = torch.cat(parts)
-        y = y[: len(features)]
+        y, times = y[: len(features)], times[: len(features)]
         self.middle.copy_(features.mean(dim=0))
         spread = (features.var(dim=0, unbiased=False) + 1e-5).sqrt()
         self.factor.copy_(self.scale / spread)
         seen = features.sub_(self.middle).mul_(self.factor)  # in place: up to 80 MB
-        weight, bias = classes_head(seen, y, self.classes) if self.classes else ridge(seen, y[:, None].double())[:2]
+        if self.classes:
+            weight, bias = classes_head(seen, y, self.classes, times)
+        else:
+            weight, bias = ridge(seen, y[:, None].double(), times)[:2]
         self.head.weight.copy_(weight.T)
         self.head.bias.copy_(bias)
 

@@ -196,7 +196,7 @@ class Search:
         return np.full((len(inputs[0]), 2), 0.5)
 
     def finish(self, refit: bool = False):
-        dataset, encoding = SimpleNamespace(time=None, group=None, weight=None), SimpleNamespace(encoders=())
+        dataset, encoding = SimpleNamespace(alike=True), SimpleNamespace(encoders=())
         prepared = SimpleNamespace(task=self.task, parts=PARTS, folds=None, encoding=encoding, dataset=dataset)
         return finish.finish(prepared, engine_of(), self.artifacts, self.trials, None, self.folder,  # type: ignore[arg-type]
                              ensemble=5, refit=refit, calibrated=True, clock=Clock(), events=Events())  # fmt: skip

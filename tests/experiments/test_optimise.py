@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from automl.data.sources.frame import FrameSource
 from automl.deploy import optimise as optimising
 from automl.deploy.bundle import Bundle
 from automl.deploy.judge import Ensemble
@@ -20,7 +21,7 @@ from automl.errors import UserError
 from automl.types import Limits
 from experiments.compose import composed
 from experiments.optimise.optimise import asked, optimised, show
-from experiments.optimise.rows import rows_of_run
+from experiments.optimise.rows import given_rows, rows_of_run
 from experiments.settings import check
 from experiments.solve import limits
 from experiments.solve.limits import eight_bits
@@ -144,6 +145,29 @@ def test_labelled_rows_judge_where_the_run_is_gone(ran, copy, fp32_only):
     cfg = composed(["+experiment=optimise", f"data.path={ran / 'rows.csv'}", "data.target=goal", "bundle=b"])
     found = optimised(opened(copy), "latency", 20, cfg)
     assert (found["source"], found["rows"]) == ("given", 240)
+
+
+def test_ranges_are_found_on_rows_from_everywhere(ran):
+    """Of a file in order the first rows tell nothing of the last."""
+    a = np.linspace(-3, 3, 3_000)
+    frame = pd.DataFrame({"a": a, "b": 0.0, "c": 0.0, "goal": np.where(a > 0, "yes", "no")})
+    rows = given_rows(Ensemble.of(opened(ran / "run")), FrameSource(frame, target="goal").load())
+    assert rows.ranges[0].max() == rows.inputs[0].max()
+
+
+def test_a_variant_promises_no_more_than_the_model(tmp_path):
+    """The order in time is found while the data are prepared, and then nothing is guaranteed."""
+    walk = np.random.default_rng(0).normal(size=303).cumsum()
+    frame = pd.DataFrame({f"lag{i}": walk[3 - i : 303 - i] for i in (1, 2, 3)} | {"goal": walk[3:]})
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    more = [f"store.url=sqlite:///{tmp_path / 'store.db'}", f"artifacts={tmp_path / 'searches'}"]
+    more += ["objective.calibrate=holdout", "objective.refit=false"]
+    solve(
+        str(tmp_path / "rows.csv"), "goal", seconds=None, trials=1, folder=tmp_path / "run", overrides=[*OPTIONS, *more]
+    )
+    rows, _ = rows_of_run(Ensemble.of(opened(tmp_path / "run")), tmp_path / "run")
+    promised = json.loads((tmp_path / "run" / "result.json").read_text())["calibration"]["guaranteed"]
+    assert rows.held is not None and not promised and not rows.alike
 
 
 def test_other_data_are_refused(ran, copy):

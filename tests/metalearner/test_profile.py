@@ -370,3 +370,11 @@ def test_ridge_is_linear_regression_with_a_chosen_penalty() -> None:
     np.testing.assert_allclose(ridge(x, y, x[:10]), y[:10], atol=0.01)
     wide = rng.normal(size=(20, 60))
     assert np.isfinite(ridge(wide, rng.normal(size=(20, 1)), wide)).all()
+
+
+def test_rows_that_weigh_more_are_measured_once() -> None:
+    """Else a copy in another fold tells everything, and the hardest data look easy."""
+    task = task_of("binary", "tabular")
+    part = part_of(task, 60)
+    copies = shuffled(part, np.repeat(np.arange(60), 5))
+    np.testing.assert_array_equal(values(profile(task, copies)), values(profile(task, part)))

@@ -20,6 +20,8 @@ from automl.models.closed_form.linear_head import linear_head
 from automl.models.closed_form.sparse_head import FEWEST, STRENGTHS, sparse_head
 from automl.models.closed_form.trees import boosted
 from automl.training.module import Begins, OutOfTime
+from automl.training.predictor import Predictor, predict
+from automl.training.train import train
 from automl.types import Input, Task
 from nas.evaluate import evaluate
 from nas.family import build
@@ -176,3 +178,26 @@ def test_many_classes_keep_the_limit(name, count):
     outcome = evaluate(job, Order(candidate, 9, 0, seconds=1.0))
     assert outcome.status in ("ok", "timeout"), outcome.error
     assert time.monotonic() - began < 4.0, "at twice the limit and 2 s it would be killed"
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "end"), [("linear", "numbers", -1), ("rocket", "series", 0), ("ngram_linear", "text", -1)]
+)
+def test_a_weight_that_all_rows_have_begins_as_none(name, of, end):
+    """Noise: a head that leaves out one of ten copies at a time takes it for knowledge."""
+    family, task = FAMILIES[name], TASKS[of]
+    axes, rng = axes_of(family, task), np.random.default_rng(0)
+    inputs = [x.numpy() for x in rows(task, 120)]
+    y = rng.normal(size=120).astype(np.float32) if task.kind == "regression" else rng.integers(0, task.num_outputs, 120)
+    sure = []
+    for times in (1, 10):
+        part = Part(
+            tuple(np.repeat(x, times, axis=0) for x in inputs), np.repeat(y, times), np.repeat(np.arange(120), times)
+        )
+        network = build(family, task, candidate_at(family, axes, end), axes, seed=0)
+        still = {"learning_rate": 1e-9, "weight_decay": 0.0}
+        fit = train(network, task, part, None, still, epochs=1, seed=0, device="cpu")
+        assert fit.status == "ok", fit.error
+        told = predict(Predictor(network, task, fit.mean, fit.std), inputs)
+        sure.append(float(told.std() if task.kind == "regression" else told.max(axis=1).mean()))
+    assert sure[1] < sure[0] + 0.1

@@ -1,5 +1,7 @@
 """The named settings of ``composed`` are what their names say."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -9,7 +11,8 @@ from automl.models.layers.mixers import MIXERS, Convolution, Gru, Merge, Pooling
 from automl.types import Candidate, Prior, active_choices
 from nas.families.composed import NAMED, ComposedSpace
 from nas.family import build
-from nas.testing.families import TASKS, axes_of, rows
+from nas.testing.families import NAMES as WORDS
+from nas.testing.families import TASKS, axes_of, candidate_at, rows, task
 from tests.nas.family_tasks import FAMILIES
 
 KINDS = (Attention, Convolution, Gru, Pooling, TokenMLP)
@@ -48,6 +51,28 @@ def test_named_settings_hold_their_mixer_and_no_other(name, kind, of):
 
 def test_every_named_setting_is_tested():
     assert set(NAMED) == {"mlp_mixer", "vit", "poolformer", "convnext", "tcn", "rnn"}
+
+
+@pytest.mark.parametrize("name", [m for m in MIXERS if m != "token_mlp"])
+def test_a_text_is_read_alike_in_training_and_after(name):
+    """What is padding in the whole batch is cut off while training: nothing may hang on how much there is."""
+    family, of = FAMILIES["composed"], TASKS["names"]
+    axes = axes_of(family, of)
+    choices = {a.name: a.options[0] for a in axes} | {"mixer": name, "depth": 2}
+    net = build(family, of, Candidate("composed", active_choices(axes, choices)), axes, seed=0)
+    (ids,) = rows(of, 5)
+    ids[:, 4:] = 0
+    torch.testing.assert_close(net.train()(ids), net.eval()(ids))
+
+
+def test_two_texts_are_read_alike_in_training_and_after():
+    """What is cut off the first while training would move the second to other positions."""
+    of = task("texts", WORDS, dataclasses.replace(WORDS, name="more"))
+    axes = axes_of(FAMILIES["composed"], of)
+    net = build(FAMILIES["composed"], of, candidate_at(FAMILIES["composed"], axes, 0), axes, seed=0)
+    first, second = rows(of, 5)
+    first[:, 4:] = 0
+    torch.testing.assert_close(net.train()(first, second), net.eval()(first, second))
 
 
 def test_dilation_doubles_over_the_blocks():

@@ -214,6 +214,16 @@ class TestRidge:
         w, b = plain_ridge(x, y, strength)
         torch.testing.assert_close((weight, bias), (w, b), rtol=1e-5, atol=1e-6)
 
+    def test_a_row_that_stands_several_times_is_left_out_whole(self):
+        x = torch.randn(15, 20, dtype=torch.float64) + 3
+        y, times = torch.randn(15, 1, dtype=torch.float64), torch.randint(1, 5, (15,))
+        weight, _, left_out = ridge(x, y, times)
+        many, known = x.repeat_interleave(times, 0), y.repeat_interleave(times, 0)
+        strength, row = solved_strength(many, known, weight), torch.arange(15).repeat_interleave(times)
+        for i in range(15):
+            w, b = plain_ridge(many[row != i], known[row != i], strength)
+            torch.testing.assert_close(left_out[i], x[i] @ w + b, rtol=1e-5, atol=1e-5)
+
     def test_the_logits_are_neither_timid_nor_overconfident(self):
         """Noise gives even odds, classes that lie apart are told apart with confidence."""
         y = torch.arange(200) % 2
@@ -281,6 +291,20 @@ class TestRemember:
         torch.testing.assert_close(layer(x), x)
         assert len(layer.known) == 8 and layer.room == 0
         torch.testing.assert_close(layer(x.flip(0)), x.flip(0))
+
+    def test_what_is_not_trained_is_not_rounded_in_mixed_precision(self):
+        class Fixed(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.register_buffer("weight", torch.randn(3, 5))
+
+            def forward(self, x):
+                return x @ self.weight
+
+        layer, x = Remember(Fixed()), torch.randn(4, 3)
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = layer(x)
+        torch.testing.assert_close(mixed, x @ layer.body.weight)
 
     def test_what_is_trained_is_not_remembered(self):
         with pytest.raises(ValueError, match="not trained"):

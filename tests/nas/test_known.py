@@ -14,7 +14,7 @@ import torch
 from automl.data.dataset import Part
 from automl.deploy.onnx import write_onnx
 from automl.errors import UserError
-from automl.models.known import frozen, origins
+from automl.models.known import frozen, libraries, origins
 from automl.models.known.libraries import create
 from automl.training.optim import make_optimizer
 from automl.training.predictor import Deployed, Predictor, network_size
@@ -140,6 +140,16 @@ def test_a_pickle_that_does_more_is_refused(tmp_path):
         of_file(tmp_path / "bad.pth").space(COLOUR)
 
 
+def test_features_of_two_networks_of_one_file_are_kept_apart(saved, monkeypatch):
+    """Weights of the same shapes fit both, and each makes other features of them."""
+    monkeypatch.setattr(
+        "nas.families.pretrained.made", lambda source, model, *of: libraries.made(source, "squeezenet1_1", *of)
+    )
+    models = "squeezenet1_1", "squeezenet1_0"
+    names = {member(Pretrained(str(saved[0]), model=model, sides=(32,))).trunk.name for model in models}
+    assert len(names) == 2
+
+
 @pytest.mark.parametrize("tune", ["head", "all"])
 def test_weights_come_from_the_file_and_the_head_does_not(saved, tune):
     path, state = saved
@@ -168,6 +178,32 @@ def test_norms_of_a_known_network_keep_their_statistics(packages):
     before = net.trunk.last.norm.running_mean.clone()
     net(*rows(COLOUR, 4))
     assert torch.equal(net.trunk.last.norm.running_mean, before) and not net.trunk.last.norm.training
+
+
+def test_a_head_begins_with_the_features_that_it_will_see(packages):
+    """Of a network that is to be trained too: its norms rest before anything was asked to, as in a last training."""
+    net = member(Pretrained(sides=(32,)), tune="all")
+    before, batch = net.trunk.last.norm.running_mean.clone(), rows(COLOUR, 6)
+    with torch.no_grad():
+        net.begin([batch], torch.randn(6))
+        assert torch.equal(net.trunk.last.norm.running_mean, before)
+        torch.testing.assert_close(net.middle, net.eval().trunk(net.view(*batch)).mean(dim=0))
+
+
+def test_a_feature_that_never_varies_is_not_made_loud(saved, monkeypatch):
+    """In a row that has some of it, it would outweigh all others together."""
+    net = member(of_file(saved[0]), head="mlp").eval()
+    net.trunk = torch.nn.Identity()
+    monkeypatch.setattr(type(net), "view", lambda self, x: x)
+    x = torch.randn(50, len(net.middle))
+    x[:, 3] = 0.0
+    with torch.no_grad():
+        net.begin([(x,)], torch.randn(50))
+        net.change[-1].weight.fill_(0.1)  # as if it were trained
+        other = x.clone()
+        other[:, 3] = 0.5
+        torch.testing.assert_close(net(other), net(x))
+    assert int((net.factor == 0).sum()) == 1
 
 
 @pytest.mark.parametrize("channels", [1, 3])

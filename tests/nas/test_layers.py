@@ -174,6 +174,18 @@ def test_a_wrong_option_of_the_training_is_one_line(training, said):
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("training", "of", "said"),
+    [
+        ({"mixup": [0.0, 0.2]}, "names", "/training/mixup: texts cannot be blended. Leave it out"),
+        ({"label_smoothing": 0.1}, "numbers", "/training/label_smoothing: values have no labels to smooth"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(training, of, said):
+    with pytest.raises(LayerError, match=said):
+        axes_of(Layers(["Flatten", LINEAR], training=training), TASKS[of])
+
+
 # --- a module
 
 

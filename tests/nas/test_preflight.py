@@ -55,6 +55,14 @@ def test_what_would_hold_the_run_up_with_its_answers_is_not_trained(rows, keep, 
         assert outcome.error == "to answer 1,000 rows would take about 50 s, 20.0 s are given"
 
 
+def test_memory_that_torch_keeps_for_what_comes_next_is_free(monkeypatch):
+    monkeypatch.setattr(preflight, "find_device", lambda name: torch.device("cuda", 0))
+    told = {"mem_get_info": (10e9, 80e9), "memory_reserved": 50e9, "memory_allocated": 20e9}
+    for name, answer in told.items():
+        monkeypatch.setattr(torch.cuda, name, lambda where, answer=answer: answer)
+    assert preflight.free_gb() == pytest.approx(40)
+
+
 def test_limits_are_inclusive():
     task = dataclasses.replace(job().task, limits=Limits(latency_ms=2.0, parameters=10, megabytes=4e-5))
     assert over_limit(task, 10, 2.0) == "" and over_limit(task, 11) and over_limit(task, 1, 2.1)

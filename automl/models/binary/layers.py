@@ -15,6 +15,9 @@ from torch.nn import functional as F
 
 from automl.models.binary.operator import matmul, pack, unpack
 
+NUMBERS = 2**24
+"""Of the patches that a convolution lays out at once, which are nine times what it reads: 64 MB."""
+
 
 class Sign(torch.autograd.Function):
     """+1 where a number is 0 or more, else -1; backwards as if it were the number itself, cut at ``limit``.
@@ -102,7 +105,12 @@ class BinaryConv2d(_Binary):
         signs = F.pad(sign(x), around, value=-1.0)
         if torch.compiler.is_exporting():
             return self.scale * F.conv2d(signs, unpack(self.bits(), self.size).reshape(shape))
+        rows = max(1, NUMBERS // (self.size * math.prod(x.shape[2:])))
+        counted = torch.cat([self.counted(some) for some in signs.split(rows)])
+        return self.scale * counted.reshape(len(x), self.outputs, *x.shape[2:])
+
+    def counted(self, signs: Tensor) -> Tensor:
+        """Padded signs (rows, inputs, ...) -> sums (rows, outputs, places), whole numbers."""
         patches = F.unfold(signs, self.kernel).transpose(1, 2)  # (rows, places, size)
-        answers = matmul(pack(patches.flatten(0, 1)), self.bits(), self.size)
-        answers = answers.reshape(len(x), -1, self.outputs).transpose(1, 2)
-        return self.scale * answers.reshape(len(x), self.outputs, *x.shape[2:])
+        sums = matmul(pack(patches.flatten(0, 1)), self.bits(), self.size)
+        return sums.reshape(len(signs), -1, self.outputs).transpose(1, 2)

@@ -14,6 +14,8 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import GroupKFold, KFold
 from threadpoolctl import threadpool_limits
 
+from automl.models.closed_form.copies import copies
+
 STRENGTHS = np.logspace(1, -6, 15)  # of the shrinkage, relative to rows x mean variance of the features
 CLASS_STRENGTHS = np.logspace(0, -6, 7)  # each costs a training
 FOLDS = 5
@@ -44,16 +46,6 @@ def linear_head(
     first, times = np.unique(of, return_index=True, return_counts=True)[1:]
     found: Any = RidgeCV(STRENGTHS * unit_of(x)).fit(x[first], y[first], times if len(first) < len(y) else None)
     return found.coef_[:, None], np.array([found.intercept_])
-
-
-def copies(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(rows,) the number of the row that each stands for: equal rows that follow one another are one.
-
-    So a weight is told (``automl.data.weights``); one of them left out would be known from the others.
-    """
-    if len(y) < 2:
-        return np.arange(len(y))
-    return np.cumsum(np.r_[False, (x[1:] != x[:-1]).any(axis=1) | (y[1:] != y[:-1])])
 
 
 def unit_of(x: np.ndarray) -> float:

@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 from sklearn.svm import LinearSVC
 
+from automl.models.closed_form.copies import copies, left_out
 from automl.training.module import OutOfTime
 
 Weighting = Literal["tfidf", "evidence"]
@@ -43,8 +44,7 @@ def sparse_head(
     rows = in_time(x, y, classes, until)
     x, y = x[:rows], y[:rows]
     aim = y[:, None] == np.arange(classes) if classes else y[:, None].astype(np.float32)
-    order = np.random.default_rng(0).permutation(len(y))
-    held, rest = np.split(order, [int(HELD_OUT * len(y))])
+    held, rest = left_out(copies(x, y), HELD_OUT, np.random.default_rng(0))
     best: tuple[float, float, float, np.ndarray | None] = np.inf, STRENGTHS[0], 1.0, None
     each = 0.0
     if len(held):

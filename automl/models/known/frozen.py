@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import math
 import os
 import secrets
 import shutil
@@ -17,10 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from automl.files import write_atomically
-from automl.models.remember import may_recall, row_keys
+from automl.models.remember import exactly, may_recall, row_keys
 
 ROOM = 512  # megabytes of answers of one network that a process holds
 SHELVES = 2048  # megabytes of all of them on the disk
+NUMBERS = 2**23  # of rows that are computed together: five hundred pictures of 224 x 224 take gigabytes on their way
 
 
 def own_folder() -> Path:
@@ -55,11 +58,14 @@ class Shelf:
         return [self.known.get(key) for key in keys]
 
     def put(self, keys: list[bytes], answers: np.ndarray) -> None:
-        """``answers``: float32 (keys, size)."""
-        self._keep(keys, answers)
-        if self.folder is None:
+        """``answers``: float32 (keys, size). What there is no room for is on the disk neither: nobody could recall it,
+        and it would be written again whenever it is asked.
+        """
+        kept = self._keep(keys, answers)
+        if self.folder is None or not kept:
             return
-        content = {"keys": np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1), "answers": answers}
+        names = np.frombuffer(b"".join(keys[i] for i in kept), np.uint8).reshape(len(kept), -1)
+        content = {"keys": names, "answers": answers[kept]}
         name = f"{secrets.token_hex(8)}.safetensors"
         try:
             write_atomically(self.folder / name, safetensors.numpy.save(content))
@@ -81,11 +87,15 @@ class Shelf:
             except (OSError, KeyError, safetensors.SafetensorError):
                 continue  # it is made again
 
-    def _keep(self, keys: Iterable[bytes], answers: np.ndarray) -> None:
-        for key, answer in zip(keys, answers, strict=True):
+    def _keep(self, keys: Iterable[bytes], answers: np.ndarray) -> list[int]:
+        """The places of those that are kept now."""
+        kept = []
+        for i, (key, answer) in enumerate(zip(keys, answers, strict=True)):
             if key not in self.known and self.room >= answer.nbytes:
                 self.known[key] = answer.copy()
                 self.room -= answer.nbytes
+                kept.append(i)
+        return kept
 
 
 _shelves: dict[Path, Shelf] = {}
@@ -120,17 +130,17 @@ class Frozen(nn.Module):
         """(rows, ...) -> (rows, size), each row on its own."""
         if not may_recall(x):
             with torch.no_grad():
-                return self.body(x)
+                return exactly(self.body, x)
         keys, known = row_keys(x), shelf(self.name)
-        answers = known.get(keys)
-        new = [i for i, answer in enumerate(answers) if answer is None]
+        answers = dict(zip(keys, known.get(keys), strict=True))
+        new = {key: i for i, key in enumerate(keys) if answers[key] is None}  # a row may stand more than once
         if new:
             with torch.no_grad():
-                fresh = self.body(x[new]).numpy()
-            known.put([keys[i] for i in new], fresh)
-            for i, answer in zip(new, fresh, strict=True):
-                answers[i] = answer
-        return torch.from_numpy(np.stack([a for a in answers if a is not None]))
+                parts = torch.tensor(list(new.values())).split(max(1, NUMBERS // math.prod(x.shape[1:])))
+                fresh = np.concatenate([exactly(self.body, x[some]).numpy() for some in parts])
+            known.put(list(new), fresh)
+            answers |= zip(new, fresh, strict=True)
+        return torch.from_numpy(np.stack([a for key in keys if (a := answers[key]) is not None]))
 
     def train(self, mode: bool = True) -> Frozen:
         self.training = mode
@@ -154,9 +164,21 @@ def shelf_name(*parts: object) -> str:
 
 
 def _make_room(used: Path) -> None:
-    sizes = {f: sum(file.stat().st_size for file in f.iterdir()) for f in used.parent.iterdir() if f.is_dir()}
-    for folder in sorted(sizes.keys() - {used}, key=lambda f: f.stat().st_mtime):
-        if sum(sizes.values()) <= SHELVES * 2**20:
+    """Other processes write, rename and remove meanwhile: what is gone takes no room."""
+    found: list[tuple[bool, float, Path, int]] = []
+    for folder in used.parent.iterdir():
+        with contextlib.suppress(OSError):
+            found.append((folder == used, folder.stat().st_mtime, folder, sum(map(_size, folder.iterdir()))))
+    total = sum(size for *_, size in found)
+    for mine, _, folder, size in sorted(found):
+        if mine or total <= SHELVES * 2**20:
             return
         shutil.rmtree(folder, ignore_errors=True)
-        del sizes[folder]
+        total -= size
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0

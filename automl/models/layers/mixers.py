@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from automl.models.layers.attention import Attention, heads_for
+from automl.models.layers.recurrent import reversed_places, turned
 
 Grid = tuple[int, ...]
 MIXERS = ("none", "pooling", "depthwise", "conv", "token_mlp", "gru", "attention")
@@ -76,7 +78,7 @@ class Convolution(nn.Module):
 
 
 class Pooling(nn.Module):
-    """The mean of the neighbourhood less the token itself (PoolFormer: Yu et al. 2022)."""
+    """The mean of the neighbourhood, where the mask shows it, less the token itself (PoolFormer: Yu et al. 2022)."""
 
     def __init__(self, grid: Grid, kernel: int) -> None:
         super().__init__()
@@ -85,7 +87,11 @@ class Pooling(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         x = hidden(x, mask)
-        return off_grid(self.body(on_grid(x, self.grid))) - x
+        mean = self.body(on_grid(x, self.grid))
+        if mask is not None:
+            share = self.body(on_grid(mask[..., None].to(x.dtype), self.grid))
+            mean = mean / share.clamp(min=0.5 / self.body.kernel_size[-1] ** 2)  # type: ignore[index]
+        return off_grid(mean) - x
 
 
 class TokenMLP(nn.Module):
@@ -103,14 +109,18 @@ class TokenMLP(nn.Module):
 
 
 class Gru(nn.Module):
-    """A recurrent pass over the tokens in both directions, half of the width each."""
+    """A recurrent pass over the tokens in both directions, half of the width each. The backward one begins at a row's
+    own last token, as in ``Recurrent``.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.body = nn.GRU(width, width // 2, batch_first=True, bidirectional=True)
+        self.onward, self.back = (nn.GRU(width, width // 2, batch_first=True) for _ in range(2))
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        return self.body(hidden(x, mask))[0]
+        x = hidden(x, mask)
+        place = reversed_places(x, mask)
+        return torch.cat([self.onward(x)[0], turned(self.back(turned(x, place))[0], place)], dim=2)
 
 
 class Merge(nn.Module):

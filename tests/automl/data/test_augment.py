@@ -55,6 +55,15 @@ def test_shape_type_and_seed(of, strength):
     assert bool(out.float().isfinite().all())
 
 
+def test_mixed_precision_does_not_change_where_pixels_are_found():
+    x = torch.randn(8, 1, 60, 60, generator=generator(1))
+    of = Input("image", "image", (1, 60, 60))
+    (expected,) = augment([x], [of], "medium", generator())
+    with torch.autocast("cpu", torch.bfloat16):
+        (mixed,) = augment([x], [of], "medium", generator())
+    torch.testing.assert_close(mixed, expected)
+
+
 @pytest.mark.parametrize("name", ["audio", "tabular", "text"])
 def test_stronger_changes_more(name):
     of = INPUTS[name]

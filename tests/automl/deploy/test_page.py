@@ -13,10 +13,14 @@ import pytest
 from omegaconf import OmegaConf
 
 from automl.deploy import page
-from automl.deploy.bundle import Bundle
-from automl.deploy.fold import fold, made_up
+from automl.deploy.bundle import MODEL, Bundle
+from automl.deploy.fold import RAW, fold, made_up
+from automl.deploy.judge import Verdict
+from automl.deploy.optimise import Variant
 from automl.deploy.page import PAGE, RUNTIME, write_page
+from automl.deploy.variants import Kept, write
 from automl.errors import UserError
+from automl.uncertainty.sets import Calibration, Scores
 from experiments import page as recipe
 from experiments.configuration import CONF
 from tests.automl.browser import Browser
@@ -121,3 +125,19 @@ def test_a_page_without_its_runtime_says_what_to_do(browser: Browser, bundle: Bu
     open_page(browser, bundle.folder)
     assert browser.text("#answer") == "no answer"
     assert "onnxruntime-web.js is not beside this page; level4 +experiment=page" in browser.text("#check")
+
+
+def test_the_page_decides_as_the_graph_that_it_holds(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not as a variant that answers in the bundle, whose probabilities are others."""
+    times = {(threads, rows): 1.0 for threads in (1, 2) for rows in (1, 32)}
+    variant = Variant(1, "fp32", megabytes=1.0, verdict=Verdict(0.5, 0, 0, 0), raw_ms=times, graph_ms=times)
+    decision = tuple(np.linspace(0.5, 1, len(bundle.task.classes)).tolist())
+    sure = Calibration(bundle.task.kind, 3, "valid", False, Scores(3, np.array([0.1, 0.2, 0.3])), decision=decision)
+    write(bundle, [Kept(variant, (bundle.folder / MODEL).read_bytes(), sure)], variant.name)
+    assert Bundle.load(bundle.folder).decision == decision
+    (bundle.folder / RAW).unlink()
+    asked: list = []
+    monkeypatch.setattr(recipe, "fold", lambda *of: (asked.append(of[3]), "not now")[1])
+    with pytest.raises(UserError, match="not now"):
+        recipe.run(OmegaConf.create({"bundle": str(bundle.folder), "ort": str(bundle.folder)}))
+    assert asked == [None]

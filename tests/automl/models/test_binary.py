@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from automl.deploy.onnx import write_onnx
-from automl.models.binary import operator
+from automl.models.binary import layers, operator
 from automl.models.binary.layers import BinaryConv2d, BinaryLinear, sign
 from automl.models.binary.operator import pack, plain, unpack
 
@@ -90,6 +90,15 @@ def test_training_and_bits_answer_the_same(layer: nn.Module):
     trained = layer.train()(x)
     with torch.inference_mode():
         assert torch.allclose(layer.eval()(x), trained, atol=1e-6)
+
+
+def test_patches_of_many_rows_are_not_laid_out_at_once(monkeypatch):
+    layer, x, laid = BinaryConv2d(3, 4).eval(), torch.randn(40, 3, 6, 6), []
+    expected = layer(x)
+    unfold = layers.F.unfold
+    monkeypatch.setattr(layers, "NUMBERS", 5_000, raising=False)
+    monkeypatch.setattr(layers.F, "unfold", lambda *of: (laid.append(unfold(*of)), laid[-1])[1])
+    assert torch.equal(layer(x), expected) and max(one.numel() for one in laid) <= 5_000
 
 
 def test_bits_follow_the_weights():

@@ -157,6 +157,39 @@ class TestFrozen:
         Frozen(Counted(), "new")(torch.randn(4, 3))
         assert [f.name for f in cache.iterdir()] == ["new"]
 
+    def test_a_file_that_goes_while_sizes_are_told_costs_no_shelf(self, cache):
+        Frozen(Counted(), "old")(torch.randn(4, 3))
+        (cache / "old" / "another.part").symlink_to("renamed")  # by another process
+        Frozen(Counted(), "new")(torch.randn(4, 3))
+        assert sorted(f.name for f in cache.iterdir() if any(f.glob("*.safetensors"))) == ["new", "old"]
+
+    def test_what_there_is_no_room_for_does_not_fill_the_disk(self, cache, monkeypatch):
+        monkeypatch.setattr(frozen, "ROOM", 4 * 8 / 2**20)  # four answers
+        layer, x = Frozen(Counted(), "a"), torch.randn(6, 3)
+        first = layer(x)
+        files = sorted((cache / "a").iterdir())
+        torch.testing.assert_close(layer(x), first)
+        assert sorted((cache / "a").iterdir()) == files and layer.body.asked == 6 + 2
+        assert sum(len(safetensors.torch.load_file(f)["keys"]) for f in files) == 4
+
+    def test_a_row_that_stands_twice_is_computed_once(self, cache):
+        layer, x = Frozen(Counted(), "a"), torch.randn(4, 3)
+        torch.testing.assert_close(layer(x[[0, 0, 1, 0]]), (x @ layer.body.weight)[[0, 0, 1, 0]])
+        assert layer.body.asked == 2
+
+    def test_large_rows_are_computed_some_at_a_time(self, cache, monkeypatch):
+        monkeypatch.setattr(frozen, "NUMBERS", 60, raising=False)
+        layer, x, asked = Frozen(Counted(), "a"), torch.randn(200, 3), []
+        layer.body.register_forward_pre_hook(lambda _, given: asked.append(len(given[0])))
+        torch.testing.assert_close(layer(x), x @ layer.body.weight)
+        assert sum(asked) == 200 and max(asked) == 20
+
+    def test_mixed_precision_does_not_round_its_answers(self, cache):
+        layer, x = Frozen(Counted(), "a"), torch.randn(4, 3)
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = layer(x)
+        torch.testing.assert_close(mixed, x @ layer.body.weight)
+
     def test_names_tell_what_decides_an_answer(self):
         assert shelf_name("a", 1) == shelf_name("a", 1) != shelf_name("a", 2)
 

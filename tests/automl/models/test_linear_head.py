@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
-from automl.models.closed_form.linear_head import copies, linear_head
+from automl.models.closed_form.copies import copies, left_out
+from automl.models.closed_form.linear_head import linear_head
 
 
 def test_equal_rows_beside_one_another_are_one() -> None:
     x = np.array([[0.0, 1.0], [0.0, 1.0], [0.0, 1.0], [2.0, 1.0], [0.0, 1.0]])
     assert copies(x, np.array([0, 0, 1, 1, 0])).tolist() == [0, 0, 1, 2, 3]
     assert copies(x[:1], np.zeros(1)).tolist() == [0]
+    assert copies(csr_matrix(x), np.array([0, 0, 1, 1, 0])).tolist() == [0, 0, 1, 2, 3]
+
+
+def test_no_copy_of_a_row_is_left_out_alone() -> None:
+    of = np.repeat(np.arange(40), np.random.default_rng(0).integers(1, 6, 40))
+    held, rest = left_out(of, 0.2, np.random.default_rng(1))
+    assert not set(of[held]) & set(of[rest]) and sorted([*held, *rest]) == list(range(len(of)))
+    assert 0.1 < len(held) / len(of) <= 0.2
+    plain = np.concatenate(left_out(np.arange(10), 0.2, np.random.default_rng(1)))
+    assert plain.tolist() == np.random.default_rng(1).permutation(10).tolist()
 
 
 @pytest.mark.parametrize("classes", [0, 2])

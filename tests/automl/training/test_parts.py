@@ -134,6 +134,21 @@ def test_ema_leaves_infinite_constants_alone():
         assert network.weight.isfinite().all()
 
 
+def test_ema_stays_with_a_network_whose_memory_moves():
+    """To a GPU and back; there recurrent layers also lay their weights side by side, whenever they are to move."""
+    network = mlp()
+    ema = Ema(network, steps=1000)
+    network._apply(torch.clone)
+    with torch.no_grad():
+        for step in range(200):
+            network[1].weight += 1.0  # type: ignore[index, operator]
+            ema.update(step)
+    live = network.state_dict()["1.weight"].clone()
+    with ema.swapped():
+        assert bool((network.state_dict()["1.weight"] < live - 3).all())
+    torch.testing.assert_close(network.state_dict()["1.weight"], live)
+
+
 def test_ema_follows_and_swaps_back():
     network = mlp()
     ema = Ema(network, steps=1000)

@@ -20,7 +20,7 @@ from automl.training.predictor import Predictor, network_size, predict
 from automl.training.refit import refit, shorter
 from automl.training.rows import EPOCH_ROWS, Stretches
 from automl.training.state import TrainingState
-from automl.training.train import Fit, train
+from automl.training.train import Fit, precision_on, train
 from automl.types import Option
 
 from .toys import DIABETES, DIGITS, Members, diabetes, digits, mlp
@@ -402,6 +402,14 @@ def test_batches_are_near_equal_and_cover_every_row(rows, batch):
         assert shown.sort().values.tolist() == list(range(rows))
 
 
+@pytest.mark.parametrize(
+    ("rows", "batch", "sizes"), [(3, 2, [3]), (7, 2, [3, 2, 2]), (7, 3, [3, 2, 2]), (3, 1, [1, 1, 1])]
+)
+def test_no_batch_is_of_one_row_unless_that_was_asked(rows, batch, sizes):
+    batches = [b for stretch in Stretches(rows, batch, seed=0, epoch=lambda: 0) for b in stretch]
+    assert [len(b) for b in batches[: len(sizes)]] == sizes
+
+
 def test_refit_goes_on_with_both_parts_shorter_and_slower_than_the_first_training():
     parts = digits()
     network = mlp()
@@ -472,6 +480,52 @@ def test_reading_ends_in_time_for_the_fit():
     run(Reading(seen), epochs=1)
     assert len(seen[1][0]) == Begun.begin_rows, "without a limit it reads all"
     assert torch.equal(rows, seen[1][0][: len(rows)])
+
+
+class Cold(Begun):
+    """Its first answer takes twelve seconds, as that of a device that makes ready for it."""
+
+    def __init__(self, now: list[float]) -> None:
+        super().__init__([])
+        self.now = now
+
+    def forward(self, x):
+        self.now[0] = self.now[0] or 12.0
+        return super().forward(x)
+
+
+def test_what_only_the_first_answer_costs_is_not_held_against_a_network(monkeypatch: pytest.MonkeyPatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    fit = train(Cold(now), DIGITS, *digits(600, 400), FAST, epochs=1, seed=0, seconds=30.0, device="cpu")
+    assert fit.status == "ok", fit.error
+
+
+class Noting(nn.Module):
+    """Takes note of whether convolutions on a GPU might round what they read, while training and after."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.rounds = mlp(), set()
+
+    def forward(self, x):
+        self.rounds.add((self.training, torch.backends.cudnn.conv.fp32_precision))
+        return self.inner(x)
+
+
+def test_what_judges_is_what_an_exported_graph_answers():
+    network, before = Noting(), torch.backends.cudnn.conv.fp32_precision
+    fit = run(network, epochs=1)
+    assert fit.status == "ok" and network.rounds == {(True, before), (False, "ieee")}, fit.error
+    predict(Predictor(network, DIGITS), digits()[1].inputs)
+    assert network.rounds == {(True, before), (False, "ieee")} and torch.backends.cudnn.conv.fp32_precision == before
+
+
+def test_bfloat16_is_for_devices_that_compute_in_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert precision_on(torch.device("cuda", 0)) == precision_on(torch.device("cpu")) == "32-true"
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    assert precision_on(torch.device("cuda", 0)) == "bf16-mixed"
 
 
 @pytest.mark.gpu

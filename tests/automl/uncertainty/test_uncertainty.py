@@ -113,6 +113,15 @@ def test_by_class_each_class_is_covered():
     assert of.sets(test.prediction, 0.6, by_class=True)[rare, 2].mean() > 0.5
 
 
+def test_a_class_with_too_few_rows_for_a_level_is_in_every_set():
+    """That of all rows together promises nothing for a class that is always missed."""
+    y = np.append(np.zeros(2_000, np.int64), np.ones(30, np.int64))
+    p = np.tile([0.99, 0.01], (len(y), 1)) - 1e-3 * np.linspace(0, 1, len(y))[:, None] * [1, -1]
+    of = made(Answers(p, y), Answers(p, y), task_of("binary", 2, "accuracy"))
+    assert not of.sets(p, 0.98)[:, 1].all()
+    assert of.sets(p, 0.98, by_class=True)[:, 1].all() and 1 in of.by_class
+
+
 def test_intervals_cover_and_are_wider_where_members_differ():
     task, shares = task_of("regression", 1, "r2"), []
     for seed in range(40):
@@ -203,6 +212,24 @@ def test_intervals_of_two_classes_hold_the_truth_between_places():
     assert (ends[:, 0] <= ends[:, 1]).all() and ends.min() >= 0 and ends.max() <= 1
     with pytest.raises(UserError, match="two classes"):
         made(drawn(60, 3, 1), None, task_of("multiclass", 3, "accuracy")).probability_interval(held.prediction)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 40), st.integers(0, 10_000))
+def test_intervals_of_two_classes_hold_the_truth_beyond_all_places_too(rows: int, seed: int):
+    """Against the definition: isotonic regression with the row itself, once of each class."""
+    from sklearn.isotonic import IsotonicRegression
+
+    rng = np.random.default_rng(seed)
+    p = rng.choice(np.linspace(0.3, 0.7, 9), rows)
+    y = (rng.random(rows) < p).astype(np.int64)
+    known = Answers(np.stack([1 - p, p], axis=1), y)
+    of = made(known, known, task_of("binary", 2, "accuracy"))
+    for asked in (0.1, float(p.min()), 0.5, float(p.max()), 0.9):
+        low, high = of.probability_interval(np.array([[1 - asked, asked]]))[0]
+        for label in (0, 1):
+            fitted = IsotonicRegression().fit(np.append(p, asked), np.append(y, label))
+            assert low - 1e-9 <= float(fitted.predict([asked])[0]) <= high + 1e-9
 
 
 @given(st.integers(0, 50), st.integers(1, 400), st.floats(0.01, 0.9))

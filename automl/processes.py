@@ -12,3 +12,16 @@ def here() -> str:
         return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return socket.gethostname()
+
+
+def born(pid: int) -> int | None:
+    """When the process of this number began, in ticks since the machine did; None where it lives no more.
+
+    With its number this is one process, whatever is done to the clock: seconds since 1970 change when it is set.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):  # gone, also while it was read; or not one of ours
+        return None
+    state, *fields = stat.rpartition(b")")[2].split()  # the name before may hold anything
+    return None if state in b"ZX" else int(fields[18])

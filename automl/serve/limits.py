@@ -21,6 +21,7 @@ STATUS: Mapping[int, str] = {
     404: "no such model, request or address",
     405: "the address is asked in another way",
     408: "the body came too slowly",
+    409: "it is needed by what has not ended",
     413: "more bytes, rows, values, pixels or characters of a cell than the limit",
     415: "neither application/json nor, for /predict, multipart/form-data",
     422: "a value, a name or a shape that the model refuses",

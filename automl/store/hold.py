@@ -15,11 +15,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-import psutil
 import sqlalchemy as sa
 
 from automl.errors import UserError
-from automl.processes import here
+from automl.processes import born, here
 from automl.serial import from_json, to_json
 from automl.store import schema
 from automl.types import Attempt, Budget
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 BEAT = 10.0  # seconds between two signs of life
 SILENT = 60.0  # after so many without one a process on another machine counts as gone
-SAME = 2.0  # seconds by which the start of one process may be told differently
 
 
 class Hold:
@@ -70,7 +68,7 @@ class Hold:
                 spent=self.spent or 0.0,
                 host=here(),
                 pid=os.getpid(),
-                born=psutil.Process().create_time(),
+                born=born(os.getpid()),
                 beat=_seconds(c),
                 held=True,
             )
@@ -114,14 +112,7 @@ def gone(holder: Any) -> bool:
     """Whether the process of a row of ``attempts`` (with its ``age``, seconds since its last sign) lives no more."""
     if holder.host != here():
         return holder.age > SILENT
-    try:
-        process = psutil.Process(holder.pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return True
-        # Another process of this number, unless the machine's clock was set in between.
-        return abs(process.create_time() - holder.born) > SAME and holder.age > SILENT
-    except psutil.NoSuchProcess:
-        return True
+    return born(holder.pid) != holder.born
 
 
 def _seconds(c: sa.Connection) -> sa.ColumnElement[float]:

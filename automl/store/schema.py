@@ -78,8 +78,8 @@ attempts = Table(
     Column("spent", _Real, nullable=False),  # seconds of the search's clock, with those of earlier attempts
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
-    Column("born", _Real, nullable=False),  # when that process began, seconds since 1970
-    Column("beat", _Real, nullable=False),  # its last sign of life, the same by the database's clock
+    Column("born", _Real, nullable=False),  # when that process began, as of automl.processes
+    Column("beat", _Real, nullable=False),  # its last sign of life, seconds since 1970 by the database's clock
     Column("held", sa.Boolean, nullable=False),  # whether the search is its own
 )
 

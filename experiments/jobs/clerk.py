@@ -1,8 +1,8 @@
 """The process beside a server that has torch: checks dictionaries, lists layers, compares what was tried.
 
 A line of JSON is a question, ``{"what": "check", "asked": {...}}``, and a line the answer: ``{"ok": ...}``, or
-``{"error": LINE, "errors": [{"at", "problem", "fix"}]}``; ``{"fault": true}`` where this program is at fault. It ends
-with its input.
+``{"error": LINE, "errors": [{"at", "problem", "fix"}]}``; ``{"unready": LINE}`` where what was asked is right, and
+``{"fault": true}`` where this program is at fault. It ends with its input.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from automl.data.dataset import Dataset
 from automl.data.prepare import Prepared
+from automl.errors import UserError
 from automl.models.listed.errors import LayerError
 from automl.serial import dumps
 from experiments.explain import flat
@@ -37,6 +38,10 @@ from experiments.settings import settings
 from experiments.solve.pipeline import prepared_as_before
 
 KEPT = 4  # data that are held ready
+
+
+class Unready(Exception):
+    """What was asked is right, and cannot be answered now. The text is for who asked."""
 
 
 class Clerk:
@@ -61,6 +66,9 @@ class Clerk:
         except LayerError as error:
             fault = {"at": error.path, "problem": flat(error.problem), "fix": flat(error.fix)}
             return {"error": self._plain(str(error)), "errors": [{n: self._plain(v) for n, v in fault.items()}]}
+        except Unready as error:
+            traceback.print_exc()
+            return {"unready": str(error)}
         except Exception:
             traceback.print_exc()
             return {"fault": True}
@@ -80,7 +88,10 @@ class Clerk:
         wanted = Wanted(data, model="mlp")
         cfg, source = of_found(wanted, found)
         prepared = self._prepared(wanted, cfg, source.load, found.path)[1]
-        return leaderboard(data, prepared.task, jobs, self.store)
+        try:
+            return leaderboard(data, prepared.task, jobs, self.store)
+        except UserError as error:  # of the store
+            raise Unready("the store of past runs cannot be read now; come again later") from error
 
     def _prepared(
         self, wanted: Wanted, cfg: DictConfig, load: Callable[[], Dataset], path: Path | None
@@ -107,11 +118,14 @@ class Clerk:
 
 
 def test(folder: str, rows: Sequence[Mapping[str, Any]], truth: Sequence[Any]) -> dict[str, Any]:
-    """Every metric of a bundle on rows whose answers are known. Raises UserError and LayerError."""
+    """Every metric of a bundle on rows whose answers are known. Raises UserError, LayerError, Unready."""
     from automl import metrics
     from automl.deploy.bundle import Bundle
 
-    bundle = Bundle.load(folder)
+    try:
+        bundle = Bundle.load(folder)
+    except UserError as error:
+        raise Unready("the bundle of this job cannot be read; train it again") from error
     task = bundle.task
     answer = bundle.answer(list(rows))
     if task.kind == "regression":

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import fcntl
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,7 +31,12 @@ class Found:
 
     @property
     def bytes(self) -> int | None:
-        return self.path.stat().st_size if self.path is not None and self.path.is_file() else None
+        """Of a file. None: it is none, or was taken away meanwhile."""
+        if self.path is None or self.kind == "folder":
+            return None
+        with suppress(OSError):
+            return self.path.stat().st_size
+        return None
 
 
 @dataclass(frozen=True)
@@ -68,29 +72,25 @@ class Data:
             raise UserError(f"name={name[:80]!r} must be letters, digits, - and _, and one of {', '.join(UPLOADS)}")
         if not content:
             raise UserError("the body is empty; send the file as it is")
-        known = self.all()
-        if stem in known:
-            raise UserError(f"data of the name {stem!r} are there already; choose another one")
-        if sum(f.kind == "upload" for f in known.values()) >= most:
-            raise UserError(f"{most} uploads are kept; DELETE /data/NAME gives the place of one back")
         self.uploads.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Written aside and linked: of two that send one name at once, one is told so.
-        aside = self.uploads / f".{secrets.token_hex(6)}"
-        try:
-            write_atomically(aside, content)
-            os.link(aside, self.uploads / name)
-        except FileExistsError:
-            raise UserError(f"data of the name {stem!r} are there already; choose another one") from None
-        finally:
-            aside.unlink(missing_ok=True)
+        with (self.uploads / ".lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of all workers one: no two of one name, nor more than ``most``
+            known = self.all()
+            if stem in known:
+                raise UserError(f"data of the name {stem!r} are there already; choose another one")
+            if sum(f.kind == "upload" for f in known.values()) >= most:
+                raise UserError(f"{most} uploads are kept; DELETE /data/NAME gives the place of one back")
+            for left in self.uploads.glob(".*.part"):  # of a server that was killed
+                left.unlink(missing_ok=True)
+            write_atomically(self.uploads / name, content)
         return Found(stem, "upload", self.uploads / name)
 
-    def remove(self, name: str) -> None:
+    def uploaded(self, name: str) -> Path:
         """Raises UserError for what was not uploaded."""
         found = self.find(name)
         if found.kind != "upload" or found.path is None:
             raise UserError(f"{name!r} was not uploaded, and stays")
-        found.path.unlink(missing_ok=True)
+        return found.path
 
 
 def _in(folder: Path, kind: Kind) -> Iterator[Found]:

@@ -15,14 +15,13 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from automl.serve.limits import Refused
 from automl.serve.settings import TOKEN, VARIABLE
 from experiments.jobs.settings import VARIABLE as JOBS
 
 STORE = "LEVEL4_CLERKS_STORE"
-WAITING = 8  # questions that wait for the clerk
 MOST = 2**26  # bytes of an answer
 SERVERS = (
     TOKEN,
@@ -49,7 +48,7 @@ class Clerk:
         self.command, self.log, self.seconds, self.store = command, log, seconds, store
         self._process: subprocess.Popen[bytes] | None = None
         self._rest, self._up = b"", False
-        self._turn, self._waiting, self._closed = threading.Lock(), 0, False
+        self._turn, self._closed = threading.Lock(), False
 
     def start(self) -> None:
         """Let it import what takes seconds, before anybody asks."""
@@ -57,29 +56,25 @@ class Clerk:
             self._living()
 
     def ask(self, what: str, /, **question: Any) -> Mapping[str, Any]:
-        """The answer. Raises Refused where there is none in time, or too many ask at once."""
-        if self._waiting >= WAITING:
-            raise Refused(429, "too many questions wait to be checked", Retry_After="2")
-        self._waiting += 1
-        until = time.monotonic() + self.seconds
-        try:
-            if not self._turn.acquire(timeout=self.seconds):
-                raise self._late()
-            try:
-                return self._asked({"what": what, **question}, until)
-            finally:
-                self._turn.release()
+        """The answer. Raises Refused where there is none in time."""
+        if not self._turn.acquire(timeout=self.seconds):
+            raise Refused(503, "others are checked before; ask again later", Retry_After="10")
+        try:  # its time begins now: one that had little left would cost the clerk its life
+            return self._asked({"what": what, **question}, time.monotonic() + self.seconds)
         finally:
-            self._waiting -= 1
+            self._turn.release()
 
     def close(self) -> None:
         self._closed = True
+        while not self._turn.acquire(timeout=0.1):  # whoever asks has its pipes, and hears of the end by them
+            if (process := self._process) is not None:
+                process.kill()
         self._end()
+        self._turn.release()
 
     def _asked(self, question: Mapping[str, Any], until: float) -> Mapping[str, Any]:
-        process = self._living()
-        assert process.stdin is not None
         try:
+            process = self._living()
             if not self._up:
                 try:
                     self._line(process, until)
@@ -90,8 +85,7 @@ class Clerk:
             self._end()
             raise Refused(503, "what checks jobs cannot start; see its log", Retry_After="30") from None
         try:
-            process.stdin.write(json.dumps(question).encode() + b"\n")
-            process.stdin.flush()
+            self._write(process, json.dumps(question).encode() + b"\n", until)
             answer: Mapping[str, Any] = json.loads(self._line(process, until))
         except (OSError, ValueError, EOFError):
             self._end()
@@ -101,11 +95,17 @@ class Clerk:
             raise
         return answer
 
+    def _write(self, process: subprocess.Popen[bytes], line: bytes, until: float) -> None:
+        assert process.stdin is not None
+        left = memoryview(line)
+        while left:  # what a pipe that is ready always takes
+            self._wait(process.stdin, select.POLLOUT, until)
+            left = left[os.write(process.stdin.fileno(), left[: select.PIPE_BUF]) :]
+
     def _line(self, process: subprocess.Popen[bytes], until: float) -> bytes:
         assert process.stdout is not None
         while b"\n" not in self._rest:
-            if not select.select([process.stdout], [], [], max(until - time.monotonic(), 0))[0]:
-                raise self._late()
+            self._wait(process.stdout, select.POLLIN, until)
             read = os.read(process.stdout.fileno(), 2**20)
             if not read or len(self._rest) > MOST:
                 raise EOFError
@@ -113,10 +113,13 @@ class Clerk:
         line, _, self._rest = self._rest.partition(b"\n")
         return line
 
-    def _late(self) -> Refused:
-        return Refused(
-            503, f"it could not be checked within {self.seconds:g} s: less data, or fewer layers", Retry_After="30"
-        )
+    def _wait(self, pipe: IO[bytes], what: int, until: float) -> None:
+        """Until it is ready, or has ended. Raises Refused where it is not in time."""
+        ready = select.poll()  # select.select() knows 1,024 files, which a server's connections are
+        ready.register(pipe, what)
+        if not ready.poll(max(until - time.monotonic(), 0) * 1000):
+            text = f"it could not be checked within {self.seconds:g} s: less data, or fewer layers"
+            raise Refused(503, text, Retry_After="30")
 
     def _living(self) -> subprocess.Popen[bytes]:
         if self._closed:

@@ -2,6 +2,7 @@
 
 The process itself holds the lease, hears that it is to stop, and says how it ended: it goes on when the server is
 killed. What the keeper does when the server ends in order is to stop the jobs; they wait, and go on with the next one.
+It also takes away what no job needs any more, however the job ended.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.jobs.desk import environ
-from experiments.jobs.table import Lease, Table
+from experiments.jobs.settings import SEARCHES
+from experiments.jobs.table import ENDED, Lease, Table
 
 LOOK = 0.5  # seconds between looks at the table
+TIDY = 30.0  # seconds between looks for what is left over
 log = logging.getLogger(__name__)
 
 
@@ -36,14 +41,20 @@ class Keeper:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop the jobs of this server: they wait, and lose nothing that had finished."""
+        """Stop the jobs, also those of a server that was killed: they wait, and lose nothing that had finished."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
-        for lease, process in self.working.values():
-            _kill(process)
+        stopped = {lease: process.pid for lease, process in self.working.values()}
+        with contextlib.suppress(sqlite3.Error):
+            stopped |= dict(self.table.at_work())
+        for lease, pid in stopped.items():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
             with contextlib.suppress(sqlite3.Error):
                 lease.give_back()
+        for _, process in self.working.values():
+            process.wait()
         self.working.clear()
 
     def look(self) -> None:
@@ -61,10 +72,20 @@ class Keeper:
             self.working[lease.id] = lease, process
             lease.begin(process.pid)  # it says so itself once it has imported what it needs, which may take long
 
+    def tidy(self) -> None:
+        """Only a run that goes on reads the networks of its search: those of jobs that have ended are taken away."""
+        for searches in self.folder.glob(f"*/{SEARCHES}"):
+            job = self.table.get(searches.parent.name)
+            if job is not None and job.state in ENDED:
+                shutil.rmtree(searches, ignore_errors=True)
+
     def _run(self) -> None:
-        told = False
+        told, tidied = False, -TIDY
         while not self._stop.wait(LOOK):
             try:
+                if time.monotonic() - tidied >= TIDY:  # before: it may give a full disk some room
+                    self.tidy()
+                    tidied = time.monotonic()
                 self.look()
                 told = False
             except (sqlite3.Error, OSError) as error:  # a full disk: jobs wait until it is mended
@@ -84,9 +105,3 @@ class Keeper:
                 env=environ(),
                 start_new_session=True,  # Ctrl-C in the server's terminal is not for it
             )
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request, Response
@@ -123,21 +122,19 @@ def _asking(app: Server, service: Service) -> None:
         asked, key = await _plain(app, request), request.headers.get("idempotency-key")
         if key is not None and not (0 < len(key) <= 128 and key.isprintable()):
             raise UserError("Idempotency-Key must be 1 to 128 printable characters")
-        job, _ = await asyncio.to_thread(service.submit, asked, key)
-        return json_of(whole(job), 202)
+        return json_of(whole(await service.patiently(service.submit, asked, key)), 202)
 
     @app.post("/check", summary="What would be trained", tags=["jobs"], responses=faults, openapi_extra=body_of(ASKED))
     async def check(request: Request) -> Any:
-        return json_of(await asyncio.to_thread(service.check, await _plain(app, request)))
+        return json_of(await service.patiently(service.check, await _plain(app, request)))
 
     @app.get("/layers", summary="What a dictionary may name", tags=["jobs"], responses=errors(429, 503))
     async def layers() -> Any:
-        return json_of(await asyncio.to_thread(service.layers))
+        return json_of(await service.patiently(service.layers))
 
     @app.get("/leaderboard", summary="All that was tried on data", tags=["jobs"], responses=errors(422, 429, 503))
     async def leaderboard(data: str) -> Any:
-        service.data.find(data)
-        return json_of(await asyncio.to_thread(service.leaderboard, data))
+        return json_of(await service.patiently(service.leaderboard, data))
 
 
 def _jobs(app: Server, service: Service) -> None:
@@ -168,7 +165,7 @@ def _jobs(app: Server, service: Service) -> None:
     )
     async def events(id: str) -> Response:
         nonlocal streams
-        service.job(id)
+        await asyncio.to_thread(service.job, id)
         if streams >= STREAMS:
             raise Refused(429, f"{STREAMS} listen already", Retry_After="5")
 
@@ -220,12 +217,12 @@ def _giving(app: Server, service: Service) -> None:
     )
     def bundle(id: str) -> Any:
         job = service.job(id)
-        packed: Path = service.packed(job)
+        packed = service.packed(job)
         return FileResponse(
-            packed,
+            f"/proc/self/fd/{packed.fileno()}",
             media_type="application/zip",
             filename=f"{job.id}.zip",
-            background=BackgroundTask(packed.unlink, True),
+            background=BackgroundTask(packed.close),
         )
 
     @app.post(
@@ -248,9 +245,7 @@ def _giving(app: Server, service: Service) -> None:
             raise UserError(f"truth must be a list of {len(rows)} answers, one per row")
         if not all(isinstance(one, str | int | float) for one in truth):
             raise UserError("truth must hold texts or numbers, one per row")
-        job = service.job(plain["job"])
-        service.bundle(job)
-        return json_of(await asyncio.to_thread(service.test, job, rows, truth))
+        return json_of(await service.patiently(service.test, plain["job"], rows, truth))
 
 
 def _data(app: Server, service: Service) -> None:
@@ -266,7 +261,7 @@ def _data(app: Server, service: Service) -> None:
         status_code=201,
         summary="Upload data: the file is the body",
         tags=["jobs"],
-        responses=errors(408, 413, 415, 422, 503),
+        responses=errors(408, 413, 415, 422, 429, 503),
         openapi_extra=body_of({"type": "string", "format": "binary"}, "application/octet-stream"),
     )
     async def upload(request: Request, name: str) -> Any:
@@ -274,12 +269,12 @@ def _data(app: Server, service: Service) -> None:
             raise Refused(415, "send the file as application/octet-stream, and say so in Content-Type")
         content, most = await request.body(), service.settings.kept
         try:
-            return json_of(said(await asyncio.to_thread(service.data.add, name, content, most)), 201)
+            return json_of(said(await service.patiently(service.data.add, name, content, most)), 201)
         except OSError as error:
             log.error("data cannot be kept: %s", error)
             raise Refused(503, "data cannot be kept now; send them again later") from None
 
-    @app.delete("/data/{name}", summary="Take away what was uploaded", tags=["jobs"], responses=errors(422, 503))
+    @app.delete("/data/{name}", summary="Take away what was uploaded", tags=["jobs"], responses=errors(409, 422, 503))
     def remove(name: str) -> Any:
-        service.data.remove(name)
+        service.remove(name)
         return json_of({"deleted": True})

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import shutil
 import tempfile
 import threading
-import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
 
 from automl.errors import UserError
 from automl.serve.limits import Refused
 from experiments.jobs.data import Data
 from experiments.jobs.desk import Clerk
 from experiments.jobs.keeper import Keeper
-from experiments.jobs.settings import Jobs
+from experiments.jobs.settings import RUN, Jobs
 from experiments.jobs.table import ENDED, Full, Job, Table
 
-OLD = 3600.0  # seconds after which nobody downloads a file any more
-RUN = "run"  # the folder of a job that its process writes
+WAITING = 8  # for the clerk or a disk, in threads of their own
+SHOWN = ("name", "model", "labels")  # of a dictionary, what the leaderboard needs
 IN_BRIEF = ("id", "data", "state", "attempts", "made", "began", "ended", "version", "result", "error")
+T = TypeVar("T")
 
 
 class Wrong(Exception):
@@ -48,10 +51,8 @@ class Service:
         work = [*settings.work, "--uploads", str(self.data.uploads), "--seconds", str(settings.seconds)]
         work += [] if datasets is None else ["--datasets", str(datasets)]
         self.keeper = Keeper(self.table, folder, work, settings.at_once)
+        self._room, self._threads = threading.BoundedSemaphore(WAITING), ThreadPoolExecutor(WAITING, "jobs")
         self._layers: Mapping[str, Any] | None = None
-        for left in folder.glob(".zip-*"):  # of a server that was killed
-            if time.time() - left.stat().st_mtime > OLD:
-                left.unlink(missing_ok=True)
 
     def start(self) -> None:
         self.keeper.start()
@@ -61,22 +62,40 @@ class Service:
         self.clerk.close()
         self.keeper.close()
 
+    async def patiently(self, task: Callable[..., T], *of: Any) -> T:
+        """What waits for the clerk or a disk: not in the loop's threads, where all else waits too. Raises Refused."""
+        if not self._room.acquire(blocking=False):
+            raise Refused(429, "too many requests wait here; ask again later", Retry_After="2")
+        future = self._threads.submit(task, *of)
+        future.add_done_callback(lambda _: self._room.release())  # not before its thread is free
+        return await asyncio.wrap_future(future)
+
     def check(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the dictionary would train. Raises Wrong, Refused."""
         return self._answer("check", asked=asked)
 
-    def submit(self, asked: Mapping[str, Any], key: str | None) -> tuple[Job, bool]:
-        """Check, then queue. ``key``: of the client; what was sent with it before is not queued twice."""
-        told = self.check(asked)
-        try:
-            job, new = self.table.submit(
-                asked, told["data"], most=self.settings.waiting, kept=self.settings.kept, key=key
-            )
-        except Full as full:
-            raise Refused(429, str(full), Retry_After="30") from None
-        if not new and job.asked != asked:
+    def submit(self, asked: Mapping[str, Any], key: str | None) -> Job:
+        """Check, then queue. ``key``: of the client; what was sent with it before is neither checked nor queued again.
+
+        Raises Wrong, Refused, and UserError for a key of another dictionary.
+        """
+        job = None if key is None else self.table.keyed(key)
+        if job is None:
+            data = self.check(asked)["data"]
+            try:
+                job, _ = self.table.submit(
+                    asked,
+                    data,
+                    most=self.settings.waiting,
+                    kept=self.settings.kept,
+                    key=key,
+                    sure=lambda: self.data.find(data),
+                )
+            except Full as full:
+                raise Refused(429, str(full), Retry_After="30") from None
+        if key is not None and json.dumps(job.asked, sort_keys=True) != json.dumps(asked, sort_keys=True):
             raise UserError("Idempotency-Key: another dictionary was sent with it before; take another key")
-        return job, new
+        return job
 
     def layers(self) -> Mapping[str, Any]:
         """What a dictionary may name; it never changes."""
@@ -84,15 +103,26 @@ class Service:
         return self._layers
 
     def leaderboard(self, data: str) -> Mapping[str, Any]:
+        """Raises Wrong, Refused, UserError."""
+        self.data.find(data)
         jobs = [
-            {"id": job.id, "asked": job.asked, "result": job.result, "ended": job.ended, "folder": str(self.place(job))}
+            {"id": job.id, "asked": {n: job.asked.get(n) for n in SHOWN}, "result": job.result}
             for job in self.table.all(data=data, last=1000)
             if job.state == "done"
         ]
         return self._answer("leaderboard", data=data, jobs=jobs)
 
-    def test(self, job: Job, rows: list[Any], truth: list[Any]) -> Mapping[str, Any]:
-        return self._answer("test", folder=str(self.bundle(job)), rows=rows, truth=truth)
+    def test(self, id: str, rows: list[Any], truth: list[Any]) -> Mapping[str, Any]:
+        """Raises Wrong, Refused."""
+        return self._answer("test", folder=str(self.bundle(self.job(id))), rows=rows, truth=truth)
+
+    def remove(self, name: str) -> None:
+        """Take away what was uploaded. Raises UserError, and Refused while a job needs it."""
+        path = self.data.uploaded(name)
+        with self.table.needing(name) as id:
+            if id is not None:
+                raise Refused(409, f"job {id} needs {name!r}; wait until it has ended, or DELETE /jobs/{id} first")
+            path.unlink(missing_ok=True)
 
     def job(self, id: str) -> Job:
         """Raises Refused."""
@@ -101,21 +131,18 @@ class Service:
             raise Refused(404, "no job has this id")
         return job
 
-    def place(self, job: Job) -> Path:
-        return self.folder / job.id / RUN
-
     def finished(self, job: Job) -> Path:
         """The folder of a job that is done. Raises Refused."""
         if job.state != "done":
             raise Refused(404, f"this job is {job.state}; what it gives is there when it is done")
-        return self.place(job)
+        return self.folder / job.id / RUN
 
     def result(self, job: Job) -> bytes:
         """result.json, without where things lie on this machine. Raises Refused."""
-        file = self.finished(job) / "result.json"
-        if not file.is_file():
-            raise Refused(404, "this job has no result any more")
-        text = file.read_text(encoding="utf-8")
+        try:
+            text = (self.finished(job) / "result.json").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise Refused(404, "this job has no result any more") from None
         for folder in filter(None, (self.data.uploads, self.data.datasets, self.folder / job.id)):
             text = text.replace(f"{folder}/", "")
         return text.encode()
@@ -126,32 +153,34 @@ class Service:
             raise Refused(404, "this job has no bundle any more")
         return folder
 
-    def packed(self, job: Job) -> Path:
-        """The bundle as a zip file of its own, which the caller removes. Raises Refused."""
+    def packed(self, job: Job) -> IO[bytes]:
+        """The bundle as a zip file without a name, gone when it is closed or this process ends. Raises Refused."""
         folder = self.bundle(job)
-        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".zip-", delete=False) as file:
-            path = Path(file.name)
-            try:
-                with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as packed:
-                    for one in sorted(p for p in folder.rglob("*") if p.is_file()):
-                        packed.write(one, Path("bundle") / one.relative_to(folder))
-            except BaseException:
-                path.unlink()
-                raise
-        return path
+        try:
+            file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 -- who sends it closes it
+            with zipfile.ZipFile(file, "w", strict_timestamps=False) as packed:  # a clock may stand at 1970
+                for one in sorted(p for p in folder.rglob("*") if p.is_file()):
+                    packed.write(one, Path("bundle") / one.relative_to(folder))
+        except FileNotFoundError:  # it is being deleted
+            raise Refused(404, "this job has no bundle any more") from None
+        except OSError:
+            raise Refused(503, "there is no room now to pack the bundle; come again later", Retry_After="30") from None
+        return file
 
     def delete(self, job: Job) -> Job | None:
         """Stop one that has not ended; take away one that has, with all it wrote: None."""
         if job.state not in ENDED:
             return self.table.cancel(job.id)
-        if self.table.forget(job.id):
-            shutil.rmtree(self.folder / job.id, ignore_errors=True)
+        shutil.rmtree(self.folder / job.id, ignore_errors=True)  # before nobody knows of it
+        self.table.forget(job.id)
         return None
 
     def _answer(self, what: str, /, **question: Any) -> Mapping[str, Any]:
         told = self.clerk.ask(what, **question)
         if "errors" in told:
             raise Wrong(told["error"], told["errors"])
+        if "unready" in told:
+            raise Refused(503, told["unready"], Retry_After="30")
         if "ok" not in told:
             raise RuntimeError(f"the clerk failed over {what}: {self.clerk.log} knows why")
         return told["ok"]

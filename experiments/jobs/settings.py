@@ -8,6 +8,8 @@ from automl.errors import UserError
 
 VARIABLE = "LEVEL4_JOBS"
 """Of the environment: how a server's workers learn of these."""
+RUN, SEARCHES = "run", "searches"
+"""Folders of a job: what it leaves, and the networks of its search, which only a run that goes on reads."""
 
 
 @dataclass(frozen=True)

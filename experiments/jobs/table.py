@@ -8,7 +8,8 @@
     lease.end("done", result)                     # once: a lease that was lost ends nothing
 
 A job whose process is gone, or gives no sign for long, is taken up again; after ``TRIES`` such losses it
-has failed. The file survives whatever is killed; several processes may use it at once.
+has failed. The file survives whatever is killed; several processes may use it at once. Who lives is told by no clock
+that can be set.
 """
 
 from __future__ import annotations
@@ -20,15 +21,13 @@ import secrets
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-
-from automl.processes import here
+from automl.processes import born, here
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 Word = Literal["go", "stop", "lost"]
@@ -37,7 +36,7 @@ ENDED = ("done", "failed", "cancelled")
 SILENT = 30.0  # seconds without a sign of life after which a process that cannot be seen from here is gone
 HANGS = 300.0  # the same of one that is seen to live
 TRIES = 3  # attempts whose process was lost
-SAME = 2.0  # seconds by which the start of one process may be told differently
+GAP = 5.0  # seconds between two looks that count at most
 BUSY = 30.0  # seconds that a writer waits for another one
 
 _MADE = """
@@ -45,10 +44,11 @@ create table if not exists jobs (
   number integer primary key autoincrement, id text not null unique, key text unique,
   asked text not null, data text not null, state text not null, attempts integer not null default 0,
   made real not null, began real, ended real,
-  lease text, host text, pid integer, born real, beat real, cancel integer not null default 0,
+  lease text, host text, pid integer, born integer, beat integer, cancel integer not null default 0,
   progress text, version integer not null default 0, result text, error text not null default ''
 )
 """
+_MINE = "id = ? and lease = ? and state = 'running'"
 
 
 class Full(Exception):
@@ -85,17 +85,27 @@ class Table:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self._seen: dict[str, tuple[int, float]] = {}  # lease -> its last sign of life, and seconds without another one
+        self._looked = time.monotonic()
         with self._write() as db:
             db.execute(_MADE)
 
     # -- those who ask --
 
     def submit(
-        self, asked: Mapping[str, Any], data: str, *, most: int, kept: int = 10**9, key: str | None = None
+        self,
+        asked: Mapping[str, Any],
+        data: str,
+        *,
+        most: int,
+        kept: int = 10**9,
+        key: str | None = None,
+        sure: Callable[[], object] = lambda: None,
     ) -> tuple[Job, bool]:
         """A new job, waiting; or the one that was made with the same ``key``, and False.
 
-        ``most``: that may wait; ``kept``: that may be there at all. Raises Full.
+        ``most``: that may wait; ``kept``: that may be there at all. ``sure``: raises where ``data`` are there no more;
+        none are taken away meanwhile. Raises Full.
         """
         with self._write() as db:
             if key is not None and (row := db.execute("select * from jobs where key = ?", (key,)).fetchone()):
@@ -107,16 +117,25 @@ class Table:
                 raise Full(f"{waiting} jobs wait already; come again when one has begun")
             if there >= kept:
                 raise Full(f"{there} jobs are kept; DELETE /jobs/ID gives the place of one back")
+            sure()
             values = secrets.token_hex(6), key, json.dumps(asked), data, time.time()
             db.execute("insert into jobs (id, key, asked, data, state, made) values (?, ?, ?, ?, 'waiting', ?)", values)
             return _job(db.execute("select * from jobs where id = ?", values[:1]).fetchone()), True
 
+    @contextmanager
+    def needing(self, data: str) -> Iterator[str | None]:
+        """A job that waits or runs on these data, by its id; None: there is none, and none is made while this lasts."""
+        with self._write() as db:
+            needs = "select id from jobs where data = ? and state in ('waiting', 'running') order by number limit 1"
+            row = db.execute(needs, (data,)).fetchone()
+            yield None if row is None else row["id"]
+
     def get(self, id: str) -> Job | None:
-        if not ID.fullmatch(id):
-            return None
-        with self._read() as db:
-            row = db.execute("select * from jobs where id = ?", (id,)).fetchone()
-        return None if row is None else _job(row)
+        return self._find("id", id) if ID.fullmatch(id) else None
+
+    def keyed(self, key: str) -> Job | None:
+        """The job that was made with this key."""
+        return self._find("key", key)
 
     def all(self, *, data: str | None = None, last: int = 200) -> list[Job]:
         """Newest first."""
@@ -146,43 +165,64 @@ class Table:
 
     def take(self, at_once: int) -> Lease | None:
         """The next that waits, where fewer than ``at_once`` run. What was lost waits again before."""
-        with self._write() as db:
-            running = [
-                row for row in db.execute("select * from jobs where state = 'running'") if not self._lost(db, row)
-            ]
-            if len(running) >= at_once:
-                return None
-            row = db.execute("select id from jobs where state = 'waiting' order by number limit 1").fetchone()
-            if row is None:
-                return None
-            lease, now = secrets.token_hex(8), time.time()
-            db.execute(
-                "update jobs set state = 'running', lease = ?, attempts = attempts + 1, began = coalesce(began, ?), "
-                "beat = ?, host = ?, pid = null, born = null, version = version + 1 where id = ?",
-                (lease, now, now, here(), row["id"]),
-            )
-        return Lease(self, row["id"], lease)
-
-    def _lost(self, db: sqlite3.Connection, row: sqlite3.Row) -> bool:
-        """Whether nobody works on a running job any more; it waits again then, or has ended."""
-        silent = time.time() - row["beat"]
-        if row["host"] == here() and row["pid"] is not None:
-            if living(row["pid"], row["born"]) is not None:
-                if silent < HANGS:
-                    return False
-                with suppress(ProcessLookupError):  # it would go on some day
+        try:
+            with self._write() as db:
+                running = db.execute("select * from jobs where state = 'running'").fetchall()
+                self._listen(running)
+                lost = [row for row in running if self._lost(row)]
+                for row in lost:
+                    _lose(db, row)
+                lease = self._taken(db) if len(running) - len(lost) < at_once else None
+        except sqlite3.Error:  # nobody could give a sign then, so nobody was silent
+            self._seen.clear()
+            raise
+        for row in lost:  # of these one may live, and would go on some day; not before it is written that it is lost
+            if _lives(row):
+                with suppress(ProcessLookupError):
                     os.kill(row["pid"], signal.SIGKILL)
-        elif silent < SILENT:
-            return False
-        state: State = "cancelled" if row["cancel"] else "failed" if row["attempts"] >= TRIES else "waiting"
-        error = f"its process was lost {row['attempts']} times: out of memory?" if state == "failed" else ""
+        return lease
+
+    def at_work(self) -> list[tuple[Lease, int]]:
+        """The leases of jobs whose processes live here, whoever started them, and the numbers of these."""
+        with self._read() as db:
+            rows = db.execute("select * from jobs where state = 'running'").fetchall()
+        return [(Lease(self, row["id"], row["lease"]), row["pid"]) for row in rows if _lives(row)]
+
+    def _taken(self, db: sqlite3.Connection) -> Lease | None:
+        row = db.execute("select id from jobs where state = 'waiting' order by number limit 1").fetchone()
+        if row is None:
+            return None
+        lease = Lease(self, row["id"], secrets.token_hex(8))
         db.execute(
-            "update jobs set state = ?, error = ?, lease = null, ended = ?, version = version + 1 where id = ?",
-            (state, error, time.time() if state != "waiting" else None, row["id"]),
+            "update jobs set state = 'running', lease = ?, attempts = attempts + 1, began = coalesce(began, ?), "
+            "beat = 0, host = ?, pid = null, born = null, version = version + 1 where id = ?",
+            (lease.token, time.time(), here(), lease.id),
         )
-        return True
+        return lease
+
+    def _listen(self, running: Sequence[sqlite3.Row]) -> None:
+        """Count the silence of those who work as it is seen from here: by no clock of theirs, which may be set or begin
+        anew, and without the time in which this process was stopped itself, perhaps with all others.
+        """
+        now, before = time.monotonic(), self._seen
+        passed, self._looked, self._seen = min(now - self._looked, GAP), now, {}
+        for row in running:
+            beat, silent = before.get(row["lease"], (None, 0.0))
+            self._seen[row["lease"]] = row["beat"], silent + passed if beat == row["beat"] else 0.0
+
+    def _lost(self, row: sqlite3.Row) -> bool:
+        """Whether nobody works on a running job any more."""
+        _, silent = self._seen[row["lease"]]
+        if row["host"] != here() or row["pid"] is None:
+            return silent >= SILENT
+        return not _lives(row) or silent >= HANGS
 
     # -- inside --
+
+    def _find(self, column: str, value: str) -> Job | None:
+        with self._read() as db:
+            row = db.execute(f"select * from jobs where {column} = ?", (value,)).fetchone()
+        return None if row is None else _job(row)
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
@@ -191,7 +231,8 @@ class Table:
             try:
                 yield db
             except BaseException:
-                db.execute("rollback")
+                if db.in_transaction:  # a full disk has ended it
+                    db.execute("rollback")
                 raise
             db.execute("commit")
 
@@ -219,27 +260,27 @@ class Lease:
 
     def begin(self, pid: int | None = None) -> bool:
         """Say that this process, or that of ``pid``, does the work. False: another one does, or the job is no more."""
-        try:
-            process = psutil.Process(pid)
-            born = process.create_time()
-        except psutil.NoSuchProcess:  # it has ended already, and is found to have
-            return False
-        return self._change("pid = ?, born = ?, host = ?, beat = ?", process.pid, born, here(), time.time())
+        pid = os.getpid() if pid is None else pid
+        began = born(pid)  # None: it has ended already, and is found to have
+        return began is not None and self._change("pid = ?, born = ?, host = ?, beat = beat + 1", pid, began, here())
 
     def beat(self, progress: Mapping[str, Any] | None = None) -> Word:
         """A sign of life. ``progress``: what is new of it."""
-        values: Sequence[Any] = (time.time(),)
-        change = "beat = ?"
-        if progress is not None:
-            change, values = "beat = ?, progress = ?, version = version + 1", (time.time(), json.dumps(progress))
-        if not self._change(change, *values):
+        if progress is None:
+            mine = self._change("beat = beat + 1")
+        else:
+            mine = self._change("beat = beat + 1, progress = ?, version = version + 1", json.dumps(progress))
+        if not mine:
             return "lost"
         job = self.table.get(self.id)
         return "stop" if job is not None and job.cancel else "go"
 
     def vanished(self) -> None:
         """The process that was to work on it has ended; where it has not said how, it was lost."""
-        self._change("beat = 0, pid = null")
+        with self.table._write() as db:
+            row = db.execute(f"select * from jobs where {_MINE}", (self.id, self.token)).fetchone()
+            if row is not None:
+                _lose(db, row)
 
     def end(self, state: State, result: Mapping[str, Any] | None = None, error: str = "") -> bool:
         """The job has ended. False: it was another's by now, and nothing is changed."""
@@ -249,24 +290,31 @@ class Lease:
 
     def give_back(self) -> bool:
         """The job waits again: it was stopped, and nothing was wrong with it."""
-        change = "state = case cancel when 0 then 'waiting' else 'cancelled' end, attempts = attempts - 1, lease = null"
-        return self._change(f"{change}, version = version + 1")
+        return self._change(
+            "state = case cancel when 0 then 'waiting' else 'cancelled' end, "
+            "ended = case cancel when 0 then null else ? end, "
+            "attempts = attempts - 1, lease = null, version = version + 1",
+            time.time(),
+        )
 
     def _change(self, change: str, *values: Any) -> bool:
         with self.table._write() as db:
-            asked = f"update jobs set {change} where id = ? and lease = ? and state = 'running'"
-            return db.execute(asked, (*values, self.id, self.token)).rowcount == 1
+            return db.execute(f"update jobs set {change} where {_MINE}", (*values, self.id, self.token)).rowcount == 1
 
 
-def living(pid: int, born: float) -> psutil.Process | None:
-    """The process, if it is the one that began then."""
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - born) > SAME:
-            return None
-        return process
-    except psutil.NoSuchProcess:
-        return None
+def _lose(db: sqlite3.Connection, row: sqlite3.Row) -> None:
+    """A running job that nobody works on waits again, or has ended."""
+    state: State = "cancelled" if row["cancel"] else "failed" if row["attempts"] >= TRIES else "waiting"
+    error = f"its process was lost {row['attempts']} times: out of memory?" if state == "failed" else ""
+    db.execute(
+        "update jobs set state = ?, error = ?, lease = null, ended = ?, version = version + 1 where id = ?",
+        (state, error, time.time() if state != "waiting" else None, row["id"]),
+    )
+
+
+def _lives(row: sqlite3.Row) -> bool:
+    """Whether the process that works on a running job can be seen from here, and lives."""
+    return row["host"] == here() and row["pid"] is not None and born(row["pid"]) == row["born"]
 
 
 def _job(row: sqlite3.Row) -> Job:

@@ -19,6 +19,7 @@ from experiments.events import Listener
 from experiments.jobs.data import TOYS, Found
 from experiments.jobs.dictionary import Wanted, config, read, source_node
 from experiments.jobs.labels import Labelled
+from experiments.jobs.settings import RUN, SEARCHES
 from experiments.options import made
 from experiments.settings import check, keep_config
 from experiments.solve.python import source_of
@@ -89,7 +90,7 @@ def run_in(cfg: DictConfig, source: Source, folder: Path, listeners: Sequence[Li
     """One run whose store and networks lie beside it, and that goes on where one in this folder was stopped."""
     with open_dict(cfg):
         cfg.store = {"_target_": "automl.store.store.Store", "url": f"sqlite:///{folder / 'store.db'}"}
-        cfg.artifacts, cfg.resume, cfg.progress = str(folder / "searches"), True, False
-    out = folder / "run"
+        cfg.artifacts, cfg.resume, cfg.progress = str(folder / SEARCHES), True, False
+    out = folder / RUN
     keep_config(cfg, out, "folder")
     return start(cfg, out, source, listeners=listeners)

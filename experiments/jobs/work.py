@@ -9,15 +9,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shutil
 import sqlite3
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from automl.errors import UserError
 from automl.training.live import heard
@@ -26,7 +25,8 @@ from experiments.events import Listener
 from experiments.explain import flat, printable
 from experiments.jobs.data import Data
 from experiments.jobs.dictionary import SECONDS, read
-from experiments.jobs.table import Job, Lease, Table
+from experiments.jobs.settings import RUN
+from experiments.jobs.table import HANGS, Job, Lease, Table
 from experiments.jobs.train import of_found, run_in
 from experiments.report.words import as_metric
 
@@ -34,6 +34,7 @@ BEAT = 1.0  # seconds between signs of life
 LATE, GRACE = 2.0, 120.0  # a job that takes so many times its seconds, and so many more, hangs
 POINTS = 200  # of a curve
 NICE = 10  # requests to the server go before training
+T = TypeVar("T")
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -41,8 +42,8 @@ def main(words: Sequence[str] | None = None) -> None:
     with contextlib.suppress(OSError):
         os.nice(NICE)
     folder: Path = given.folder
-    lease = Lease(Table(folder / "jobs.db"), given.id, given.lease)
-    if not lease.begin() or (job := lease.table.get(given.id)) is None:
+    lease = Lease(surely(Table, folder / "jobs.db"), given.id, given.lease)
+    if not surely(lease.begin) or (job := surely(lease.table.get, given.id)) is None:
         return
     told = Told()
     seconds = min(float(job.asked.get("seconds") or SECONDS), given.seconds)
@@ -55,13 +56,13 @@ def main(words: Sequence[str] | None = None) -> None:
     except UserError as wrong:
         state, result, error = "failed", None, flat(str(wrong))[:500]
     except Exception:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # a full disk
+            traceback.print_exc()
         state, result, error = "failed", None, "this program failed; the job's log.txt knows why"
     told.ended = True
     watch.join()
-    lease.beat(told.document)
-    if lease.end(state, result, printable(error)):
-        shutil.rmtree(folder / job.id / "searches", ignore_errors=True)  # only a run that goes on reads them
+    surely(lease.beat, told.document)
+    surely(lease.end, state, result, printable(error))
 
 
 def options() -> argparse.ArgumentParser:
@@ -79,7 +80,7 @@ def done(job: Job, folder: Path, data: Data, most: float, told: Told) -> dict[st
     """Do the job, or what is left of it; the result in brief."""
     from experiments.runs.found import RESULT, Run
 
-    out = folder / "run"
+    out = folder / RUN
     if (out / RESULT).is_file():  # it is written last: nothing was left but to say so
         return in_brief(Run.of(out).result)
     wanted = read(job.asked, most_seconds=most)
@@ -163,20 +164,32 @@ def signs_of_life(lease: Lease, told: Told, seconds: float) -> None:
     until, seen = time.monotonic() + LATE * seconds + GRACE, None
     while not told.ended:
         document = told.document
-        try:
+        with contextlib.suppress(sqlite3.Error):  # a full disk: the next one may go
             word = lease.beat(None if document is seen else document)
             seen = document
-        except sqlite3.Error:  # a full disk: the next may go
-            word = "go"
-        if word == "lost":
-            print("another process has this job: this one ends", file=sys.stderr, flush=True)
-            os._exit(3)
-        if word == "stop":
-            lease.end("cancelled")
-            os._exit(0)
-        if time.monotonic() > until:
-            lease.end("failed", error=f"it took longer than {LATE:g} times the {seconds:g} s of a job")
-            os._exit(4)
+            if word == "lost":
+                try:
+                    print("another process has this job: this one ends", file=sys.stderr, flush=True)
+                finally:
+                    os._exit(3)
+            if word == "stop":
+                lease.end("cancelled")
+                os._exit(0)
+            if time.monotonic() > until:
+                lease.end("failed", error=f"it took longer than {LATE:g} times the {seconds:g} s of a job")
+                os._exit(4)
+        time.sleep(BEAT)
+
+
+def surely(say: Callable[..., T], *what: Any) -> T:
+    """Say it until it is written. Raises sqlite3.Error when it is not for so long that this process counts as lost."""
+    until = time.monotonic() + HANGS
+    while True:
+        try:
+            return say(*what)
+        except sqlite3.Error:  # a full disk, which may be emptied
+            if time.monotonic() > until:
+                raise
         time.sleep(BEAT)
 
 

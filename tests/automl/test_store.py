@@ -406,6 +406,24 @@ class StoreContract:
                 store.append(search, trial(0), second)
         assert len(store.trials(search=search)) == 1
 
+    def test_a_clock_that_is_set_ends_no_hold(self, store, url, monkeypatch):
+        boot, search = psutil.boot_time(), begin(store).id
+        with store.hold(search, BUDGET, 1):
+            monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + 3600)
+            with store._write() as c:
+                c.execute(sa.text("UPDATE attempts SET beat = beat - 3600"))
+            with pytest.raises(UserError, match=f"search {search} is at work"):
+                Store(url).hold(search, BUDGET, 1)
+
+    def test_another_process_of_the_number_holds_nothing(self, store):
+        """As after a start of the machine: nobody waits for it."""
+        search = begin(store).id
+        store.hold(search, BUDGET, 1)
+        with store._write() as c:
+            c.execute(sa.text("UPDATE attempts SET born = born - 1"))
+        with store.hold(search, BUDGET, 1) as hold:
+            store.append(search, trial(0), hold)
+
     def test_one_of_many_that_ask_together_gets_the_search(self, store, url):
         search = begin(store).id
         code = """

@@ -25,7 +25,7 @@ def clerk() -> None:
             time.sleep(60)
         if data == "dies":
             sys.exit(1)
-        answer: dict[str, Any] = {"ok": {"data": "iris", "what": question["what"], "rows": []}}
+        answer: dict[str, Any] = {"ok": {"data": data or "iris", "what": question["what"], "rows": []}}
         if (not isinstance(data, str) and question["what"] == "check") or data == "wrong":
             fault = {"at": "/layers/0/Linear/out_features", "problem": "too large", "fix": "Make it smaller"}
             answer = {"error": "/layers/0/Linear/out_features: too large. Make it smaller", "errors": [fault]}

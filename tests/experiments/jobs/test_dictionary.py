@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from automl.errors import UserError
+from automl.files import write_atomically
 from automl.models.listed.errors import LayerError
-from experiments.jobs.data import Data
+from experiments.jobs.data import Data, Found
 from experiments.jobs.dictionary import config, models, read, source_node
 from experiments.jobs.table import Table
 
@@ -120,6 +124,36 @@ def test_data_are_names(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="no data has the name"):
             data.find(name)
     with pytest.raises(UserError, match="not uploaded"):
-        data.remove("flowers")
-    data.remove("mine")
+        data.uploaded("flowers")
+    data.uploaded("mine").unlink()
     assert "mine" not in data.all() and Table(tmp_path / "t.db").all() == []
+
+
+def test_a_name_is_one_upload_of_whatever_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of two that are sent at once; what a server that was killed had begun goes."""
+    data, together = Data(tmp_path), threading.Barrier(2)
+    (tmp_path / ".old.csv.1.part").write_bytes(b"a")
+
+    def written(path: Path, content: bytes) -> None:
+        with suppress(threading.BrokenBarrierError):
+            together.wait(1)  # if both may write, both do
+        write_atomically(path, content)
+
+    def added(name: str) -> bool:
+        try:
+            return data.add(name, b"a,y\n1,2\n", 9).bytes == 8
+        except UserError:
+            return False
+
+    monkeypatch.setattr("experiments.jobs.data.write_atomically", written)
+    with ThreadPoolExecutor(2) as threads:
+        assert sorted(threads.map(added, ("mine.csv", "mine.tsv"))) == [False, True]
+    assert len([path for path in tmp_path.iterdir() if path.name != ".lock"]) == 1
+
+
+def test_data_may_go_while_they_are_listed(tmp_path: Path) -> None:
+    data = Data(tmp_path)
+    data.add("mine.csv", b"a\n", 1)
+    found = data.find("mine")
+    data.uploaded("mine").unlink()
+    assert found.bytes is None and Found("folder", "folder", tmp_path).bytes is None

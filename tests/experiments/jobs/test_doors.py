@@ -181,3 +181,14 @@ def test_the_leaderboard_knows_jobs_and_searches(python: dict[str, Any], tmp_pat
     assert clerk.answer({"what": "leaderboard", "data": "nothing", "jobs": []})["errors"][0]["at"] == "/data"
     with pytest.raises(LayerError):
         clerk.check({"data": "iris"})
+
+
+def test_what_cannot_be_read_now_is_no_fault_of_who_asks(tmp_path: Path) -> None:
+    (tmp_path / "store.db").write_bytes(b"no database" * 100)
+    clerk = Clerk(Data(tmp_path / "uploads"), 3600, f"sqlite:///{tmp_path}/store.db")
+    for question in (
+        {"what": "leaderboard", "data": "iris", "jobs": []},
+        {"what": "test", "folder": str(tmp_path), "rows": [{"a": 1}], "truth": ["x"]},
+    ):
+        said = clerk.answer(question)
+        assert said.keys() == {"unready"} and str(tmp_path) not in said["unready"], said

@@ -19,11 +19,12 @@ import httpx
 import psutil
 import pytest
 
+from automl.processes import born
 from automl.serve.settings import VARIABLE, Settings
 from automl.store.store import Store
 from experiments.jobs.settings import VARIABLE as JOBS
 from experiments.jobs.settings import Jobs
-from experiments.jobs.table import ENDED, Table, living
+from experiments.jobs.table import ENDED, Table
 from tests.experiments.jobs.conftest import HERE, ROOT
 from tests.experiments.jobs.processes import TRIALS
 
@@ -74,8 +75,8 @@ def at_work(client: httpx.Client, folder: Path, seconds: float = 60) -> psutil.P
             rows = db.execute("select pid, born, progress from jobs where state = 'running'").fetchall()
         for row in rows:
             done = json.loads(row["progress"] or "{}").get("trials")
-            if row["pid"] and done and done[-1]["number"] < 3 and (process := living(row["pid"], row["born"])):
-                return process
+            if row["pid"] and done and done[-1]["number"] < 3 and born(row["pid"]) == row["born"]:
+                return psutil.Process(row["pid"])
         assert time.monotonic() < until, client.get("/jobs").text
         time.sleep(0.02)
 
@@ -119,6 +120,25 @@ def test_an_orderly_end_stops_jobs_which_wait(tmp_path: Path) -> None:
     job = Table(tmp_path / "state" / "jobs" / "jobs.db").get(id)
     assert job is not None and job.state == "waiting" and job.attempts == 0
     assert not process.is_running()
+
+
+def test_an_orderly_end_stops_also_what_a_killed_server_began(tmp_path: Path) -> None:
+    words = [[sys.executable, HERE, name] for name in ("work", "clerk")]
+    asked = {"data": "iris", "layers": ["ReLU"], "seconds": 5}
+    with serving(tmp_path, *words, at_once=1) as (server, client):
+        id = client.post("/train", json=asked).json()["id"]
+        process = at_work(client, tmp_path)
+        server.kill()
+    with serving(tmp_path, *words, at_once=1) as (server, _):
+        assert born(process.pid) is not None
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0
+    job = Table(tmp_path / "state" / "jobs" / "jobs.db").get(id)
+    assert job is not None and job.state == "waiting" and job.attempts == 0
+    until = time.monotonic() + 30
+    while born(process.pid) is not None:
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def trials(store: Path) -> list[tuple[Any, ...]]:

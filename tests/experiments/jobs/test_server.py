@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import io
 import json
+import os
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -18,9 +23,10 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import status_code_conformance
 
 from automl.serve.app import Server
-from experiments.jobs.service import Service
-from experiments.jobs.table import ENDED
-from tests.automl.serve.made import asked
+from experiments.jobs.service import WAITING, Service
+from experiments.jobs.settings import RUN, SEARCHES
+from experiments.jobs.table import ENDED, TRIES
+from tests.automl.serve.made import asked, client
 from tests.experiments.jobs.conftest import Made
 from tests.experiments.jobs.processes import FIELDS
 
@@ -95,14 +101,151 @@ def test_a_stop_a_failure_and_bounds(made: Made) -> None:
     assert asked(app, "GET", f"/jobs/{failing}/bundle").status_code == 404
 
 
-def test_a_request_that_is_sent_twice_is_one_job(made: Made) -> None:
+def test_a_request_that_is_sent_twice_is_one_job(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     app, service = made()
-    replies = [
-        asked(app, "POST", "/train", json={**JOB, "seed": seed}, headers={"Idempotency-Key": "abc"})
-        for seed in (1, 1, 2)
-    ]
-    assert [r.status_code for r in replies] == [202, 202, 422]
-    assert replies[0].json()["id"] == replies[1].json()["id"] and len(service.table.all()) == 1
+
+    def train(**more: Any) -> Any:
+        return asked(app, "POST", "/train", json={**JOB, **more}, headers={"Idempotency-Key": "abc"})
+
+    first = train(seed=1)
+
+    def never(*what: Any, **question: Any) -> Any:
+        raise AssertionError("what is known is not checked again")
+
+    monkeypatch.setattr(service.clerk, "ask", never)
+    again, other, alike = train(seed=1), train(seed=2), train(seed=True)
+    assert [r.status_code for r in (first, again, other, alike)] == [202, 202, 422, 422]
+    assert again.json()["id"] == first.json()["id"] and len(service.table.all()) == 1
+    assert other.json()["error"].startswith("Idempotency-Key: ") and "\n" not in other.json()["error"]
+
+
+def test_slow_checks_hold_up_nothing_else(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do more of them wait than may."""
+    app, service = made()
+    go, begun = threading.Event(), threading.Semaphore(0)
+
+    def slow(*what: Any, **question: Any) -> Any:
+        begun.release()
+        assert go.wait(60)
+        return {"ok": {"data": "iris"}}
+
+    monkeypatch.setattr(service.clerk, "ask", slow)
+
+    async def run() -> None:
+        async with client(app) as session:
+            checks = [asyncio.create_task(session.post("/check", json=JOB)) for _ in range(WAITING)]
+            try:
+                for _ in range(WAITING):
+                    until = time.monotonic() + 30
+                    while not begun.acquire(blocking=False):
+                        assert time.monotonic() < until
+                        await asyncio.sleep(0.01)
+                for method, path in (("POST", "/check"), ("POST", "/train"), ("GET", "/leaderboard?data=iris")):
+                    full = await session.request(method, path, json=JOB if method == "POST" else None)
+                    assert full.status_code == 429 and "Retry-After" in full.headers
+                loops = [asyncio.to_thread(lambda: 1) for _ in range(2)]
+                assert await asyncio.wait_for(asyncio.gather(*loops), 30) == [1, 1]
+                assert (await session.get("/jobs")).status_code == 200
+            finally:
+                go.set()
+            assert {(await check).status_code for check in checks} == {200}
+            assert (await session.post("/check", json=JOB)).status_code == 200  # there is room again
+
+    asyncio.run(run())
+
+
+def test_the_store_s_absence_is_no_fault_of_who_asks(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, service = made()
+    monkeypatch.setattr(service.clerk, "ask", lambda *_, **__: {"unready": "the store cannot be read now"})
+    reply = asked(app, "GET", "/leaderboard?data=iris")
+    assert reply.status_code == 503 and "store" in reply.json()["error"] and "Retry-After" in reply.headers
+    assert asked(app, "GET", "/leaderboard?data=nothing").status_code == 422
+
+
+def test_data_that_a_job_needs_stay(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, service = made()
+    head = {"content-type": "application/octet-stream"}
+    assert asked(app, "POST", "/data?name=mine.csv", content=b"a,y\n1,2\n", headers=head).status_code == 201
+    id = sent(app, data="mine").json()["id"]
+
+    def refused() -> bool:
+        kept = asked(app, "DELETE", "/data/mine")
+        return kept.status_code == 409 and id in kept.json()["error"] and service.data.find("mine").path is not None
+
+    assert refused()
+    lease = service.table.take(1)
+    assert lease is not None and refused()
+    service.table.cancel(id)
+    assert refused()  # it has not stopped yet
+    assert lease.end("cancelled")
+    assert asked(app, "DELETE", "/data/digits").status_code == 422
+    ask = service.clerk.ask
+
+    def taken_away(*what: Any, **question: Any) -> Any:
+        told = ask(*what, **question)
+        assert asked(app, "DELETE", "/data/mine").json() == {"deleted": True}
+        return told
+
+    monkeypatch.setattr(service.clerk, "ask", taken_away)
+    gone = sent(app, data="mine")
+    assert gone.status_code == 422 and "'mine'" in gone.json()["error"] and len(service.table.all()) == 1
+
+
+def test_networks_go_when_a_job_has_ended_however(made: Made) -> None:
+    app, service = made()
+    ids = [sent(app, seed=seed).json()["id"] for seed in range(5)]
+    folders = [service.folder / id / SEARCHES for id in (*ids, "0" * 12)] + [service.folder / "data" / SEARCHES]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "0.safetensors").write_bytes(b"x")
+    done, lost = service.table.take(5), service.table.take(5)
+    assert done is not None and lost is not None
+    done.end("done", FIELDS)
+    for _ in range(TRIES):
+        assert lost is not None
+        lost.vanished()
+        lost = service.table.take(2)  # the oldest that waits, until it has failed: the next one then
+    service.table.cancel(ids[3])
+    assert [service.job(id).state for id in ids] == ["done", "failed", "running", "cancelled", "waiting"]
+    service.keeper.start()
+    until = time.monotonic() + 30
+    while any(folders[n].exists() for n in (0, 1, 3)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert [folder.exists() for folder in folders] == [False, False, True, False, True, True, True]
+
+
+def test_what_is_deleted_is_listed_until_its_files_are_gone(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is killed in between leaves nothing that nobody knows of."""
+    app, service = made()
+    id = sent(app).json()["id"]
+    ended(app, service, id)
+
+    def full(id: str) -> bool:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.table, "forget", full)
+        assert asked(app, "DELETE", f"/jobs/{id}").status_code == 503
+    assert not (service.folder / id).exists() and asked(app, "GET", f"/jobs/{id}/bundle").status_code == 404
+    assert asked(app, "DELETE", f"/jobs/{id}").json() == {"deleted": True} and service.table.all() == []
+
+
+def test_a_bundle_that_cannot_be_packed(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, service = made()
+    id = sent(app).json()["id"]
+    ended(app, service, id)
+    os.utime(service.folder / id / RUN / "bundle" / "meta.json", (0, 0))  # written by a machine without a clock
+    packed = asked(app, "GET", f"/jobs/{id}/bundle")
+    assert packed.status_code == 200 and zipfile.ZipFile(io.BytesIO(packed.content)).testzip() is None
+    for error, code in ((OSError(errno.ENOSPC, "no space"), 503), (FileNotFoundError(), 404)):
+
+        def fails(*_: Any, error: OSError = error) -> None:
+            raise error
+
+        monkeypatch.setattr(zipfile.ZipFile, "write", fails)
+        assert asked(app, "GET", f"/jobs/{id}/bundle").status_code == code
+    assert {p.name.partition(".")[0] for p in service.folder.iterdir()} <= {"clerk", "data", "jobs", id}
 
 
 def test_a_clerk_that_hangs_or_dies_is_replaced(made: Made) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -89,24 +91,96 @@ def test_a_lease_whose_process_is_gone_is_taken_up_again(table: Table) -> None:
     assert table.take(1) is None and state(table, id) == "failed"
 
 
+class Clock:
+    """In place of the table's: it stands where it is put."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(module, "time", SimpleNamespace(time=time.time, monotonic=lambda: self.now))
+
+    def run(self, table: Table, seconds: float) -> Lease | None:
+        """While somebody looks each second, until something is taken up."""
+        for _ in range(int(seconds)):
+            self.now += 1
+            if (lease := table.take(1)) is not None:
+                return lease
+        return None
+
+
+def at_work(table: Table, lease: Lease) -> subprocess.Popen[bytes]:
+    """A process that works on it, and gives no sign."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    assert lease.begin(process.pid)
+    return process
+
+
 def test_who_lives_keeps_it_unless_it_hangs(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     submitted(table)
     lease = taken(table)
     assert lease.begin() and table.take(1) is None
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
-        lease._change("pid = ?, born = ?", process.pid, psutil.Process(process.pid).create_time())
+    with at_work(table, lease) as process:
         monkeypatch.setattr(module, "HANGS", -1.0)
         assert taken(table).id == lease.id and process.wait(5) == -9
     assert lease.beat() == "lost"
 
 
 def test_of_a_process_that_cannot_be_seen_signs_of_life_tell(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
     submitted(table)
     lease = taken(table)
     lease._change("host = 'elsewhere', pid = 1, born = 0")
+    for _ in range(3):
+        assert clock.run(table, module.SILENT) is None and lease.beat() == "go"
+    assert clock.run(table, 1) is None
+    clock.now += 1e6  # who looks was stopped, or the machine slept
     assert table.take(1) is None
-    monkeypatch.setattr(module, "SILENT", -1.0)
-    assert taken(table).token != lease.token
+    assert Table(table.file).take(1) is None  # who has only begun to look knows of no silence
+    again = clock.run(table, module.SILENT)
+    assert again is not None and again.id == lease.id and lease.beat() == "lost"
+
+
+def test_a_clock_that_is_set_loses_nobody(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By an hour: what is told in seconds since 1970 moves with it, also when a process began."""
+    now, boot = time.time, psutil.boot_time()
+    submitted(table, 2)
+    seen, unseen = taken(table, 2), taken(table, 2)
+    assert seen.begin()
+    unseen._change("host = 'elsewhere', pid = 1, born = 0")
+    assert table.take(2) is None
+    for step in (3600, -3600):
+        monkeypatch.setattr(time, "time", lambda step=step: now() + step)
+        monkeypatch.setattr("psutil._pslinux.boot_time", lambda step=step: boot + step)
+        assert table.take(2) is None and seen.beat() == "go" and unseen.beat() == "go"
+
+
+def test_another_process_of_the_number_is_none_of_ours(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a start of the machine."""
+    submitted(table)
+    lease = taken(table)
+    with at_work(table, lease) as process:
+        lease._change("born = born - 1")
+        monkeypatch.setattr(module, "HANGS", -1.0)
+        assert taken(table).token != lease.token and process.poll() is None
+        process.kill()
+
+
+def test_a_full_disk_is_nobody_s_silence(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    submitted(table)
+    lease = taken(table)
+    full = "create trigger full before update on jobs begin select raise(rollback, 'database or disk is full'); end"
+    with at_work(table, lease) as process:
+        assert clock.run(table, module.HANGS) is None
+        with table._write() as db:
+            db.execute(full)
+        for say in (lease.beat, lambda: clock.run(table, 1)):
+            with pytest.raises(sqlite3.Error, match="disk is full"):
+                say()
+        assert process.poll() is None
+        with table._write() as db:
+            db.execute("drop trigger full")
+        assert clock.run(table, 1) is None and lease.beat() == "go"  # also where the keeper is the first to look
+        process.kill()
 
 
 def test_a_cancel_is_heard(table: Table) -> None:
@@ -119,6 +193,15 @@ def test_a_cancel_is_heard(table: Table) -> None:
     lease.vanished()  # before it could say so
     monkey = table.take(1)
     assert monkey is None and state(table, running) == "cancelled"
+
+
+def test_who_is_stopped_while_the_server_ends_has_ended(table: Table) -> None:
+    (id,) = submitted(table)
+    lease = taken(table)
+    table.cancel(id)
+    assert lease.give_back()
+    job = table.get(id)
+    assert job is not None and job.state == "cancelled" and job.ended is not None
 
 
 def test_what_is_given_back_waits_and_has_lost_nothing(table: Table) -> None:

@@ -1,0 +1,26 @@
+"""Which process is meant: by its number and when it began, whatever the clock says."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from automl.processes import born
+
+
+def test_a_process_began_once_and_ends(tmp_path: Path) -> None:
+    assert born(os.getpid()) == born(os.getpid()) is not None
+    sleep = shutil.which("sleep")
+    assert sleep is not None
+    odd = tmp_path / "a) Z 1 (b"  # what the system calls it, and puts before its state
+    odd.symlink_to(sleep)
+    process = subprocess.Popen([odd, "60"])
+    began = born(process.pid)
+    assert began is not None and began >= (born(os.getpid()) or 0)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has asked how
+    assert born(process.pid) is None
+    process.wait()
+    assert born(process.pid) is None

@@ -73,9 +73,14 @@ class Part:
         return len(self.y)
 
     @property
+    def once(self) -> np.ndarray:
+        """Where each row of the Dataset stands first: one that weighs more stands again (``automl.data.weights``)."""
+        return np.unique(self.rows, return_index=True)[1]
+
+    @property
     def distinct(self) -> int:
-        """Rows of the Dataset in it: one that weighs more stands more than once (``automl.data.weights``)."""
-        return len(np.unique(self.rows))
+        """Rows of the Dataset in it."""
+        return len(self.once)
 
 
 @dataclass(frozen=True)

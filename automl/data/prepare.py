@@ -93,8 +93,6 @@ def prepare(
         dataset = numeric_target(dataset)
     quality, dropped, steps = None, np.zeros(0, dtype=np.int64), dataset.steps
     given = np.arange(len(dataset))
-    if dataset.weight is not None:  # what a copy weighs would be lost with it
-        repairs = {"duplicate_rows": False, **{k: v for k, v in (repairs or {}).items() if v is not None}}
     if check:
         dataset, quality = check_quality(dataset, repairs=repairs, kind=kind, seed=seed)
         dropped, steps = np.asarray(quality.drop_if_train, dtype=np.int64), (*dataset.steps, *quality.steps)

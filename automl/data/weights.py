@@ -31,6 +31,14 @@ def copies_of(weight: np.ndarray, seed: int = 0) -> np.ndarray:
     return np.diff(ends, prepend=0.0).astype(np.int64)
 
 
+def effective(rows: np.ndarray) -> int:
+    """How many rows of equal weight tell as much as these positions: a copy tells nothing new (the effective sample
+    size, Kish 1965, "Survey sampling").
+    """
+    counts = np.unique(rows, return_counts=True)[1]
+    return int(counts.sum() ** 2 // max((counts**2).sum(), 1))
+
+
 def repeated(rows: np.ndarray, copies: np.ndarray, weight: np.ndarray, strata: np.ndarray) -> np.ndarray:
     """Positions of a part, each as often as it stands, ascending as they came.
 

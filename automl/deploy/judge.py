@@ -12,6 +12,7 @@ import numpy as np
 
 from automl import metrics
 from automl.data.dataset import Part
+from automl.data.weights import effective
 from automl.deploy.bundle import Bundle, session_of
 from automl.deploy.cut import together
 from automl.errors import UserError
@@ -29,7 +30,8 @@ class Rows:
     ``inputs``, ``y``: rows with known answers. ``before``: what each member said of them before it learned from them,
     empty where none has, or where that is lost. ``ranges``: rows that int8 finds its ranges on. ``source``: which rows
     these are (valid, folds, given). ``honest``: whether no network has learned from them. ``held``: rows that nothing
-    has seen, to calibrate on. ``alike``, ``shares``: see ``automl.uncertainty.calibrate.calibrate``.
+    has seen, to calibrate on. ``alike``, ``shares``: see ``automl.uncertainty.calibrate.calibrate``. ``rows``: see
+    ``automl.uncertainty.calibrate.Answers``.
     """
 
     inputs: Sequence[np.ndarray]
@@ -41,6 +43,7 @@ class Rows:
     held: Part | None = None
     alike: bool = True
     shares: np.ndarray | None = None
+    rows: np.ndarray | None = None
 
     def some(self, most: int = SCORED) -> Rows:
         """At most so many of them, evenly spread."""
@@ -52,6 +55,7 @@ class Rows:
             inputs=[a[picked] for a in self.inputs],
             y=self.y[picked],
             before=[p[picked] for p in self.before],
+            rows=None if self.rows is None else self.rows[picked],
         )
 
 
@@ -99,11 +103,12 @@ class Ensemble:
         weights = np.asarray(self.bundle.decision or np.ones(task.num_outputs))
         return metrics.score(task.metric, task.kind, y, prediction, weights)
 
-    def error(self, y: np.ndarray, prediction: np.ndarray) -> float:
-        """Standard error of the score, over bootstrap samples of the rows."""
+    def error(self, y: np.ndarray, prediction: np.ndarray, rows: np.ndarray | None = None) -> float:
+        """Standard error of the score, over bootstrap samples of the rows. ``rows``: see ``Rows``."""
         rng = np.random.default_rng(0)
-        drawn = [rng.integers(0, len(y), len(y)) for _ in range(DRAWS)]
-        return float(np.std([self.score(y[rows], prediction[rows]) for rows in drawn]))
+        size = len(y) if rows is None else effective(rows)
+        drawn = [rng.integers(0, len(y), size) for _ in range(DRAWS)]
+        return float(np.std([self.score(y[some], prediction[some]) for some in drawn]))
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,8 @@ class Judge:
     def of(cls, ensemble: Ensemble, rows: Rows) -> Judge:
         said = ensemble.said(rows.inputs)
         prediction = shifted(ensemble, rows, said, ensemble.size, ensemble.of_members(said, ensemble.size))[0]
-        return cls(ensemble, rows, said, ensemble.score(rows.y, prediction), ensemble.error(rows.y, prediction))
+        error = ensemble.error(rows.y, prediction, rows.rows)
+        return cls(ensemble, rows, said, ensemble.score(rows.y, prediction), error)
 
     def verdict(self, members: int, path: Path) -> Verdict:
         """Of the graph in a file, which is of so many members. Raises ValueError for answers that are no numbers."""

@@ -65,9 +65,9 @@ def calibrated(of: Ensemble, rows: Rows, variant: Variant) -> Calibration | None
     told = shifted(of, rows, said, variant.members, answered(of.bundle, variant.path, rows.inputs))
     held = None
     if rows.held is not None:
-        held = answers_of(answered(of.bundle, variant.path, rows.held.inputs), rows.held.y)
+        held = answers_of(answered(of.bundle, variant.path, rows.held.inputs), rows.held.y, rows.held.rows)
     return calibrate(
-        *(of.bundle.task, answers_of(told, rows.y), held),
+        *(of.bundle.task, answers_of(told, rows.y, rows.rows), held),
         source="holdout" if held is not None else rows.source,
         alike=rows.alike,
         temperature=of.temperature,
@@ -75,8 +75,8 @@ def calibrated(of: Ensemble, rows: Rows, variant: Variant) -> Calibration | None
     )
 
 
-def answers_of(told: Sequence[np.ndarray], y: np.ndarray) -> Answers:
-    return Answers(told[0], y, told[1] if len(told) > 1 else None)
+def answers_of(told: Sequence[np.ndarray], y: np.ndarray, rows: np.ndarray | None) -> Answers:
+    return Answers(told[0], y, told[1] if len(told) > 1 else None, rows)
 
 
 def write(bundle: Bundle, kept: Sequence[Kept], chosen: str | None) -> None:

@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from automl.data.cells.numbers import LARGEST as EXACT
 from automl.data.cells.numbers import number_of
 from automl.data.cells.reading import READERS, reading_of, to_number, to_seconds
 from automl.data.cells.words import distinct, is_missing_word, spread, text_of
@@ -44,6 +45,9 @@ KINDS: tuple[Kind, ...] = ("binary", "multiclass", "regression")
 
 
 MAX_CLASSES = 1_000
+
+
+WORDS = 20  # texts that may be classes although each is a number, or nearly each
 
 
 LARGEST = 1e18  # of a numeric target, and one over the smallest: squares must fit float32
@@ -163,8 +167,10 @@ def numeric_target(dataset: Dataset) -> Dataset:
     if reading.what not in ("number", "seconds", "date") or reading.bad:
         return dataset
     numbers = READERS[reading.what](target, *reading.values)
-    if numbers.nunique() < target.nunique():
-        return dataset  # too large to tell apart
+    if numbers.nunique() < target.nunique():  # 3.1 and 3.10: versions where they are few, else one number twice
+        known = target.nunique() > WORDS and reading.what != "date"
+        if not known or float(numbers.abs().max()) >= EXACT:
+            return dataset
     return dataclasses.replace(dataset, target=numbers)
 
 
@@ -202,9 +208,9 @@ def _kind_of_words(target: pd.Series, distinct: int, where: str) -> tuple[Kind, 
     if pd.api.types.is_datetime64_any_dtype(target):
         raise UserError(f"{where} holds dates, which are no classes; set data.target to a number or a class")
     known = np.isfinite(_numbers(target))
-    if known.all() and distinct > 20:
+    if known.all() and distinct > WORDS:
         raise UserError(f"{where} holds numbers too large to tell apart, such as {target.iloc[0]}; scale them down")
-    if known.mean() > 0.9 and distinct > 20:
+    if known.mean() > 0.9 and distinct > WORDS:
         bad = target.iloc[int(np.flatnonzero(~known)[0])]
         raise UserError(f"{where} holds numbers, but also {str(bad)!r}; mend or drop these rows")
     if distinct == 2:

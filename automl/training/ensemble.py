@@ -40,6 +40,7 @@ def select(
     families: Sequence[Hashable] | None = None,
     size: int = 5,
     allowed: Allowed | None = None,
+    effective: int | None = None,
 ) -> list[float]:
     """Weights (summing to 1) of the networks to average, as the validation rows advise; most are 0.
 
@@ -55,12 +56,14 @@ def select(
     ``predictions``: one per network, probabilities (rows, classes) or values (rows,). ``families``: what kind each
     network is; None: each is its own. ``size``: largest number of different networks. ``allowed``: whether networks
     (indices, ascending) may be deployed together (hard limits); asked before a network joins, a single network
-    included. Raises ValueError for no predictions, or when not one network is allowed.
+    included. ``effective``: how many rows of equal weight these tell as much as (``automl.data.weights``), None: all.
+    Raises ValueError for no predictions, or when not one network is allowed.
     """
     if not predictions or size < 1:
         raise ValueError(f"an ensemble needs networks and a size, got {len(predictions)} and {size}")
     if len(some := _enough(task, y, predictions[0].shape[1:])) < len(y):
         predictions, y = [p[some] for p in predictions], y[some]
+    draws = min(effective or len(y), len(y))
     allowed = allowed or (lambda members: True)
     keys = {i: _key(task, y, p) for i, p in enumerate(predictions) if allowed((i,))}
     if not keys:
@@ -68,10 +71,10 @@ def select(
     ranked = sorted(keys, key=lambda i: (keys[i], -i), reverse=True)
     kinds = list(families) if families is not None else list(range(len(predictions)))
     pool = _in_turns(ranked, {i: key[0] for i, key in keys.items()}, kinds)[: ASKED * size]
-    base = level(predictions, y, task, pool, size=size, allowed=allowed)
+    base = level(predictions, y, task, pool, size=size, allowed=allowed, draws=draws)
     worth = _worth(task, y, [keys[i][0] for i in ranked])
     found = greedy(predictions, y, task, ranked[: min(worth, POOL)], base, size=size, allowed=allowed)
-    behind = _errors_behind(task, y, blend(predictions, found), blend(predictions, base))
+    behind = _errors_behind(task, y, blend(predictions, found), blend(predictions, base), draws)
     return found if behind > ERRORS else base
 
 
@@ -111,11 +114,19 @@ def greedy(
 
 
 def level(
-    predictions: Sequence[np.ndarray], y: np.ndarray, task: Task, pool: Sequence[int], *, size: int, allowed: Allowed
+    predictions: Sequence[np.ndarray],
+    y: np.ndarray,
+    task: Task,
+    pool: Sequence[int],
+    *,
+    size: int,
+    allowed: Allowed,
+    draws: int | None = None,
 ) -> list[float]:
     """Weights for the first ``size`` networks of ``pool`` that the rows cannot tell from its first, the best.
 
-    Who is z standard errors behind weighs exp(-z² / 2): how likely it is to be as good.
+    Who is z standard errors behind weighs exp(-z² / 2): how likely it is to be as good. ``draws``: see
+    ``_errors_behind``.
     """
     weights = np.zeros(len(predictions))
     weights[pool[0]] = 1.0
@@ -124,7 +135,7 @@ def level(
         if len(members) == size:
             break
         if allowed(tuple(sorted({*members, i}))):
-            behind = _errors_behind(task, y, predictions[pool[0]], predictions[i])
+            behind = _errors_behind(task, y, predictions[pool[0]], predictions[i], draws)
             weights[i] = math.exp(-(behind**2) / 2) if behind <= ERRORS else 0.0
     return (weights / weights.sum()).tolist()
 
@@ -145,10 +156,11 @@ def _in_turns(ranked: Sequence[int], scores: Mapping[int, float], kinds: Sequenc
     return sorted(ranked, key=lambda i: (-scores[i], turn[i]))
 
 
-def _errors_behind(task: Task, y: np.ndarray, better: np.ndarray, other: np.ndarray) -> float:
+def _errors_behind(task: Task, y: np.ndarray, better: np.ndarray, other: np.ndarray, draws: int | None = None) -> float:
     """How many standard errors the score of ``other`` is below that of ``better``; 0 when it is not.
 
     Both are scored on the same bootstrap samples of the rows, so that what is hard for both does not count as error.
+    ``draws``: rows of a sample, None: all.
     """
     gap = _score(task, y, better) - _score(task, y, other)
     if gap <= 0:
@@ -156,7 +168,7 @@ def _errors_behind(task: Task, y: np.ndarray, better: np.ndarray, other: np.ndar
     rng = np.random.default_rng(0)
     gaps: list[float] = []
     for _ in range(RESAMPLES):
-        rows = rng.integers(0, len(y), len(y))
+        rows = rng.integers(0, len(y), draws or len(y))
         gaps.append(_score(task, y[rows], better[rows]) - _score(task, y[rows], other[rows]))
         if len(gaps) == SURE[0] and gap > SURE[1] * float(np.std(gaps)) > 0:
             break

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from automl import metrics
+from automl.data.weights import effective
 from automl.types import Task
 from automl.uncertainty.sets import CLASS_ROWS, Calibration, Scores, decide, rank_of, widths
 
@@ -37,24 +38,34 @@ class Answers:
     """Predictions for rows whose answer is known.
 
     ``prediction``: probabilities (rows, classes) or values (rows,); ``spread``: of the members (rows,), None without;
-    ``y``: class index or value, (rows,).
+    ``y``: class index or value, (rows,). ``rows``: which row of the data each is, (rows,), as copies stand for weights
+    (``automl.data.weights``); None: no row stands twice.
     """
 
     prediction: np.ndarray
     y: np.ndarray
     spread: np.ndarray | None = None
+    rows: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
+    def effective(self, some: np.ndarray | None = None) -> int:
+        """How many rows these tell as much as, or those of the mask ``some``: see ``automl.data.weights.effective``."""
+        if self.rows is None:
+            return len(self) if some is None else int(np.count_nonzero(some))
+        return effective(self.rows if some is None else self.rows[some])
 
-def temperature_of(p: np.ndarray, y: np.ndarray) -> float:
+
+def temperature_of(p: np.ndarray, y: np.ndarray, size: int | None = None) -> float:
     """The temperature that makes log-loss least (Guo et al. 2017, "On calibration of modern neural networks").
 
     1 unless the loss falls by more than one standard error of the difference: few rows would move it for nothing. A
     temperature below 1 is looked for as if one row in ``rows + 2`` were wrong (Platt 1999, "Probabilistic outputs for
     support vector machines"): where all rows are right, nothing else bounds how sure they make the model.
+    ``size``: see ``Answers.effective``, None: all rows.
     """
+    count = len(y) if size is None else size
     logs = np.log(np.clip(np.asarray(p, dtype=np.float64), metrics.SMALLEST, 1.0))
 
     def losses(log_t: float) -> np.ndarray:
@@ -65,7 +76,7 @@ def temperature_of(p: np.ndarray, y: np.ndarray) -> float:
     def hedged(log_t: float) -> float:
         right = losses(log_t)
         wrong = -np.log(np.maximum(-np.expm1(-right), metrics.SMALLEST))
-        return float((right + (wrong - right) / (len(y) + 2)).mean())
+        return float((right + (wrong - right) / (count + 2)).mean())
 
     def least(loss: Callable[[float], float], low: float, high: float) -> float:
         found: Any = minimize_scalar(loss, bounds=(low, high), method="bounded")
@@ -75,7 +86,7 @@ def temperature_of(p: np.ndarray, y: np.ndarray) -> float:
     if best < 0:
         best = least(hedged, best, 0.0)
     gain = losses(0.0) - losses(best)
-    sure = len(y) > 1 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(y))
+    sure = count > 1 and gain.mean() > gain.std(ddof=1) / np.sqrt(count)
     return float(np.exp(best)) if sure else 1.0
 
 
@@ -107,36 +118,39 @@ def calibrate(
     ``automl.metrics.decision``.
     """
     of = judged if held is None else held
-    guaranteed = held is not None and alike
+    guaranteed, count = held is not None and alike, of.effective()
     if task.kind == "regression":
         offset = best_offset(judged)
         scores = np.abs(of.y - of.prediction) / widths(of.spread, offset, len(of))
-        spreads = None if of.spread is None else kept(of.spread)
-        return Calibration(task.kind, len(of), source, guaranteed, kept(scores), offset=offset, spreads=spreads)
+        spreads = None if of.spread is None else kept(of.spread, count)
+        return Calibration(task.kind, count, source, guaranteed, kept(scores, count), offset=offset, spreads=spreads)
     p, y = np.asarray(of.prediction, dtype=np.float64), of.y
     weights = metrics.decision(task.metric, judged.y, np.asarray(judged.prediction, dtype=np.float64), shares)
     scores = 1 - p[np.arange(len(y)), y]
-    counts = np.bincount(y, minlength=task.num_outputs)
+    by_class = {int(c): of.effective(y == c) for c in np.unique(y)}
     return Calibration(
         task.kind,
-        len(of),
+        count,
         source,
         guaranteed,
-        kept(scores),
+        kept(scores, count),
         temperature=temperature,
         decision=tuple(weights.tolist()) if (weights != 1).any() else (),
-        by_class={int(c): kept(scores[y == c]) for c in np.flatnonzero(counts >= CLASS_ROWS)},
-        venn=venn_abers(p[:, 1], y) if task.num_outputs == 2 else None,
-        sure=sure_of(p, y, weights),
+        by_class={c: kept(scores[y == c], n) for c, n in by_class.items() if n >= CLASS_ROWS},
+        venn=venn_abers(p[:, 1], y, count / len(of)) if task.num_outputs == 2 else None,
+        sure=sure_of(p, y, weights, count / len(of)),
     )
 
 
-def kept(scores: np.ndarray) -> Scores:
-    """Ascending; of very many ``KEPT``, the largest among them, so that a quantile is never too small."""
+def kept(scores: np.ndarray, size: int | None = None) -> Scores:
+    """Ascending; evenly many of copies (``size``: see ``Answers.effective``, None: all), and of very many ``KEPT``. The
+    largest is among them, so that a quantile is never too small.
+    """
     values = np.sort(np.asarray(scores, dtype=np.float64))
-    rows = len(values)
-    if rows > KEPT:
-        values = values[np.ceil(np.arange(1, KEPT + 1) * rows / KEPT).astype(np.int64) - 1]
+    rows = len(values) if size is None else size
+    most = min(rows, KEPT)
+    if len(values) > most:
+        values = values[np.ceil(np.arange(1, most + 1) * len(values) / most).astype(np.int64) - 1]
     return Scores(rows, values)
 
 
@@ -158,8 +172,10 @@ def best_offset(judged: Answers) -> float | None:
     return best if width(best) < width(None) else None
 
 
-def venn_abers(p: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """See ``Calibration.venn``: at ``PLACES`` of the probabilities of class 1 at most."""
+def venn_abers(p: np.ndarray, y: np.ndarray, each: float = 1.0) -> np.ndarray:
+    """See ``Calibration.venn``: at ``PLACES`` of the probabilities of class 1 at most. ``each``: the part of a row that
+    one of these is worth, as of copies.
+    """
     from sklearn.isotonic import isotonic_regression
 
     order = np.argsort(p, kind="stable")
@@ -175,7 +191,7 @@ def venn_abers(p: np.ndarray, y: np.ndarray) -> np.ndarray:
         i = int(np.searchsorted(at, place))
         ends = []
         for label in (0.0, 1.0):
-            value, weight = means.copy(), counts.astype(np.float64)
+            value, weight = means.copy(), counts * each
             value[i] = (value[i] * weight[i] + label) / (weight[i] + 1)
             weight[i] += 1
             ends.append(float(isotonic_regression(value, sample_weight=weight)[i]))
@@ -183,8 +199,10 @@ def venn_abers(p: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.asarray(rows, dtype=np.float64)
 
 
-def sure_of(p: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """See ``Calibration.sure``: at ``PLACES`` thresholds at most."""
+def sure_of(p: np.ndarray, y: np.ndarray, weights: np.ndarray, each: float = 1.0) -> np.ndarray:
+    """See ``Calibration.sure``: at ``PLACES`` thresholds at most. ``each``: see ``venn_abers``; rows are rounded
+    down, errors up.
+    """
     decided = decide(p, weights)
     confidence = p[np.arange(len(y)), decided]
     order = np.argsort(-confidence, kind="stable")
@@ -192,7 +210,8 @@ def sure_of(p: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     last = np.flatnonzero(np.append(confidence[1:] < confidence[:-1], True))  # equal ones are accepted together
     if len(last) > PLACES:
         last = last[np.linspace(0, len(last) - 1, PLACES).astype(np.int64)]
-    return np.stack([confidence[last], last + 1.0, wrong[last].astype(np.float64)], axis=1)
+    accepted = np.maximum(np.floor(np.round((last + 1) * each, 9)), 1.0)
+    return np.stack([confidence[last], accepted, np.ceil(np.round(wrong[last] * each, 9))], axis=1)
 
 
 def coverage(calibration: Calibration, test: Answers) -> dict[str, Any]:

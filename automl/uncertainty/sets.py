@@ -63,9 +63,10 @@ def rank_of(level: float, rows: int) -> int:
 class Calibration:
     """What calibration.json holds.
 
-    ``kind``: of the task. ``rows``: to calibrate on; ``source``: which (holdout, folds or valid). ``guaranteed``:
-    whether the cover of sets and intervals is, because nothing else saw these rows and they have no order in time.
-    ``temperature``: in the graph already. ``decision``: weights of the classes, see ``automl.metrics.decision``.
+    ``kind``: of the task. ``rows``: to calibrate on, of copies their effective number; ``source``: which (holdout,
+    folds or valid). ``guaranteed``: whether the cover of sets and intervals is, because nothing else saw these rows and
+    they have no order in time. ``temperature``: in the graph already. ``decision``: weights of the classes, see
+    ``automl.metrics.decision``.
     ``scores``, ``by_class``: see the module. ``offset``: added to the spread, None where widths are all equal.
     ``spreads``: of values, how much the members differed on the calibration rows. ``venn``: for two classes, float
     (places, 3): probability of class 1, ascending, and what isotonic regression makes of it were that row of class 0

@@ -9,6 +9,7 @@ import pyarrow.parquet
 from automl.data.dataset import Dataset
 from automl.data.quality.parse import column_of
 from automl.data.read.table import read_table
+from automl.data.sources.build import answers_of
 from automl.deploy.bundle import Bundle
 from automl.errors import UserError
 from automl.metrics import score
@@ -52,7 +53,7 @@ def _truth(bundle: Bundle, options: Options, count: int) -> tuple[np.ndarray, np
     read = read_table(options.path, delimiter=options.delimiter, encoding=options.encoding, target=known)
     if len(read.table) != count:
         raise UserError(f"{len(read.table):,} of {count:,} rows can be read")
-    column = column_of(read.table, of.target.name)
+    column = answers_of(column_of(read.table, of.target.name), str(options.path))
     given = Dataset("given", pd.DataFrame(index=column.index), column, decimal=read.decimal or "")
     truth = (numeric_target if regression else plain_target)(given).target
     names = ["prediction"] if regression else [f"p_{name}" for name in bundle.task.classes]

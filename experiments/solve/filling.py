@@ -46,7 +46,7 @@ def fill(
     """Write all that belongs to the model into a bundle that is being made.
 
     ``dataset``: as it was loaded. ``weights``: of the decision. ``judged``: answers for the rows that judged the model,
-    where there are no test rows.
+    each once, where there are no test rows.
     """
     encoding, task = prepared.encoding, prepared.task
     if calibration is not None:
@@ -61,7 +61,9 @@ def fill(
     if judged is None:
         step = -(-len(prepared.parts.test) // JUDGED)
         judged = outputs(predictor, [a[::step] for a in prepared.parts.test.inputs])[0]
-    reference = reference_of(encoding, prepared.dataset, prepared.learned.rows, judged, task)
+    # Each row once: requests weigh the same, and a copy is no further row to be sure by.
+    learned = prepared.learned.rows[prepared.learned.once]
+    reference = reference_of(encoding, prepared.dataset, learned, judged, task)
     write_atomically(folder / REFERENCE, dumps(reference) + "\n")
     sounds = any(i.modality == "audio" for i in task.inputs)
     write_atomically(folder / "requirements.txt", requirements_text(sounds=sounds))
@@ -95,7 +97,7 @@ def write_card(bundle: Path, prepared: Prepared, result: Mapping[str, Any], pred
         "files": [*sorted(f.name for f in bundle.iterdir() if f.name != META), META],
     }
     facts["inputs"] = list(inputs_told(loaded.encoding.fields, reference_in(loaded)))
-    facts["balance"] = classes_told(task, prepared.learned.y)
+    facts["balance"] = classes_told(task, prepared.learned.y[prepared.learned.once])
     if RAW not in facts["files"]:
         why = obstacle(loaded.encoding) or "it would not answer the same"
         facts["no_raw"] = f"There is no {RAW}, which takes raw columns in other languages: {why}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from automl.data.dataset import Dataset
+from automl.data.dataset import Dataset, taken
 from automl.data.prepare import Prepared
 from automl.deploy.bundle import Bundle
 from automl.deploy.importance import Importances, importance
@@ -107,8 +107,9 @@ def finish(
         judge = partial(scores, prepared.task.kind, known.y, known.prediction)
         test = judge(weights=model.weights) if len(known) else {}
         asked = prepared.parts.held or networks.rows
+        each = taken(asked, asked.once)  # a copy would stand in for the row that is shuffled
         looked_at = importance(
-            *(loaded.predict_encoded, prepared.encoding, asked.inputs, asked.y),
+            *(loaded.predict_encoded, prepared.encoding, each.inputs, each.y),
             partial(score, prepared.task.metric, prepared.task.kind, weights=model.decides),
             importance_seconds(clock.seconds),
         )

@@ -15,6 +15,7 @@ from torch import nn
 
 from automl.data.dataset import Dataset
 from automl.data.prepare import Prepared
+from automl.data.weights import effective
 from automl.deploy.bundle import MODEL
 from automl.deploy.export import export
 from automl.deploy.judge import Rows
@@ -115,7 +116,8 @@ class Networks:
             raise UserError(f"none of {len(self.best)} networks can be deployed; {why}")
         predictions = [self.artifacts.predictions(t) for t in pool]
         names = [t.candidate.family for t in pool]
-        weights = select(predictions, self.rows.y, task, families=names, size=size, allowed=allowed)
+        told = effective(self.rows.rows)
+        weights = select(predictions, self.rows.y, task, families=names, size=size, allowed=allowed, effective=told)
         members = [(t, float(w)) for t, w in zip(pool, weights, strict=True) if w > 0]
         return sorted(members, key=lambda pair: -pair[1])
 
@@ -170,15 +172,17 @@ class Networks:
         task, parts = self.prepared.task, self.prepared.parts
         predictors, weights = self.final(members), [w for _, w in members]
         judged = blended([self.artifacts.predictions(t) for t, _ in members], weights, self.rows.y)
+        judged = replace(judged, rows=self.rows.rows)
         temperature = 1.0
         if calibrated and task.kind != "regression":
-            temperature = temperature_of(judged.prediction, judged.y)
+            temperature = temperature_of(judged.prediction, judged.y, judged.effective())
             judged = replace(judged, prediction=tempered(judged.prediction, temperature))
         model = Deployed(predictors, weights, task, temperature).eval()
         held = None
         if parts.held is not None:
             told_held = outputs(model, parts.held.inputs)
-            held = Answers(told_held[0], parts.held.y, told_held[1] if model.names[1:2] == ("spread",) else None)
+            spread = told_held[1] if model.names[1:2] == ("spread",) else None
+            held = Answers(told_held[0], parts.held.y, spread, parts.held.rows)
         calibration = calibrate(
             *(task, judged, held),
             source="holdout" if held is not None else "folds" if self.folds is not None else "valid",
@@ -229,6 +233,7 @@ class Networks:
             held=parts.held,
             alike=self.prepared.dataset.alike,
             shares=self.shares,
+            rows=self.rows.rows,
         )
 
     def exported(
@@ -243,7 +248,7 @@ class Networks:
         predictors = self.final(members)
 
         def more(draft: Path) -> None:
-            judged = None if len(self.prepared.parts.test) else self.answers(members, model)
+            judged = None if len(self.prepared.parts.test) else self.answers(members, model)[self.rows.once]
             fill(draft, self.prepared, dataset, model.predictor, model.calibration, model.weights, judged)
 
         total = sum(w for _, w in members)

@@ -81,7 +81,7 @@ def fitted(task: Task, parts: Parts, seconds: float) -> Simple:
     moved = None if regression else decision(task.metric, parts.valid.y, valid)
     return Simple(
         name="ridge regression" if regression else "logistic regression",
-        rows=len(rows),
+        rows=len(np.unique(train.rows[rows])),
         features=width,
         seconds=seconds,
         valid=valid,

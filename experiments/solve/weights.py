@@ -49,7 +49,7 @@ def keep_networks(folder: Path, prepared: Prepared, trials: Sequence[Trial], art
         if trial.score is not None and may_help(task, trial.candidate):
             weights = {name: tensor.numpy() for name, tensor in artifacts.weights(trial).items()}
             with contextlib.suppress(OSError):
-                keep(folder, task, trial.candidate, weights, rows=len(prepared.learned), score=trial.score)
+                keep(folder, task, trial.candidate, weights, rows=prepared.learned.distinct, score=trial.score)
 
 
 def whether_they_helped(of: Begun, task: Task, trials: Sequence[Trial]) -> list[str]:

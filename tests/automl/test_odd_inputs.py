@@ -329,6 +329,11 @@ class TestNames:
         prepared = prepare(FrameSource(frame, target="y").load())
         same_when_served(prepared, frame.drop(columns="y").head(5))
 
+    def test_a_column_that_has_to_be_read_may_be_called_self(self) -> None:
+        frame = pd.DataFrame({"self": X > 0, "z": NOISE, "y": Y})
+        prepared = prepare(FrameSource(frame, target="y").load())
+        same_when_served(prepared, frame.drop(columns="y").head(5))
+
 
 class TestServed:
     @pytest.mark.parametrize(

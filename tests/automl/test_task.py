@@ -128,6 +128,13 @@ def test_numbers_written_as_text() -> None:
     assert numeric_target(codes) is codes
 
 
+def test_a_number_in_two_spellings_is_one_number_where_there_are_many() -> None:
+    prices = of([*(f"{i / 4:.2f}" for i in range(40)), "2.5", "3.5"])
+    assert infer_kind(prices)[0] == "regression" and numeric_target(prices).target.iloc[-2] == 2.5
+    versions = of(["3.1", "3.10", "3.9"] * 20)
+    assert numeric_target(versions) is versions and infer_kind(versions)[0] == "multiclass"
+
+
 METRIC = {
     "balanced": (["a"] * 60 + ["b"] * 40, "accuracy"),
     "somewhat imbalanced": (["a"] * 85 + ["b"] * 15, "accuracy"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
 import numpy as np
 import pytest
 
-from automl.data.dataset import Part, Parts
+from automl.data.dataset import Part, Parts, taken
 from automl.metrics import scores
 from automl.types import Input, Task
 from experiments.solve import simple
@@ -67,6 +68,14 @@ def test_values_and_several_inputs():
     made = simple_model(task, parts_of([x, z], y), 5.0)
     assert made is not None and made.name == "ridge regression" and made.test.shape == (ROWS // 4,)
     assert scores("regression", y[3 * ROWS // 4 :], made.test)["r2"] > 0.98
+
+
+def test_copies_that_stand_for_weights_are_not_told_as_rows():
+    of, array = CASES["tabular"]
+    parts = parts_of([array], CLASS)
+    heavy = taken(parts.train, np.repeat(np.arange(len(parts.train)), 3))
+    made = simple_model(task_of("multiclass", (of,), 3), dataclasses.replace(parts, train=heavy), 2.0)
+    assert made is not None and made.rows == ROWS // 2
 
 
 def test_rare_classes_are_decided_for_as_the_model_does():

@@ -27,7 +27,7 @@ from automl.data.quality.clean import clean, clean_arrays
 from automl.data.quality.parse import column_of
 from automl.data.read import audio
 from automl.data.read.files import short
-from automl.data.read.plain import plain, plain_names
+from automl.data.read.plain import as_pandas, plain, plain_names
 from automl.data.step import Step
 from automl.errors import UserError
 
@@ -51,8 +51,9 @@ def rows_to_dataset(
 ) -> Dataset:
     """A Dataset without target from raw rows in any of these forms.
 
-    A DataFrame; a list of rows (name -> value), or one such row; name -> column of all rows; or an array whose first
-    axis is the row: of the training table's shape, ``columns`` naming them in that order, or of the model's only input.
+    A DataFrame (of polars too), or a table of pyarrow; a list of rows (name -> value), or one such row; name -> column
+    of all rows; or an array whose first axis is the row: of the training table's shape, ``columns`` naming them in that
+    order, or of the model's only input.
 
     ``fields``: as ``Encoding.fields`` gives them. A column may be left out of a row (a missing value) but not of all.
     ``steps``: what loading and repairs did at training, which the new rows undergo too.
@@ -139,6 +140,7 @@ def extreme(field: Mapping[str, Any], at: int) -> Any:
 
 def _columns(rows: Any, fields: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
     """Name -> column (a Series, array or list with one value per row), whatever form the rows have."""
+    rows = as_pandas(rows)
     if isinstance(rows, pd.Series):
         one_row = not {f["name"] for f in fields}.isdisjoint(map(str, rows.index))
         rows = rows.to_dict() if one_row else rows.to_numpy()

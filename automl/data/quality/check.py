@@ -85,6 +85,7 @@ def check(
         done: list[Step] = []
         inputs = current.table.shape[1] + len(current.arrays)
         drop = np.zeros(len(current), dtype=bool)
+        weight = None if current.weight is None else current.weight.copy()
         for look in stage:
             if look is labels.label_errors and not label_errors:
                 continue
@@ -98,11 +99,14 @@ def check(
                     positions = positions[:0]
                 done += wanted
                 drop[positions] = True
+                if weight is not None and proposal.repeats is not None and len(positions):
+                    gone = view.droppable[positions]
+                    np.add.at(weight, proposal.repeats[gone], weight[positions[gone]])
                 repaired = bool(wanted) or bool(len(positions))
                 findings.append(dataclasses.replace(proposal.finding, repaired=repaired))
         pending += given[drop & ~view.droppable].tolist()  # given validation rows judge, but teach no refit either
         drop &= view.droppable
-        current = _apply(current, done, drop)
+        current = _apply(dataclasses.replace(current, weight=weight), done, drop)
         given = given[~drop]
         steps += done
     return current, Quality(

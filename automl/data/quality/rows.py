@@ -69,7 +69,10 @@ def _by_chance(view: View, pairs: int) -> bool:
 
 
 def _duplicates(view: View, seen: np.ndarray, chance) -> Iterator[Proposal]:
-    full = combine([seen, hash_column(view.target())])
+    parts = [seen, hash_column(view.target())]
+    if view.dataset.time is not None:  # what was measured again later is no slip
+        parts.append(hash_array(np.asarray(view.dataset.time)[view.seen][:, None]))
+    full = combine(parts)
     again = pd.Series(full).duplicated().to_numpy()
     count = int(again.sum())
     if not count:
@@ -103,6 +106,7 @@ def _duplicates(view: View, seen: np.ndarray, chance) -> Iterator[Proposal]:
             rows,
         ),
         drop=positions,
+        repeats=view.seen[np.flatnonzero(~again)[pd.factorize(full)[0][again]]],  # codes are in order of appearance
     )
 
 

@@ -20,12 +20,16 @@ _MOST_KEPT = 50_000_000
 
 @dataclass(frozen=True)
 class Proposal:
-    """A finding, with the repair that would mend it: column steps, or rows to drop from train."""
+    """A finding, with the repair that would mend it: column steps, or rows to drop from train.
+
+    ``repeats``: of each row to drop the earlier one that it repeats, and that weighs as much more then; None: none.
+    """
 
     finding: Finding
     steps: tuple[Step, ...] = ()
     drop: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     after_split: bool = False  # the rows may go from train only: where there is no split yet, they wait
+    repeats: np.ndarray | None = None
 
 
 class View:

@@ -139,10 +139,10 @@ def _durations(paths: Sequence[Path]) -> list[float]:
 
 def media_kind(column: pd.Series) -> Modality | None:
     """Whether a column holds paths of pictures or sounds, by their endings."""
-    known = column.dropna()
-    if len(known) == 0 or not pd.api.types.is_string_dtype(known.astype(object).infer_objects().dtype):
+    known = column.dropna().iloc[:200].astype(object).infer_objects()
+    if len(known) == 0 or not pd.api.types.is_string_dtype(known.dtype):
         return None
-    some = [str(v).lower() for v in known.iloc[:200]]
+    some = [str(v).lower() for v in known]
     if any(v.startswith(("http://", "https://")) for v in some):
         return None
     if all(v.endswith(image.ENDINGS) for v in some):

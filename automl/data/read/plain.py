@@ -36,7 +36,16 @@ def plain(table: pd.DataFrame, origin: str) -> tuple[pd.DataFrame, tuple[Step, .
         if what := _reader(column, origin):
             changed[name] = READERS[what](column)
             steps.append(Step(what, name))
-    return table.assign(**changed) if changed else table, tuple(steps)
+    if changed:
+        table = table.copy(deep=False)
+        for name, column in changed.items():  # not as keywords of assign: a column may be called self
+            table[name] = column
+    return table, tuple(steps)
+
+
+def as_pandas(data: Any) -> Any:
+    """A frame of polars or a table of pyarrow as a DataFrame: an array of it has lost the names. All else as it is."""
+    return data.to_pandas() if hasattr(data, "to_pandas") else data
 
 
 def plain_names(table: pd.DataFrame, origin: str) -> pd.DataFrame:

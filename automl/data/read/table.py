@@ -26,9 +26,7 @@ from automl.data.cells.words import is_missing_word
 from automl.data.progress import Progress
 from automl.data.read.decode import decode
 from automl.data.read.files import check_unpacked, open_bytes, short
-from automl.data.read.plain import plain
 from automl.data.read.words import TARGET_NAMES
-from automl.data.step import Step
 from automl.errors import UserError
 
 pc: Any = pyarrow.compute  # its functions are made at run time
@@ -46,13 +44,12 @@ _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 class Read:
     """A table as a file holds it.
 
-    ``decimal``: None when its columns have types; else all cells are stripped texts, missing where they are empty, and
-    this sign begins decimals (empty: unknown). ``steps``: what reading did to the cells. ``notes``: a line each.
+    ``decimal``: None when its columns have types, which are those of arrow; else all cells are stripped texts, missing
+    where they are empty, and this sign begins decimals (empty: unknown). ``notes``: a line each.
     """
 
     table: pd.DataFrame
     decimal: str | None = None
-    steps: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -353,8 +350,7 @@ def _read_columnar(path: Path, reader) -> Read:
     if index and table.schema.pandas_metadata:
         table = table.drop_columns(index)
         notes.append(f"dropped {', '.join(index)}: the index of the DataFrame that was saved")
-    frame, steps = plain(table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True), str(path))
-    return Read(frame, steps=steps, notes=tuple(notes))
+    return Read(table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True), notes=tuple(notes))
 
 
 def _names_rows(values: pa.ChunkedArray) -> bool:

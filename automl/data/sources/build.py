@@ -16,7 +16,6 @@ from automl.data.read.files import short
 from automl.data.read.plain import plain, plain_names
 from automl.data.read.typed import typed
 from automl.data.read.words import SPLITS, TARGET_NAMES, splits_of
-from automl.data.step import Step
 from automl.errors import UserError
 from automl.types import Modality
 
@@ -43,15 +42,14 @@ def from_table(
     arrays: Mapping[str, np.ndarray] | None = None,
     modalities: Mapping[str, Modality] | None = None,
     notes: Sequence[str] = (),
-    steps: Sequence[Step] = (),
     decimal: str | None = None,
 ) -> Dataset:
     """Split a table into features, target and the columns that say how to split. ``arrays``: decoded from files.
 
     ``target`` None: the column named target, label, class or y, else the last one. ``group`` and ``time`` name
     columns that are no features. ``split``: train / valid / test per row; None: as a column named split says.
-    ``steps``: what reading did to the cells; ``decimal``: when all cells are texts, the
-    sign that begins decimals (see ``automl.data.read.table.Read``); the target's texts stay as they are.
+    ``decimal``: when all cells are texts, the sign that begins decimals (see ``automl.data.read.table.Read``); the
+    target's texts stay as they are.
     Raises UserError when a named column is absent or no feature is left.
     """
     target, group, time = (_one(o, c, origin) for o, c in (("target", target), ("group", group), ("time", time)))
@@ -67,7 +65,7 @@ def from_table(
     named = [c for c in taken.values() if c is not None]
     if len(set(named)) < len(named):
         raise UserError(f"data.target, data.group and data.time must be different columns, got {', '.join(named)}")
-    answers = _answers(column_of(table, target), origin)
+    answers = answers_of(column_of(table, target), origin)
     table = table.drop(columns=[target, *([marked[0]] if marked else [])])
     table, done = plain(table, origin) if decimal is None else typed(table, decimal)
     features = table.drop(columns=[c for c in (group, time) if c])
@@ -93,7 +91,7 @@ def from_table(
         decoded=frozenset(arrays or ()),
         origin=origin,
         notes=tuple(notes),
-        steps=tuple(s for s in (*steps, *done) if s.column in features.columns),
+        steps=tuple(s for s in done if s.column in features.columns),
         decimal=decimal or "",
     )
 
@@ -128,8 +126,8 @@ def from_arrays(
     )
 
 
-def _answers(column: pd.Series, origin: str) -> pd.Series:
-    """The target as numbers, dates and texts; true and false keep their names."""
+def answers_of(column: pd.Series, origin: str) -> pd.Series:
+    """A target of any type as numbers, dates and texts; true and false keep their names."""
     table, steps = plain(column.to_frame(), origin)
     if any(step.do == "bool" for step in steps):
         return column.astype(object).where(column.notna(), None)

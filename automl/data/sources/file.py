@@ -88,7 +88,6 @@ class FileSource:
             arrays=arrays,
             modalities={**modalities, **asked},
             notes=(*read.notes, *more),
-            steps=read.steps,
             decimal=read.decimal,
         )
 

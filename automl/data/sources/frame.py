@@ -1,4 +1,4 @@
-"""Data that is already in memory: pandas or numpy, from Python."""
+"""Data that is already in memory: pandas, numpy, or what has ``to_pandas`` (polars, pyarrow), from Python."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from automl.data.dataset import Dataset
 from automl.data.read.arrays import as_modality
 from automl.data.read.files import short
-from automl.data.read.plain import plain_array
+from automl.data.read.plain import as_pandas, plain_array, plain_names
 from automl.data.read.words import splits_of
 from automl.data.sources.build import from_arrays, from_table
 from automl.errors import UserError
@@ -47,36 +47,31 @@ class FrameSource:
                 "data=frame needs a DataFrame from Python: FrameSource(df, target='y'); for a file use data=file"
             )
         name = self.name or "frame"
-        data = plain_array(self.data) if isinstance(self.data, np.ndarray) else self.data
+        data = plain_array(self.data) if isinstance(self.data, np.ndarray) else as_pandas(self.data)
         if isinstance(data, np.ndarray) and (data.ndim > 2 or (self.modality and data.ndim == 2)):
             if self.y is None:
                 raise UserError("data=frame with an array needs y: FrameSource(x, y)")
             for option in ("target", "group", "time"):
                 if getattr(self, option) is not None:
                     raise UserError(f"data.{option}={getattr(self, option)} names a column; this array has none")
-            y = plain_array(np.asanyarray(self.y))
-            if len(y) != len(data):
-                raise UserError(f"y has {len(y)} values for {len(data)} rows of data; give one per row")
+            y = self._answers(len(data))
             x, modality, why = as_modality(data, self.modality)
             split = None if self.split is None else self._split(len(y))
             return from_arrays(x, y, modality, name=name, origin=name, split=split, notes=(why,))
-        table = data.copy() if isinstance(data, pd.DataFrame) else _as_frame(data)
+        table = data if isinstance(data, pd.DataFrame) else _as_frame(data)
         table, notes = self._without_index(table)
+        table = plain_names(table, name)  # one level of names, before one is added
         target = self.target
         if self.y is not None:
             target = target or "target"
-            shape = np.shape(self.y)
-            if len(shape) > 1 and shape[1:] != (1,):
-                raise UserError(f"y has shape {shape}; one target is learned: give one value per row, ({len(table)},)")
-            columns = set(map(str, table.columns))
-            if len(self.y) < len(table) and {str(v) for v in np.ravel(np.asarray(self.y, dtype=object))} <= columns:
-                names = short(", ".join(map(str, self.y)))
-                raise UserError(f"y names columns of data ({names}); one target is learned: target={self.y[0]!r}")
-            if len(self.y) != len(table):
-                raise UserError(f"y has {len(self.y)} values for {len(table)} rows of data; give one per row")
+            names = [str(v) for v in np.ravel(np.asarray(self.y, dtype=object))] if len(self.y) < len(table) else []
+            if names and set(names) <= set(table.columns):
+                told = short(", ".join(names))
+                raise UserError(f"y names columns of data ({told}); one target is learned: target={names[0]!r}")
+            answers = self._answers(len(table))
             if target in table.columns:
                 raise UserError(f"data already has a column {target!r}; drop y or name it with target=")
-            table[target] = plain_array(np.asanyarray(self.y)).reshape(-1)
+            table[target] = answers
         split = None if self.split is None else self._split(len(table))
         if len(table) == 0:
             raise UserError("the DataFrame has no rows; give at least one row per class")
@@ -91,9 +86,19 @@ class FrameSource:
             notes=notes,
         )
 
+    def _answers(self, rows: int) -> np.ndarray:
+        """y, (rows,). Raises UserError unless that is one value per row."""
+        shape = np.shape(self.y)
+        if len(shape) > 1 and shape[1:] != (1,):
+            raise UserError(f"y has shape {shape}; one target is learned: give one value per row, ({rows},)")
+        if len(self.y) != rows:
+            raise UserError(f"y has {len(self.y)} values for {rows} rows of data; give one per row")
+        return plain_array(np.asanyarray(self.y)).reshape(-1)
+
     def _without_index(self, table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         """The frame with the levels of its index that the user names as columns, and a note of those left out."""
-        named = [n for n in table.index.names if n is not None and n in (self.target, self.group, self.time)]
+        wanted = (self.target, self.group, self.time)
+        named = [n for n in table.index.names if n is not None and n in wanted and n not in table.columns]
         if named:
             table = table.reset_index(level=named)
         rest = [str(n) for n in table.index.names if n is not None]

@@ -294,6 +294,14 @@ class TestFrames:
         with pytest.raises(UserError, match="'a' in frame holds lists or bytes"):
             FrameSource(lists).load()
 
+    def test_true_and_false_are_labels_in_every_file(self, tmp_path: Path) -> None:
+        frame = pd.DataFrame({"a": np.arange(40.0), "y": np.arange(40) % 3 > 0})
+        frame.to_parquet(tmp_path / "t.parquet")
+        frame.to_csv(tmp_path / "t.csv", index=False)
+        files = [FileSource(str(tmp_path / name)) for name in ("t.parquet", "t.csv")]
+        for source in (FrameSource(frame), *files):
+            assert prepare(source.load(), check=False).task.classes == ("False", "True")
+
     def test_sparse_numbers_and_bytes(self) -> None:
         sparse = pd.arrays.SparseArray(np.arange(40) % 5)
         frame = pd.DataFrame({"a": sparse, "b": pd.Series([b"x", b"\xff"] * 20, dtype=object), "y": ["u", "v"] * 20})

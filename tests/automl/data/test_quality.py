@@ -384,6 +384,15 @@ def test_repeated_rows_keep_their_first() -> None:
     assert quality.named("duplicate_rows")[0].examples[0] == {"row": ROWS, "same as row": 0}
 
 
+def test_what_was_measured_again_later_is_no_repeat() -> None:
+    dataset = repeated(clean_dataset(), 15)
+    times = np.arange(float(ROWS + 15))
+    assert not quick(dataclasses.replace(dataset, time=times))[1].named("duplicate_rows")
+    times[ROWS] = times[0]
+    kept, quality = quick(dataclasses.replace(dataset, time=times))
+    assert quality.named("duplicate_rows")[0].rows == (ROWS,) and len(kept) == ROWS + 14
+
+
 def test_the_only_input_is_never_dropped() -> None:
     table = pd.DataFrame({"name": id_text(ROWS)})
     repaired, quality = quick(Dataset("names", table, clean_dataset().target))

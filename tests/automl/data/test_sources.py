@@ -7,9 +7,11 @@ import pickle
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.feather
 import pytest
 from hydra.utils import get_class
@@ -206,6 +208,33 @@ class TestFrame:
         before = frame.copy()
         FrameSource(frame, y=FRAME["target"]).load()
         pd.testing.assert_frame_equal(frame, before)
+
+    def test_tables_of_other_libraries_keep_their_names(self) -> None:
+        table = pa.Table.from_pandas(FRAME)
+        dataset = FrameSource(table, target="target").load()
+        assert list(dataset.table.columns) == ["a", "city"]
+        encoding = prepare(dataset, check=False).encoding
+        of_table, of_frame = (encoding.transform(encoding.dataset(rows)) for rows in (table, FRAME))
+        np.testing.assert_array_equal(of_table[0], of_frame[0])
+
+    def test_an_index_that_is_a_column_too_is_that_column(self) -> None:
+        frame = FRAME.assign(day=pd.date_range("2024-01-01", periods=30)).set_index("day", drop=False)
+        dataset = FrameSource(frame, target="target", time="day").load()
+        assert list(dataset.table.columns) == ["a", "city"] and dataset.time is not None and np.ptp(dataset.time) > 0
+
+    def test_a_target_goes_beside_names_of_several_levels(self) -> None:
+        names = pd.MultiIndex.from_product([["size"], ["w", "h"]])
+        dataset = FrameSource(pd.DataFrame(np.ones((30, 2)), columns=names), y=FRAME["target"]).load()
+        assert list(dataset.table.columns) == ["size_w", "size_h"] and dataset.target.name == "target"
+
+    def test_no_answer_at_all_is_refused(self) -> None:
+        with pytest.raises(UserError, match="y has 0 values for 30 rows"):
+            FrameSource(FRAME.drop(columns="target"), y=[]).load()
+
+    @pytest.mark.parametrize("data", [np.zeros((6, 5, 5), np.uint8), pd.DataFrame({"a": range(6)})])
+    def test_several_answers_a_row_are_refused(self, data: Any) -> None:
+        with pytest.raises(UserError, match=r"y has shape \(6, 2\); one target is learned: give one value per row"):
+            FrameSource(data, y=np.eye(2)[[0, 1] * 3]).load()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,7 +8,7 @@ import pytest
 
 from automl.data.prepare import prepare
 from automl.data.sources.frame import FrameSource
-from automl.data.weights import LEAST, copies_of, repeated
+from automl.data.weights import LEAST, copies_of, effective, repeated
 from automl.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -35,6 +35,12 @@ def test_no_class_vanishes():
     assert repeated(np.arange(4), copies, weight, np.array([0, 1, 1, 0])).tolist() == [0, 0, 0, 2, 3]
 
 
+def test_copies_tell_nothing_new():
+    assert effective(np.repeat(np.arange(60), 10)) == effective(np.arange(60)) == 60
+    assert effective(np.repeat([0, 1], [9, 1])) == 1, "one row of nine tenths of the weight says nearly all"
+    assert effective(np.zeros(0, np.int64)) == 0
+
+
 def frame(rows: int = 90) -> pd.DataFrame:
     x = RNG.normal(size=(rows, 2))
     return pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": np.where(x[:, 0] > 0, "up", "down")})
@@ -57,11 +63,21 @@ def test_a_row_stands_as_often_as_it_weighs_on_one_side_of_each_split(folds):
             assert not set(train.rows) & set(valid.rows)
 
 
-def test_equal_weights_are_none_and_copies_are_no_duplicates():
-    table = pd.concat([frame(60)] * 2, ignore_index=True)
-    assert FrameSource(table, target="y", weight=np.full(120, 2.5)).load().weight is None
-    found = prepare(FrameSource(table, target="y", weight=np.arange(1, 121)).load())
-    assert len(found.dataset) == 120, "what a copy weighs would be lost with it"
+def test_equal_weights_are_none():
+    assert FrameSource(frame(60), target="y", weight=np.full(60, 2.5)).load().weight is None
+
+
+def test_a_row_that_repeats_another_adds_its_weight_to_it():
+    """Both would else stand on two sides of a split, where the second is known by heart."""
+    table, weight = pd.concat([frame(60)] * 2, ignore_index=True), np.arange(1.0, 121)
+    found = prepare(FrameSource(table, target="y", weight=weight).load())
+    assert found.dataset.weight is not None and (found.dataset.weight == weight[:60] + weight[60:]).all()
+    whole = prepare(FrameSource(table, target="y", weight=weight).load(), repairs={"duplicate_rows": False})
+    assert (whole.dataset.weight == weight).all()  # type: ignore[union-attr]
+    split = np.where(np.arange(120) < 90, "train", np.where(np.arange(120) < 100, "valid", "test"))
+    given = prepare(FrameSource(table, target="y", weight=weight, split=split).load()).dataset
+    assert given.weight is not None and len(given) == 90, "of the training rows 30 repeat an earlier one"
+    assert given.weight.tolist() == [*(weight[:30] + weight[60:90]), *weight[30:60], *weight[90:]]
 
 
 @pytest.mark.parametrize(

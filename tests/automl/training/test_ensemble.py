@@ -189,3 +189,12 @@ def test_a_gap_beyond_doubt_needs_few_samples(monkeypatch):
     monkeypatch.setattr(metrics, "score", lambda *a: calls.append(1) or real(*a))
     assert _errors_behind(THREE, y, predictions[0], predictions[1]) > 4
     assert len(calls) == 2 + 2 * 10
+
+
+def test_copies_that_stand_for_weights_tell_networks_apart_no_better():
+    predictions, y = _networks(2, 0)
+    task = dataclasses.replace(THREE, metric="log_loss")
+    better, other = sorted(predictions, key=lambda p: metrics.log_loss(y, p))
+    ten = [np.repeat(a, 10, axis=0) for a in (y, better, other)]
+    one = _errors_behind(task, y, better, other)
+    assert 0.6 * one < _errors_behind(task, *ten, draws=len(y)) < 1.6 * one < _errors_behind(task, *ten)

@@ -152,6 +152,25 @@ def test_the_quantile_is_the_right_order_statistic(rows: int, seed: int, level: 
     assert Scores(rows, scores).quantile(level) == expected
 
 
+def test_copies_that_stand_for_weights_are_no_further_rows():
+    """Each of 60 rows ten times says what 60 rows say: a level or a threshold that they are too few for stays so."""
+    one, rows = drawn(60, 2, 0), np.repeat(np.arange(60), 10)
+    ten = Answers(one.prediction[rows], one.y[rows], rows=rows)
+    of, same = (made(told, None, task_of("binary", 2, "accuracy")) for told in (ten, one))
+    assert of.rows == of.scores.rows == 60 and of.by_class.keys() == same.by_class.keys()
+    np.testing.assert_array_equal(of.scores.values, same.scores.values)
+    np.testing.assert_array_equal(of.sure, same.sure)  # type: ignore[arg-type]
+    np.testing.assert_allclose(of.venn, same.venn)  # type: ignore[arg-type]
+    assert [of.threshold(error) for error in (0.02, 0.2)] == [same.threshold(error) for error in (0.02, 0.2)]
+    with pytest.raises(UserError, match=r"level=0\.99 needs more than 60 calibration rows"):
+        of.sets(one.prediction, 0.99)
+    value = values(60, 0)
+    assert value.spread is not None
+    ten = Answers(value.prediction[rows], value.y[rows], value.spread[rows], rows)
+    far = made(ten, None, task_of("regression", 1, "r2"))
+    assert far.rows == far.scores.rows == 60 and far.spreads is not None and far.spreads.rows == 60
+
+
 def test_very_many_scores_are_thinned_to_the_safe_side():
     scores = np.random.default_rng(0).normal(size=50_001)
     thin = kept(scores)

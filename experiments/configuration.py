@@ -18,6 +18,7 @@ from automl.store.place import own_url, trunks_beside
 SEARCH_PATH = "pkg://experiments.conf"
 CONF = Path(str(resources.files("experiments"))) / "conf"
 _LEFT_OUT = re.compile(r"^#.*\bnot \w+ by default\b", re.MULTILINE)
+EARLIER = "earlier"  # the family of networks of earlier runs
 
 
 def options_of(group: str, also: Sequence[Path] = ()) -> list[str]:
@@ -36,6 +37,7 @@ def by_default(group: str) -> list[str]:
 
 def register() -> None:
     """``family=all``, ``methods=all``, ``peer=all``: what lies in conf takes part, and no list of it is kept by hand.
+    ``family=all_new`` is without the networks of earlier runs: level 3 looks at no past run.
 
     ``${own_store:}`` is where a person's past runs lie, ``${trunks:URL}`` where those of a store leave their networks.
     """
@@ -43,6 +45,8 @@ def register() -> None:
     OmegaConf.register_new_resolver("trunks", trunks_beside, replace=True)
     store = ConfigStore.instance()
     store.store(group="family", name="all", node={"defaults": by_default("family")})
+    new = [name for name in by_default("family") if name != EARLIER]
+    store.store(group="family", name="all_new", node={"defaults": new})
     learners = [{f"/metalearner@{name}": name} for name in by_default("metalearner")]
     store.store(group="methods", name="all", node={"defaults": learners})
     store.store(group="peer", name="all", node={"defaults": by_default("peer")})

@@ -12,7 +12,7 @@ from automl.data.augment import STRENGTHS, can_mix
 from automl.errors import UserError
 from automl.models.listed.errors import LayerError
 from automl.models.listed.read import chosen, shown, values_of
-from automl.training import named
+from automl.training import named, transforms
 from automl.training.losses import CLASSES, VALUES
 from automl.training.optim import SCALE, SCHEDULES
 from automl.training.options import Options
@@ -29,6 +29,7 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     "clip": (0.0, 10_000),
     "patience": (0, 10_000),
 }
+_LISTED = ", or a list of image operations: [{RandomHorizontalFlip: {p: 0.5}}, ...]"
 _SAID_BY = {"learning_rate": "optimizer", "weight_decay": "optimizer", "label_smoothing": "loss"}
 
 
@@ -48,6 +49,11 @@ class Trained:
     @property
     def level(self) -> int:
         return getattr(self.family, "level", 4)
+
+    def __getattr__(self, name: str) -> Any:  # what some families tell beside: ``wordpieces``, ``origin``, ``lacks``
+        if name == "family" or name.startswith("__"):  # not made yet, as while it is unpickled
+            raise AttributeError(name)
+        return getattr(self.family, name)
 
     def supports(self, task: Task) -> bool:
         return self.family.supports(task)
@@ -105,7 +111,9 @@ def _options(name: str, value: Any, path: str, task: Task) -> tuple[Option, ...]
         "loss": (VALUES, named.VALUE_LOSSES) if values else (CLASSES, named.CLASS_LOSSES),
         "augment": (STRENGTHS, {}),
     }
-    if name not in tables:
+    if name == "augment" and transforms.says_operations(value):
+        found: list[Any] = [*transforms.options(value, path, task.inputs)]
+    elif name not in tables:
         kind = type(getattr(Options(), name))
         found = values_of(value, path, name, {kind})
         low, high = _BOUNDS.get(name, (0, 1))
@@ -121,7 +129,7 @@ def _options(name: str, value: Any, path: str, task: Task) -> tuple[Option, ...]
             elif isinstance(one, Mapping) and of_torch:
                 found += named.options(one, path, of_torch)
             else:
-                torch_s = f", or {{NAME: {{...}}}} of {', '.join(of_torch)}" if of_torch else ""
+                torch_s = f", or {{NAME: {{...}}}} of {', '.join(of_torch)}" if of_torch else _LISTED
                 raise LayerError(path, f"{shown(one)} is not known", f"Write one of {', '.join(own)}{torch_s}")
     if not found:
         raise LayerError(path, "the choice is empty", "Give a value")

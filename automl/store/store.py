@@ -115,6 +115,13 @@ class Store:
             )
             return Search(c.execute(new.returning(s.id)).scalar_one(), key, task, prior, resumed=False, token=token)
 
+    def prior(self, search_id: int) -> Prior | None:
+        """With which a search began."""
+        s = schema.searches.c
+        with self._read() as c:
+            stored = c.execute(sa.select(s.prior).where(s.id == search_id)).scalar_one()
+        return None if stored is None else from_json(Prior, stored)
+
     def hold(self, search_id: int, budget: Budget, workers: int) -> Hold:
         """Take the search up for this process: see ``Hold``. Raises UserError when a living process has it."""
         return Hold(self, search_id, budget, workers)

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from automl import metrics
 from automl.data.augment import augment, can_mix, mixup
 from automl.data.dataset import Part
-from automl.training import live
+from automl.training import live, transforms
 from automl.training.deadline import DOWN, FITTED, LATE, LEAST, PACE_STEPS, READ, grace
 from automl.training.ema import Ema
 from automl.training.lightning import pl
@@ -97,6 +97,7 @@ class Training(pl.LightningModule):
         network = predictor.network
         usual = network.patience if isinstance(network, Begins) else 0
         self.patience = options.patience or usual or max(SHORTEST_PATIENCE, epochs // 3)
+        self.operations = transforms.made(options.augment)
         self.mixes = options.mixup > 0 and can_mix(task.inputs)
         self.generator = torch.Generator(device)
         self.rng = np.random.default_rng(0)
@@ -240,7 +241,10 @@ class Training(pl.LightningModule):
         """Loss of one batch of encoded inputs (rows, ...) and raw targets (rows,)."""
         if self.task.kind == "regression":
             y = (y - self.predictor.center) / self.predictor.scale
-        prepared = augment(self.predictor.prepare(*inputs), self.task.inputs, self.options.augment, self.generator)
+        strength = self.options.augment
+        if self.operations:
+            inputs, strength = transforms.changed(inputs, self.task.inputs, self.operations, self.generator), "none"
+        prepared = augment(self.predictor.prepare(*inputs), self.task.inputs, strength, self.generator)
         if not self.mixes:
             return self.loss(self.predictor.network(*prepared), y)
         mixed, partner, share = mixup(prepared, self.task.inputs, self.options.mixup, self.rng, self.generator)

@@ -1,4 +1,5 @@
-"""Optimizers, losses and schedules of torch by their own names and arguments: ``{"AdamW": {"lr": 0.001}}``.
+"""Optimizers, losses and schedules of torch by their own names and arguments: ``{"AdamW": {"lr": 0.001}}``. Image
+operations go the same way: ``automl.training.transforms``.
 
 As an option of an axis such a thing is its JSON text. Names and arguments come from tables; nothing else is looked up.
 
@@ -34,6 +35,7 @@ VALUE_LOSSES: Table = {of.__name__: of for of in (nn.MSELoss, nn.L1Loss, nn.Smoo
 _NOT_YOURS = (
     *("params", "foreach", "maximize", "capturable", "differentiable", "fused"),
     *("weight", "size_average", "reduce", "reduction", "ignore_index", "epoch", "epochs"),
+    *("inplace", "expand", "policy"),  # of image operations: a picture keeps its shape; policies are no plain values
 )
 
 

@@ -18,7 +18,8 @@ class Options:
     ``loss``: cross_entropy | focal | class_weighted for classes; mse | huber | quantile for values; "" takes the
     first of the task's kind. ``label_smoothing``: 0 to 1, classes only.
     Optimizer, schedule and loss may also be torch's own, with arguments: ``automl.training.named``.
-    ``augment``: none | light | medium | strong. ``mixup``: alpha of the Beta distribution, 0 switches it off.
+    ``augment``: none | light | medium | strong, or image operations in order: ``automl.training.transforms``.
+    ``mixup``: alpha of the Beta distribution, 0 switches it off.
     ``ema``: validate and keep a moving average of the weights. ``clip``: largest gradient norm, 0 switches it off.
     ``patience``: epochs without improvement before the training stops; 0 takes a third of its length, at least 5.
     """

@@ -38,12 +38,11 @@ from experiments.bench import kept_rows, options_from
 from experiments.bench._commit import commit
 from experiments.bench.level3 import RUN, chosen, group_of, kind_of
 from experiments.bootstrap import mean_interval
-from experiments.configuration import by_default
+from experiments.configuration import EARLIER, by_default
 from experiments.explain import quoted
 from experiments.report.words import count
 
 KNOWN = ("pretrained", "sentence")
-OWN = "earlier"  # every run has a store of its own, and so no earlier one
 DRAWS = 2_000
 Arm = Literal["scratch", "both", "known"]
 
@@ -89,7 +88,8 @@ def run(cfg: DictConfig) -> None:
 
 
 def families(arm: Arm) -> list[str]:
-    return [f for f in by_default("family") if f != OWN and (arm == "both" or (f in KNOWN) == (arm == "known"))]
+    # Every run has a store of its own, and so no earlier one.
+    return [f for f in by_default("family") if f != EARLIER and (arm == "both" or (f in KNOWN) == (arm == "known"))]
 
 
 def one(said: dict[str, Any], arm: Arm, seed: int, options: Asked) -> dict[str, Any]:

@@ -175,8 +175,10 @@ def _place(path: str) -> str:
 def _training(name: str, value: Any) -> Any:
     """As ``nas.given`` takes it: torch's own names without arguments are written with none."""
     many = value if isinstance(value, list | tuple) else [value]
-    if name == "transforms" and (not many or any(v not in STRENGTHS for v in many if isinstance(v, str))):
-        raise LayerError("/transforms", f"{shown(value)} is not known", f"Write one of {', '.join(STRENGTHS)}")
+    words = [v for v in many if isinstance(v, str) and not v[:1].isupper()]
+    if name == "transforms" and (not many or any(v not in STRENGTHS for v in words)):
+        fix = f"Write one of {', '.join(STRENGTHS)}, or [{{RandomHorizontalFlip: {{p: 0.5}}}}, ...]"
+        raise LayerError("/transforms", f"{shown(value)} is not known", fix)
     said = [{v: {}} if isinstance(v, str) and v[:1].isupper() else v for v in many]
     return said if isinstance(value, list | tuple) else said[0]
 

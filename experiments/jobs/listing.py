@@ -1,4 +1,4 @@
-"""What a dictionary may name: layers with their arguments, blocks, optimizers, criteria, schedules, models."""
+"""What a dictionary may name, with arguments: layers, blocks, optimizers, criteria, schedules, operations, models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from automl.data.augment import STRENGTHS
 from automl.models.listed.allowed import ALLOWED, BLOCKS, REFUSED, arguments_of
 from automl.models.listed.read import kinds
-from automl.training import named
+from automl.training import named, transforms
 from experiments.jobs.dictionary import NAMES, models
 
 _WORDS = {bool: "boolean", int: "integer", float: "number", str: "string", tuple: "array", type(None): "null"}
@@ -24,6 +24,7 @@ def listing() -> dict[str, Any]:
         "criteria": {"classes": _table(named.CLASS_LOSSES), "values": _table(named.VALUE_LOSSES)},
         "schedules": _table(named.SCHEDULES),
         "transforms": list(STRENGTHS),
+        "operations": _table(transforms.operations()),
         "models": models(),
         "names": list(NAMES),
     }

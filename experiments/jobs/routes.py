@@ -45,7 +45,10 @@ ASKED: dict[str, Any] = {
         "schedule": _NAMED,
         "learning_rate": {"type": ["number", "array"]},
         "batch_size": {"type": ["integer", "array"]},
-        "transforms": {"type": ["string", "array"], "description": "none, light, medium or strong, or a choice"},
+        "transforms": {
+            "type": ["string", "array", "object"],
+            "description": "none, light, medium or strong, or a choice; or image operations in order, see GET /layers",
+        },
         "epochs": {"type": "integer", "minimum": 1, "maximum": 1000},
         "trials": {"type": ["integer", "null"], "minimum": 1, "maximum": 100},
         "seconds": {"type": ["number", "null"], "exclusiveMinimum": 0},

@@ -28,7 +28,7 @@ from experiments.solve.prior import level_of, past_runs, told
 from experiments.solve.result import compose_result, write_outputs
 from experiments.solve.search import earlier_search, ending_goal, recorded, run_search
 from experiments.solve.solution import Solution
-from experiments.solve.weights import keep_networks, origins, told_weights, whether_they_helped
+from experiments.solve.weights import keep_networks, origins, told_weights, unseen, whether_they_helped
 from experiments.stores import opened
 from metalearner.follow import Follow
 from metalearner.profile import profile as measure
@@ -59,8 +59,9 @@ def pipeline(
             prepared = prepared_as_before(cfg, wanted, dataset, store)
             task, parts, goal = prepared.task, prepared.parts, ending_goal(wanted, prepared.task)
             profile = measure(task, parts.train, prepared.dataset, seed=wanted.seed)
-            axes = search_axes(families, task, training_axes(task))
             before = earlier_search(store, config, prepared) if wanted.resume else None
+            families = unseen(families, prepared, None if before is None else store.prior(before))
+            axes = search_axes(families, task, training_axes(task))
             learns, timed = level_of(learner) >= 4, wanted.budget.seconds is not None
             follow = Follow(learner, profile, axes, wanted.budget.epochs, engine.workers, beside=timed)
             stack.enter_context(follow)
@@ -109,6 +110,7 @@ def pipeline(
         )
         keep_networks(Path(trunks_beside(OmegaConf.select(cfg, "store.url"))), prepared, trials, record.artifacts)
         begun = origins(families, task, trials)
+        left_out = [line for family in families.values() for line in getattr(family, "left_out", ())]
         result = compose_result(
             level=level,
             seed=wanted.seed,
@@ -118,7 +120,7 @@ def pipeline(
             prior=started,
             seconds=events.seconds | {"total": events.total},
             store=store.name,
-            notes=(*record.notes, *whether_they_helped(begun, task, trials)),
+            notes=(*record.notes, *left_out, *whether_they_helped(begun, task, trials)),
             weights=told_weights(begun, trials, finished.members),
             profile=profile,
             overrides=overrides,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from nni.mutable import frozen_context
+from nni.nas.space import current_model
 from torch import Tensor, nn
 
+from automl.errors import UserError
 from automl.models.known.libraries import Trunk, parted
 from automl.models.known.origins import Origin
 from automl.store.trunks import Kept, kept
@@ -38,45 +41,107 @@ MAKERS: Mapping[str, Any] = {
 """What a file may name: families of one picture, sound or series, with the options that conf gives them."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Earlier:
-    """``folder``: of ``automl.store.trunks``. ``most``: so many networks are options, those that saw most rows."""
+    """``folder``: of ``automl.store.trunks``. ``most``: so many networks are options, those that saw most rows.
+
+    ``admitted``: their names, once a task was told (``admitting``); until then it offers none. ``left_out``: why others
+    of inputs like the task's are not, a line for each reason.
+    """
 
     folder: str
     most: int = 3
     name: str = "earlier"
+    admitted: tuple[str, ...] = field(default=(), init=False)
+    left_out: tuple[str, ...] = field(default=(), init=False)
     level: ClassVar[int] = 2
 
     def supports(self, task: Task) -> bool:
-        return bool(self.found(task))
+        return bool(self.admitted) and can_be_kept(task)
 
-    def found(self, task: Task) -> list[Kept]:
-        """Those of inputs like the task's. None of its group or data: they may have seen its test rows."""
-        if len(task.inputs) != 1 or not can_be_kept(task):
+    def lacks(self, task: Task) -> str:
+        """What would let it take part."""
+        why = f" ({'; '.join(self.left_out)})" if self.left_out else ""
+        return f"solve other data of the same sort first{why}" if can_be_kept(task) else ""
+
+    def admitting(self, task: Task, judging: Callable[[], np.ndarray], began: Sequence[str] | None = None) -> Earlier:
+        """The same, offering the networks that have seen none of the rows that judge the task.
+
+        ``judging``: the hashes of those rows (``automl.data.sketch``), asked for where a network is at hand. ``began``:
+        the names that a search began with which goes on: it offers these, whatever was kept or lost meanwhile.
+        """
+        made = replace(self, folder=str(Path(self.folder).absolute()))  # workers may stand in another folder
+        admitted, why = list[str](), dict[str, list[str]]()
+        for one in self.like(task) if began is None else ():
+            if len(admitted) == self.most:
+                break
+            if reason := refusal(one, task, judging):
+                why.setdefault(reason, []).append(one.name)
+            else:
+                admitted.append(one.name)
+        made.admitted = tuple(admitted if began is None else began)
+        said = "left out networks of earlier runs"
+        made.left_out = tuple(f"{said} ({', '.join(names)}): {reason}" for reason, names in why.items())
+        return made
+
+    def like(self, task: Task) -> list[Kept]:
+        """Those of inputs like the task's."""
+        if not can_be_kept(task):
             return []
         (of,) = task.inputs
         like = [k for k in kept(Path(self.folder)) if k.candidate.family in MAKERS and can_be_kept(k.task)]
         like = [k for k in like if k.task.inputs[0].modality == of.modality]
-        like = [k for k in like if k.task.inputs[0].shape[0] == of.shape[0] and not k.task.inputs[0].masked]
-        mine = {task.group, task.name}
-        return [k for k in like if not mine & {k.task.group, k.task.name} and k.task.data != task.data][: self.most]
+        return [k for k in like if k.task.inputs[0].shape[0] == of.shape[0]]
+
+    def found(self, name: str) -> Kept | None:
+        """An admitted one, if it is still there."""
+        there = kept(Path(self.folder)) if name in self.admitted else []
+        return next((k for k in there if k.name == name), None)
 
     def origin(self, task: Task, candidate: Candidate) -> Origin | None:
-        for one in self.found(task):
-            if one.name == candidate.choices[NAMED]:
-                source = f"your own run of {one.made}, {one.candidate.family}"
-                return Origin(one.name, source, "that of its data", f"{one.task.name}, {one.rows:,} rows", one.digest)
-        return None
+        one = self.found(str(candidate.choices[NAMED]))
+        if one is None:
+            return None
+        source = f"your own run of {one.made}, {one.candidate.family}"
+        rows = f"{one.task.name}, {one.rows:,} rows, none of which judges here unless it was resized or changed"
+        return Origin(one.name, source, "that of its data", rows, one.digest)
 
     def space(self, task: Task) -> nn.Module:
         return EarlierSpace(task, self)
 
 
+def refusal(of: Kept, task: Task, judging: Callable[[], np.ndarray]) -> str:
+    """Why a network may not begin on a task, whose rows it may have seen; empty where it may.
+
+    ``judging``: see ``Earlier.admitting``.
+    """
+    names = {task.group, task.name}
+    if of.task.data == task.data:
+        return "they learned from these data"
+    if of.task.group in names:
+        return "they learned from data of the same group"
+    if not of.sketched:
+        return "it is not known from which rows they learned, as they were kept by an earlier version"
+    if of.task.name in names and of.task.inputs[0].shape != task.inputs[0].shape:
+        return "they learned from data of the same name in another size, whose rows cannot be compared with these"
+    if (sketch := of.sketch()) is None:
+        return "their file is damaged"
+    held, asked = sketch.held(judging())
+    if held > sketch.by_chance(asked):
+        return f"they learned from {held:,} of the {asked:,} rows that judge here"
+    return ""
+
+
 class EarlierSpace(KnownSpace):
     def __init__(self, task: Task, of: Earlier) -> None:
         super().__init__()
-        found = {k.name: k for k in of.found(task)}
-        one = found[self.choose(NAMED, tuple(found))]
+        name = self.choose(NAMED, of.admitted)
+        if current_model() is None:  # the axes alone are asked for
+            self.lay(task, "", lambda own: nn.Identity(), None, tunes=True)
+            return
+        one = of.found(name)
+        if one is None:
+            raise UserError(f"the network {name} of an earlier run is gone from {of.folder}. Begin a new search")
         old = one.task.inputs[0]
         self.seen = Seen(task.inputs[0], old.shape, (old.mean, old.std) if old.mean else None)
         self.lay(task, one.digest, lambda own: trunk(one), self.seen.key, tunes=True)

@@ -152,7 +152,8 @@ class StoreContract:
         found = begin(store, resume=True, prior=Prior.uniform(AXES))
         assert found.id == newest.id != first.id
         assert found.resumed
-        assert found.prior == PRIOR  # the one that it began with, not the one that would be made now
+        assert found.prior == PRIOR == store.prior(found.id)  # the one that it began with, not the one of now
+        assert store.prior(begin(store, "another key").id) is None
 
     def test_resume_of_an_unknown_key_begins(self, store):
         assert not begin(store, resume=True, prior=PRIOR).resumed

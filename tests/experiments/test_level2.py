@@ -102,3 +102,25 @@ def test_a_run_starts_from_an_earlier_one_on_other_data(tmp_path):
     again = solved(tmp_path, first, "family=[earlier,convnet]", "metalearner=practice", target=None, trials=1).result
     told = [w["trained_on"] for w in again["weights"]]
     assert all(t.startswith("second, ") for t in told), "its own data are no other data"
+    x, y = (np.load(first)[name] for name in ("X", "y"))
+    np.savez(tmp_path / "grown.npz", X=np.concatenate([x, 255 - x[:40]]), y=np.concatenate([y, y[:40]]))
+    grown = solved(
+        tmp_path, str(tmp_path / "grown.npz"), "family=[earlier,convnet]", "metalearner=practice", target=None, trials=1
+    ).result
+    assert all(w["trained_on"].startswith("second, ") for w in grown["weights"])
+    assert any("they learned from" in note and "rows that judge here" in note for note in grown["notes"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_search_that_is_resumed_takes_no_network_that_came_meanwhile(tmp_path):
+    first, second = pictures(tmp_path, "first", (2, 9), 14), pictures(tmp_path, "second", (5, 7), 14)
+    words = "family=[convnet,earlier]", "metalearner=practice"
+    solved(tmp_path, first, *words, target=None, trials=1)
+    result = solved(tmp_path, second, *words, target=None, trials=2).result
+    assert "earlier" in {t["family"] for t in result["tried"]}
+    resumed = solved(tmp_path, first, *words, "resume=true", target=None, trials=2).result
+    assert {t["family"] for t in resumed["tried"]} == {"convnet"} and len(resumed["tried"]) == 2
+    (tmp_path / "trunks").rename(tmp_path / "gone")
+    again = solved(tmp_path, second, *words, "resume=true", target=None, trials=3).result
+    assert [t["score"] for t in again["tried"]][:2] == [t["score"] for t in result["tried"]]

@@ -325,7 +325,8 @@ def test_the_default_is_level_4_and_so_is_the_demonstration():
     demo = composed(["+experiment=quickstart"])
     assert demo.metalearner == plain.metalearner and demo.family == plain.family and demo.strategy == plain.strategy
     cold = composed(["data=sklearn", "+experiment=level3"])
-    assert {k for k in plain if plain[k] != cold[k]} == {"metalearner"}
+    assert {k for k in plain if plain[k] != cold[k]} == {"metalearner", "family"}
+    assert set(plain.family) - set(cold.family) == {"earlier"} and set(cold.family) < set(plain.family)
 
 
 def test_what_takes_part_is_found_in_conf():

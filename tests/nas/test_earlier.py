@@ -4,12 +4,16 @@ import dataclasses
 
 import numpy as np
 import pytest
+import safetensors
+import safetensors.numpy
 import torch
 
 from automl.data.dataset import Part
+from automl.data.sketch import Sketch
+from automl.errors import UserError
 from automl.models.known import frozen
 from automl.store.place import trunks_beside
-from automl.store.trunks import keep, kept
+from automl.store.trunks import SKETCH, keep, kept
 from automl.types import Candidate, Input, Task
 from nas.evaluate import evaluate
 from nas.families.convnet import ConvNet
@@ -34,6 +38,10 @@ def quiet_cache(tmp_path, monkeypatch):
     torch.set_num_threads(1)
 
 
+KNOWN = np.arange(1, 91, dtype=np.uint64) << np.uint64(50)  # hashes of the rows that it learned from
+OTHERS = KNOWN + (np.uint64(1) << np.uint64(40))
+
+
 def network(of: Task = OLD, seed: int = 0):
     family = ConvNet((16,))
     axes = search_axes({"convnet": family}, of, training_axes(of))["convnet"]
@@ -44,7 +52,20 @@ def network(of: Task = OLD, seed: int = 0):
 def put(folder, of: Task = OLD, *, seed: int = 0, count: int = 100, score: float = 0.5) -> bool:
     candidate, net = network(of, seed)
     weights = {name: tensor.numpy() for name, tensor in net.state_dict().items()}
-    return keep(folder, of, candidate, weights, rows=count, score=score)
+    return keep(folder, of, candidate, weights, Sketch.of(KNOWN), rows=count, score=score)
+
+
+def without_a_sketch(folder) -> None:
+    """As earlier versions kept them."""
+    for path in folder.iterdir():
+        with safetensors.safe_open(path, "np") as file:
+            told = file.metadata()
+        weights = {n: w for n, w in safetensors.numpy.load_file(path).items() if n != SKETCH}
+        path.write_bytes(safetensors.numpy.save(weights, told))
+
+
+def offering(folder, task: Task = NEW, judging=OTHERS) -> Earlier:
+    return Earlier(str(folder)).admitting(task, lambda: judging)
 
 
 class TestEarlier(FamilyContract):
@@ -53,7 +74,7 @@ class TestEarlier(FamilyContract):
         for known in set(TASKS) - {"image", "tiny"}:
             monkeypatch.delitem(TASKS, known)
         put(tmp_path / "trunks")
-        return Earlier(str(tmp_path / "trunks"))
+        return offering(tmp_path / "trunks")
 
 
 def test_the_best_of_a_family_and_group_is_kept(tmp_path):
@@ -92,7 +113,83 @@ def test_it_is_the_same_network_without_its_head(tmp_path):
 )
 def test_who_may_not_start_from_it(tmp_path, task):
     put(tmp_path)
-    assert Earlier(str(tmp_path)).supports(NEW) and not Earlier(str(tmp_path)).supports(task)
+    assert offering(tmp_path).supports(NEW) and not offering(tmp_path, task).supports(task)
+    assert not offering(tmp_path).supports(TASKS["several"])
+
+
+@pytest.mark.parametrize(
+    ("task", "judging", "said"),
+    [
+        (NEW, KNOWN[:1], "they learned from 1 of the 1 rows that judge here"),
+        (NEW, np.concatenate([KNOWN[:30], OTHERS]), "they learned from 30 of the 120 rows"),
+        (dataclasses.replace(NEW, name="grown"), np.concatenate([OTHERS, KNOWN[-1:]]), "they learned from 1 of the 91"),
+        (dataclasses.replace(NEW, group=OLD.group), OTHERS, "data of the same group"),
+        (dataclasses.replace(NEW, data=OLD.data), OTHERS, "these data"),
+        (dataclasses.replace(NEW, name=OLD.name), OTHERS, "of the same name in another size"),
+    ],
+)
+def test_why_a_network_is_left_out(tmp_path, task, judging, said):
+    put(tmp_path)
+    family = offering(tmp_path, task, judging)
+    (line,), (one,) = family.left_out, kept(tmp_path)
+    assert said in line and one.name in line and not family.supports(task)
+    with pytest.raises(UserError, match="let earlier take part: solve other data of the same sort first") as caught:
+        search_axes({"earlier": family}, task, ())
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_data_of_the_same_name_and_size_are_told_apart_by_their_rows(tmp_path):
+    put(tmp_path)
+    same = dataclasses.replace(NEW, name=OLD.name, inputs=(dataclasses.replace(NEW.inputs[0], shape=(1, 12, 12)),))
+    assert offering(tmp_path, same).supports(same) and not offering(tmp_path, same, KNOWN).supports(same)
+
+
+def test_one_whose_rows_nobody_noted_is_left_out_and_gives_way(tmp_path):
+    put(tmp_path, count=100)
+    without_a_sketch(tmp_path)
+    (one,) = kept(tmp_path)
+    assert not one.sketched and one.sketch() is None
+    (line,) = offering(tmp_path).left_out
+    assert "not known from which rows" in line and not offering(tmp_path).supports(NEW)
+    for task in (dataclasses.replace(NEW, group=OLD.group), dataclasses.replace(NEW, data=OLD.data)):
+        assert not offering(tmp_path, task).supports(task)
+    assert put(tmp_path, count=50, score=0.1) and offering(tmp_path).supports(NEW)
+
+
+def test_nothing_is_offered_before_it_was_asked_which_rows_judge(tmp_path):
+    put(tmp_path)
+    assert not Earlier(str(tmp_path)).supports(NEW)
+
+
+def test_no_rows_are_looked_at_where_no_network_is_at_hand(tmp_path):
+    def judging():
+        raise AssertionError
+
+    assert not Earlier(str(tmp_path)).admitting(NEW, judging).supports(NEW)
+    put(tmp_path)
+    assert not Earlier(str(tmp_path)).admitting(TASKS["numbers"], judging).supports(TASKS["numbers"])
+
+
+def test_a_search_that_is_resumed_goes_on_with_its_networks(tmp_path):
+    put(tmp_path)
+    (first,) = kept(tmp_path)
+    put(tmp_path, dataclasses.replace(OLD, name="third", group="third", data="2" * 8), seed=1)
+    family = Earlier(str(tmp_path)).admitting(NEW, lambda: OTHERS, [first.name])
+    assert family.admitted == (first.name,) and len(offering(tmp_path).admitted) == 2
+    assert not Earlier(str(tmp_path)).admitting(NEW, lambda: OTHERS, []).supports(NEW)
+    first.path.unlink()
+    axes = search_axes({"earlier": family}, NEW, ())["earlier"]
+    assert axes[0].options == (first.name,), "the space stays as it was"
+    with pytest.raises(UserError, match=f"{first.name} of an earlier run is gone"):
+        build(family, NEW, candidate_at(family, axes, 0), axes, seed=0)
+
+
+def test_a_network_that_took_its_place_is_not_taken_for_it(tmp_path):
+    put(tmp_path)
+    (before,) = kept(tmp_path)
+    put(tmp_path, seed=1, count=200)
+    with pytest.raises(KeyError, match=before.name):
+        before.weights()
 
 
 def test_what_is_worth_keeping():
@@ -104,7 +201,7 @@ def test_what_is_worth_keeping():
 
 def test_a_new_task_starts_from_it_and_says_so(tmp_path):
     put(tmp_path)
-    family = Earlier(str(tmp_path))
+    family = offering(tmp_path)
     axes = search_axes({"earlier": family}, NEW, ())
     rng = np.random.default_rng(0)
 
@@ -120,9 +217,8 @@ def test_a_new_task_starts_from_it_and_says_so(tmp_path):
     )
     assert outcome.status == "ok" and (outcome.score or 0) > 0.6, outcome.error
     origin = family.origin(NEW, candidate)
-    assert (
-        origin is not None and origin.source.startswith("your own run of 20") and "old, 100 rows" in origin.trained_on
-    )
+    assert origin is not None and origin.source.startswith("your own run of 20")
+    assert "old, 100 rows, none of which judges" in origin.trained_on
 
 
 def test_networks_lie_beside_the_store(monkeypatch):
@@ -133,7 +229,7 @@ def test_networks_lie_beside_the_store(monkeypatch):
 
 def test_pictures_of_a_network_are_small(tmp_path):
     put(tmp_path)
-    family = Earlier(str(tmp_path))
+    family = offering(tmp_path)
     axes = search_axes({"earlier": family}, NEW, ())["earlier"]
     net = build(family, NEW, candidate_at(family, axes, 0), axes, seed=0)
     assert net(*rows(NEW, 2)).shape == (2, 3) and net.seen(*rows(NEW, 2)).shape == (2, 1, 12, 12)

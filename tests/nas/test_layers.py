@@ -1,5 +1,7 @@
 """Lists of layers and a user's own module as families."""
 
+import json
+import pickle
 from dataclasses import dataclass
 
 import pytest
@@ -9,11 +11,14 @@ from torch import nn
 from automl.errors import UserError
 from automl.models.layers.image import is_image_task
 from automl.models.listed.errors import LayerError
+from automl.training import transforms
 from automl.training.options import Options
 from automl.types import Candidate
+from nas.families.convnet import ConvNet
 from nas.families.layers import Layers
 from nas.families.module import Module
-from nas.family import NAMED, build, search_axes
+from nas.family import NAMED, build, search_axes, wordpieces
+from nas.given import Trained
 from nas.recipe import training_axes
 from nas.testing.families import TASKS, FamilyContract, axes_of, candidate_at, rows
 
@@ -24,6 +29,12 @@ LINEAR = {"Linear": {"out_features": "auto"}}
 class OnMaps(Layers):
     def supports(self, task):
         return is_image_task(task)
+
+
+@dataclass(frozen=True)
+class Reads(Layers):
+    def wordpieces(self):
+        return ("un", "##seen")
 
 
 @dataclass(frozen=True)
@@ -114,6 +125,21 @@ def test_a_candidate_says_which_list_it_is_of_and_what_was_fixed():
     assert Options.of(candidate_at(family, axes, -1).choices).batch_size == 32
 
 
+def test_operations_on_pictures_are_options_of_the_axis_for_that():
+    of, wanted = TASKS["tiny"], ["RandomInvert", {"RandomCrop": {"size": 8, "padding": [1, 2]}}]
+    family = Layers(["Flatten", LINEAR], training={"augment": wanted})
+    (axis,) = (a for a in axes_of(family, of) if a.name == "augment")
+    assert [json.loads(o)[1]["RandomCrop"]["padding"] for o in axis.options] == [1, 2]
+    plain, named = Layers(["Flatten", LINEAR]), Trained(ConvNet((16,)), {"augment": wanted})
+    assert any(a == axis for a in axes_of(named, of)), "the same for any family"
+    axes = [axes_of(f, of) for f in (plain, family)]
+    transforms._try.cache_clear()
+    pairs = zip((plain, family), axes, strict=True)
+    built = [build(f, of, candidate_at(f, own, 0), own, seed=3) for f, own in pairs]
+    for own, other in zip(*(net.parameters() for net in built), strict=True):
+        assert torch.equal(own, other), "trying them draws no number of a network"
+
+
 def test_search_adds_the_axes_of_every_family():
     of = TASKS["tiny"]
     searched = search_axes({"layers": Layers(["Flatten", LINEAR], training="search")}, of, training_axes(of))["layers"]
@@ -165,6 +191,11 @@ def test_a_wrong_list_is_told_before_anything_is_trained():
         ({"schedule": {"StepLR": {}}}, "StepLR needs step_size"),
         ({"schedule": {"StepLR": {"step_size": 0}}}, "/training/schedule/StepLR"),
         ({"augment": "most"}, "none, light"),
+        ({"augment": ["light", "RandomInvert"]}, "/training/augment/0"),
+        (
+            {"augment": ["RandomInvert", {"RandomCrop": {"size": 6}}]},
+            "/training/augment/1/RandomCrop: pictures of 8 x 8",
+        ),
         ({"augment": []}, "empty"),
     ],
 )
@@ -184,6 +215,14 @@ def test_a_wrong_option_of_the_training_is_one_line(training, said):
 def test_an_option_that_would_do_nothing_is_refused(training, of, said):
     with pytest.raises(LayerError, match=said):
         axes_of(Layers(["Flatten", LINEAR], training=training), TASKS[of])
+
+
+def test_a_family_whose_training_is_said_still_tells_the_rest():
+    family = Trained(Reads(["Flatten", LINEAR]), {})
+    assert wordpieces({"reads": family}) == ("un", "##seen")
+    assert pickle.loads(pickle.dumps(family)).name == "layers"
+    with pytest.raises(AttributeError):
+        _ = family.origin
 
 
 # --- a module

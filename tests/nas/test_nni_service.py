@@ -30,7 +30,9 @@ from nas.engines.nni.jobfile import load_job, order_from_json, outcome_from_json
 from nas.engines.nni.manager import free_port
 from nas.engines.nni_service import PAYLOAD, NniServiceEngine, copy_code
 from nas.evaluate import evaluate
+from nas.families.earlier import Earlier
 from nas.family import search_axes
+from nas.given import Trained
 from nas.job import Job, Order, Outcome
 from nas.search import search
 from nas.strategies.listed import Listed
@@ -50,6 +52,16 @@ def test_a_job_comes_back_from_its_files(tmp_path):
     assert np.array_equal(back.train.inputs[0], job().train.inputs[0]) and np.array_equal(back.valid.y, job().valid.y)
     order = Order(CANDIDATE, 2, 0)
     assert evaluate(back, order).curve == evaluate(job(), order).curve
+
+
+def test_families_travel_with_all_that_they_were_told(tmp_path):
+    earlier = Earlier(str(tmp_path))
+    earlier.admitted = ("convnet-1234abcd", "vit-5678")
+    given = {"earlier": Trained(earlier, {"batch_size": [16, 32]}), "toy": Toy()}
+    save_job(dataclasses.replace(job(), families=given), tmp_path)
+    back = load_job(tmp_path).families["earlier"]
+    assert isinstance(back, Trained) and back.name == "earlier" and back.training == {"batch_size": [16, 32]}
+    assert isinstance(back.family, Earlier) and back.family.admitted == earlier.admitted
 
 
 def test_a_family_that_cannot_travel_is_one_clear_line(tmp_path):

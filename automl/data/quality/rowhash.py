@@ -13,6 +13,7 @@ import pandas as pd
 
 _CHUNK_BYTES = 1 << 24
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_LEVELS = np.float32(1024)  # so many that bytes stay apart, and that none lies where a rounding error would decide
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
@@ -68,6 +69,52 @@ def hash_column(column: pd.Series) -> np.ndarray:
     texts = np.asarray([str(v) for v in distinct], dtype=object)
     hashes = cast(Any, pd).util.hash_array(texts, categorize=False) if len(texts) else np.zeros(0, dtype=np.uint64)
     return _mix(np.append(hashes, np.uint64(0))[codes] + _GOLDEN)  # the appended one: missing, code -1
+
+
+def hash_values(array: np.ndarray, rows: np.ndarray, stretched: bool = False) -> np.ndarray:
+    """Hash of what these rows of a numeric array hold, first axis the row: uint64, shape of ``rows``. Read in blocks.
+
+    Only values count, as float32 holds them: not the type, and not what is missing behind the end of the last axis, as
+    where a short series was padded. What is infinite is missing. ``stretched``: nor does their unit, each row is
+    brought to 0..``_LEVELS`` by its own ends.
+    """
+    array = array[:, None] if array.ndim == 1 else array
+    out = np.zeros(len(rows), dtype=np.uint64)
+    step = max(1, _CHUNK_BYTES // max(1, 4 * int(np.prod(array.shape[1:]))))
+    for start in range(0, len(rows), step):
+        block = np.moveaxis(array[rows[start : start + step]], -1, 1)  # what is padded comes last, whatever its length
+        with np.errstate(over="ignore"):
+            flat = np.ascontiguousarray(block, dtype=np.float32).reshape(len(block), -1) + np.float32(0)
+        known = True if array.dtype.kind in "biu" else np.isfinite(flat)
+        if stretched:
+            low = flat.min(axis=1, where=known, initial=np.inf, keepdims=True)
+            span = flat.max(axis=1, where=known, initial=-np.inf, keepdims=True) - low
+            with np.errstate(invalid="ignore", over="ignore"):
+                flat = np.rint((flat - low) * (_LEVELS / np.where(span > 0, span, 1))) + np.float32(0)
+        bits = flat.view(np.uint32) ^ np.uint32(1 << 31)  # 0 stands for what is missing, and is no number's
+        if known is not True:
+            bits[~known] = 0
+        words = np.pad(bits, ((0, 0), (0, bits.shape[1] % 2))).view(np.uint64)
+        missing = words == 0
+        mixed = _mix(words + np.arange(1, words.shape[1] + 1, dtype=np.uint64) * _GOLDEN)
+        mixed[missing] = 0
+        out[start : start + step] = _mix(mixed.sum(axis=1, dtype=np.uint64))
+    return out
+
+
+def hash_cells(column: pd.Series) -> np.ndarray:
+    """Hash of what each cell of a table's column holds: uint64, shape (rows,). A number is the same in whatever type, a
+    text that holds one too.
+    """
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return hash_values(numbers, np.arange(len(numbers)))
+    codes, distinct = pd.factorize(column)
+    texts = np.asarray([str(v).strip() for v in distinct], dtype=object)
+    numbers = np.asarray(pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce"), dtype=np.float64)
+    hashes = cast(Any, pd).util.hash_array(texts, categorize=False) if len(texts) else np.zeros(0, dtype=np.uint64)
+    hashes = np.where(np.isnan(numbers), _mix(hashes), hash_values(numbers, np.arange(len(numbers))))
+    return np.append(hashes, np.uint64(0))[codes]  # the appended one: missing, code -1
 
 
 def combine(hashes: Iterable[np.ndarray]) -> np.ndarray:

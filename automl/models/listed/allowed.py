@@ -106,6 +106,9 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "beta": (1e-3, 10_000),
     "scale_factor": (1e-3, _PLACES),
     "norm_type": (1, 2),  # others give no number for what is negative
+    **dict.fromkeys(("num_ops", "mixture_width"), (1, 20)),  # of image operations
+    "chain_depth": (-1, 20),
+    "sigma": (0, 100),  # its kernel has the square of that many places
 }
 """Smallest and largest value of arguments of which torch's ``meta`` device takes what a real one does not, or that cost
 time; any other number may be from -10,000 to 10,000.

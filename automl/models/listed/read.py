@@ -13,6 +13,7 @@ import hashlib
 import inspect
 import json
 import math
+import numbers
 import re
 import reprlib
 import types
@@ -275,6 +276,8 @@ def _types(hint: Any) -> set[type]:
         return {type(v) for v in get_args(hint)}
     if hint in (bool, int, float, str, types.NoneType):
         return {hint}
+    if hint is numbers.Number:
+        return {int, float}
     if isinstance(hint, str):  # an annotation that torch wrote as a text
         words = {"bool": bool, "int": int, "float": float, "str": str, "None": types.NoneType}
         found = {of for word, of in words.items() if word in hint}

@@ -133,9 +133,15 @@ def _describe(name: str, family: Family) -> dict[str, Any]:
             "Make it a dataclass in a module of its own, or use engine=ray."
         )
     fields = {f.name: getattr(family, f.name) for f in dataclasses.fields(family)}
-    return {"module": cls.__module__, "name": cls.__qualname__, "fields": fields}
+    inner = {k: _describe(name, v) for k, v in fields.items() if isinstance(v, Family)}  # as of ``nas.given.Trained``
+    return {"module": cls.__module__, "name": cls.__qualname__, "fields": {**fields, **inner}, "inner": [*inner]}
 
 
 def _make(of: Mapping[str, Any]) -> Family:
     cls = getattr(importlib.import_module(of["module"]), of["name"])
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in of["fields"].items()})
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in of["fields"].items()}
+    fields |= {k: _make(fields[k]) for k in of["inner"]}
+    family = cls(**{f.name: fields.pop(f.name) for f in dataclasses.fields(cls) if f.init})
+    for name, value in fields.items():  # what is told to a family once it is made
+        object.__setattr__(family, name, value)
+    return family

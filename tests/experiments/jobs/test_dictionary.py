@@ -40,6 +40,8 @@ def test_it_becomes_a_configuration(tmp_path: Path) -> None:
     }  # fmt: skip
     assert plain["family"]["layers"]["layers"] == LAYERS and list(plain["family"]) == ["layers"]
     assert plain["budget"] == {"trials": 10, "seconds": 300.0, "epochs": 3} and plain["seed"] == 5
+    steps = [["RandomInvert", "RandomEqualize"], {"RandomCrop": {"size": 8, "padding": [0, 1]}}, "RandomHorizontalFlip"]
+    assert read(asked(transforms=steps)).training == {"augment": [*steps[:2], {"RandomHorizontalFlip": {}}]}
     of_model = config(read({"data": "iris", "model": "mlp", "batch_size": 32}), {"_target_": "x", "name": "${odd}.csv"})
     assert list(of_model.family) == ["mlp"] and of_model.family.mlp.training == {"batch_size": 32}
     assert of_model.data.name == "${odd}.csv" and of_model.budget.trials == 1
@@ -72,6 +74,8 @@ def test_it_becomes_a_configuration(tmp_path: Path) -> None:
         ({"data": "iris", "model": ["mlp"]}, "/model"),
         (asked(optimizer={"SGD": {"_target_": "os.system"}}), "/optimizer/SGD/_target_"),
         (asked(transforms="sharpen"), "/transforms"),
+        (asked(transforms=[]), "/transforms"),
+        (asked(transforms=[{"_target_": "os.system"}]), "/transforms/0/_target_"),
         (asked(epochs=0), "/epochs"),
         (asked(epochs=True), "/epochs"),
         (asked(epochs=10**100), "/epochs"),

@@ -78,6 +78,39 @@ def test_hydra(python: dict[str, Any], tmp_path: Path) -> None:
     assert tried(json.loads((tmp_path / "run" / "result.json").read_text())) == tried(python)
 
 
+PICTURES: dict[str, Any] = {
+    "data": "digits", "layers": ["Flatten", {"Linear": {"out_features": "auto"}}], "epochs": 2, "seconds": 200,
+    "transforms": ["RandomAutocontrast", {"RandomCrop": {"size": 8, "padding": 1}}],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("pictures")
+    more = [f"store.url=sqlite:///{folder}/store.db", f"artifacts={folder}/searches", "progress=false"]
+    return train(PICTURES, folder=folder / "run", overrides=more).result
+
+
+def test_operations_on_pictures_from_python_and_a_server_s_job(pictures: dict[str, Any], tmp_path: Path) -> None:
+    (trial,) = pictures["tried"]
+    steps = [{"RandomAutocontrast": {}}, {"RandomCrop": {"padding": 1, "size": 8}}]
+    assert json.loads(trial["choices"]["augment"]) == steps and trial["status"] == "ok"
+    table = Table(tmp_path / "jobs.db")
+    job, _ = table.submit(PICTURES, "digits", most=1)
+    assert table.take(1) is not None
+    done(job, tmp_path / job.id, Data(tmp_path / "uploads"), 3600, Told())
+    assert tried(json.loads((tmp_path / job.id / "run" / "result.json").read_text())) == tried(pictures)
+
+
+@pytest.mark.slow
+def test_operations_on_pictures_from_hydra(pictures: dict[str, Any], tmp_path: Path) -> None:
+    said = "{data: digits, layers: [Flatten, {Linear: {out_features: auto}}], epochs: 2, seconds: 200, "
+    said += "transforms: [RandomAutocontrast, {RandomCrop: {size: 8, padding: 1}}]}"
+    words = ["+experiment=train", f"train={said}", "tracker=none", f"hydra.run.dir={tmp_path}/run"]
+    subprocess.run([sys.executable, str(ROOT / "run.py"), *words], cwd=tmp_path, check=True, timeout=600)
+    assert tried(json.loads((tmp_path / "run" / "result.json").read_text())) == tried(pictures)
+
+
 def test_a_model_by_its_name_is_trained_as_is_said(tmp_path: Path) -> None:
     asked = {"data": "iris", "model": "mlp", "optimizer": {"SGD": {"lr": 0.1}}, "epochs": 1, "seconds": 100}
     cfg, source = of_found(read(asked), Data(tmp_path / "uploads").find("iris"))
@@ -137,6 +170,15 @@ def test_a_check_tells_shapes_parameters_and_memory(clerk: Clerk) -> None:
         ({"optimizer": {"SGD": {"rate": 1}}}, "/optimizer/SGD/rate"),
         ({"optimizer": {"LBFGS": {}}}, "/optimizer"),
         ({"criterion": "MSELoss"}, "/criterion"),
+        ({"transforms": ["RandomInvert"]}, "/transforms"),
+        (
+            {
+                "data": "digits",
+                "layers": PICTURES["layers"],
+                "transforms": ["RandomInvert", {"RandomCrop": {"size": 6}}],
+            },
+            "/transforms/1/RandomCrop",
+        ),
         ({"batch_size": 0}, "/batch_size"),
         ({"metric": "beauty"}, "/metric"),
         ({"metric": "rmse"}, "/metric"),
@@ -165,6 +207,8 @@ def test_layers_are_listed_with_their_arguments(clerk: Clerk) -> None:
     said = clerk.answer({"what": "layers"})["ok"]
     assert said["layers"]["Linear"]["out_features"] == {"types": ["integer"]}
     assert "default" in said["layers"]["Conv2d"]["stride"] and "LSTMCell" in said["refused"]
+    assert said["operations"]["RandomCrop"]["size"] == {"types": ["array", "integer"]}
+    assert "expand" not in said["operations"]["RandomRotation"] and "light" in said["transforms"]
     assert "lr" in said["optimizers"]["AdamW"] and "params" not in said["optimizers"]["AdamW"]
     json.dumps(said, allow_nan=False)
 

@@ -19,7 +19,10 @@ from automl.types import Task
 from automl.uncertainty.sets import decide
 
 DRAWS, SCORED = 100, 4096
-"""Bootstrap samples; rows at most that variants are scored on."""
+"""Bootstrap samples, which tell an error to a fourteenth; rows at most that variants are scored on. Both bound the
+time."""
+RANGED = 1024
+"""Rows at most of ``Rows.ranges``, from which ``automl.deploy.quantise`` takes some evenly."""
 
 
 @dataclass(frozen=True)

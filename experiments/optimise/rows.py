@@ -13,14 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from automl.data.dataset import Dataset, take
 from automl.data.prepare import Prepared
-from automl.deploy.judge import Ensemble, Rows
+from automl.deploy.judge import RANGED, Ensemble, Rows
 from automl.errors import UserError
 from automl.metrics import scores
 from automl.task.kind import numeric_target, plain_target
 from experiments.options import made
-
-SOME = 1024
-"""Rows to find ranges on."""
 
 
 def given_rows(of: Ensemble, dataset: Dataset) -> Rows:
@@ -40,7 +37,7 @@ def given_rows(of: Ensemble, dataset: Dataset) -> Rows:
     )
     inputs = encoding.transform(encoding.dataset(raw))
     y = encoding.encode_target(dataset.target)
-    return Rows(inputs, y, [a[:SOME] for a in inputs], "given", alike=dataset.time is None and dataset.group is None)
+    return Rows(inputs, y, [a[:RANGED] for a in inputs], "given", alike=dataset.time is None and dataset.group is None)
 
 
 def rows_of_run(of: Ensemble, folder: Path) -> tuple[Rows, Dataset]:
@@ -69,7 +66,7 @@ def rows_of_run(of: Ensemble, folder: Path) -> tuple[Rows, Dataset]:
     return Rows(
         rows.inputs,
         rows.y,
-        [a[:SOME] for a in parts.train.inputs],
+        [a[:RANGED] for a in parts.train.inputs],
         "folds" if folded else "valid",
         before=before,
         honest=bool(before) or (prepared.folds is None and not any(m["refit"] for m in result["ensemble"])),

@@ -17,7 +17,7 @@ from automl.data.dataset import Dataset
 from automl.data.prepare import Prepared
 from automl.deploy.bundle import MODEL
 from automl.deploy.export import export
-from automl.deploy.judge import Rows
+from automl.deploy.judge import RANGED, Rows
 from automl.deploy.measure import measured
 from automl.deploy.onnx import write_onnx
 from automl.errors import UserError
@@ -37,9 +37,8 @@ from nas.engines.base import Engine
 from nas.family import build
 from nas.time import Clock, refit_seconds
 
-SAME = 1e-3  # mean difference up to which two answers are of the same network
+SAME = 1e-3  # mean difference up to which two answers are of the same network: by judgement, well above rounding
 SAME_ROWS = 256  # a large network takes seconds for all validation rows
-SOME = 1024  # rows that ranges of 8 bits are found on
 
 
 @dataclass(frozen=True)
@@ -226,7 +225,7 @@ class Networks:
         return Rows(
             self.rows.inputs,
             self.rows.y,
-            [a[:SOME] for a in parts.train.inputs],
+            [a[:RANGED] for a in parts.train.inputs],
             "valid" if self.folds is None else "folds",
             before=[self.artifacts.predictions(t) for t, _ in members],
             held=parts.held,

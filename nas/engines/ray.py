@@ -26,7 +26,7 @@ from nas.engines.cluster import begin, environment, gpu_count, places
 from nas.job import Job, Order, Outcome, one_line
 from nas.time import SHORTEST, WORKER_START, patience
 
-LOST_STARTS = 5  # workers in a row that may die before their first training
+LOST_STARTS = 5  # workers in a row that may die before their first training: by judgement, one may be bad luck
 
 
 class Worker:

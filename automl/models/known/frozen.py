@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from automl.files import write_atomically
 from automl.models.remember import may_recall, row_keys
 
+# By judgement: with less, answers are computed again and again; with more, several workers fill a small machine.
 ROOM = 512  # megabytes of answers of one network that a process holds
 SHELVES = 2048  # megabytes of all of them on the disk
 

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 
 EVEN_FOR = 3600.0
-"""Seconds that the clock must have run evenly before anything is removed as too old: a jump would else empty all."""
-JUMP = 60.0  # seconds by which it may be set
+"""Seconds that the clock must have run evenly before anything is removed as too old: a jump would else empty all. By
+judgement: what is too old may lie an hour longer."""
+JUMP = 60.0  # seconds by which it may be set: what a time server corrects is far less
 
 
 class Evenly:

@@ -19,9 +19,10 @@ import numpy as np
 
 from automl.types import Kind
 
-ECE_BINS = 15
+ECE_BINS = 15  # as Guo et al. 2017, section 5
 EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Powers of the classes' shares that a decision may divide by: see ``decision``."""
+"""Powers of the classes' shares that a decision may divide by: see ``decision``. A grid by judgement: the rows choose
+from it, and a finer one would let few rows choose by luck."""
 SMALLEST = 1e-7
 """Probabilities are clipped to [SMALLEST, 1] before a logarithm: the resolution of the float32 they come in."""
 
@@ -124,11 +125,6 @@ LOSSES = frozenset({"log_loss", "brier", "ece", "rmse", "mae"})
 
 def _of(kind: Kind) -> Mapping[str, Metric]:
     return REGRESSION if kind == "regression" else CLASSIFICATION
-
-
-def metric_names(kind: Kind) -> tuple[str, ...]:
-    """The metrics that exist for a kind of task."""
-    return tuple(_of(kind))
 
 
 def higher_is_better(name: str) -> bool:

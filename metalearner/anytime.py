@@ -14,8 +14,8 @@ import numpy as np
 from automl.types import Candidate
 
 OPENING = 4  # trials that are decided by it: chosen by replay on the shipped knowledge (docs/benchmarks.md)
-GUARD = 4  # practice's first candidate is among the first so many
-WINDOW = (0.5, 30.0)  # usual trainings of a task, within which an order is judged
+GUARD = OPENING  # practice's first candidate is among the first so many, at their end unless the past says otherwise
+WINDOW = (0.5, 30.0)  # usual trainings of a task, within which an order is judged: by judgement, a short search's
 
 
 def guarded(portfolio: Sequence[Candidate], practice: Sequence[Candidate]) -> list[Candidate]:

@@ -25,7 +25,8 @@ from automl.types import Axes, Candidate, MetaLearner, Prior, Profile, Runs, Tas
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-SHARE = 1 / 8  # of the trials that it knew when it last thought
+SHARE = 1 / 8  # of the trials that it knew when it last thought: by judgement, see ``Follow``
+# By judgement: with less of them the search waits for a thought on a slower machine, with more it follows an older one.
 FIRST = 4.0  # seconds of training, per worker, in which past runs are read and learned from
 LATER = 0.5  # the same for a thought when it knows them
 

@@ -16,9 +16,9 @@ from metalearner.prior import fits, prior_from_list, top_weights
 class MeanRank(Learner):
     """Ranks past candidates by their mean rank over past tasks.
 
-    A candidate seen on few tasks is drawn towards the middle: mean = (sum of ranks + 0.5 k) / (tasks + k),
-    with
-    ``k = shrink`` pseudo-tasks. Where all candidates ran on all tasks the order is that of the plain mean.
+    A candidate seen on few tasks is drawn towards the middle: mean = (sum of ranks + 0.5 k) / (tasks + k), with
+    ``k = shrink`` pseudo-tasks (one, as in Jeffreys' estimate of a share). Where all candidates ran on all tasks the
+    order is that of the plain mean.
     """
 
     shrink: float = 1.0

@@ -10,6 +10,7 @@ from automl.types import Axes, Prior, Profile
 from metalearner.learner import Learner
 from metalearner.past.features import ProfileScaler
 from metalearner.past.surfaces import inside, normal_scores
+from metalearner.portfolio import LIMIT
 from metalearner.prior import prior_from_list, top_weights
 
 
@@ -19,12 +20,12 @@ class Nearest(Learner):
 
     Feurer et al., Initializing Bayesian Hyperparameter Optimization via Meta-Learning (2015). Distance is
     the mean absolute difference of rank-scaled features; the weight is exp(-d^2 / 2h^2) with h the distance
-    to the
-    ``neighbours``-th past task. Without any profile all tasks weigh the same.
+    to the ``neighbours``-th past task: 5 by judgement, fewer follow one task's luck. Without any profile all tasks
+    weigh the same.
     """
 
     neighbours: int = 5
-    limit: int = 4000
+    limit: int = LIMIT
 
     def predict(self, profile: Profile, axes: Axes) -> Prior:
         of = inside(self.history, axes, self.limit)

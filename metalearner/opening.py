@@ -32,7 +32,8 @@ from metalearner.portfolio import LIMIT, greedy
 from metalearner.prior import fits
 
 FILE = Path(str(resources.files("metalearner"))) / "knowledge" / "opening.json"
-LENGTH = 24  # of each list: some of it falls outside a smaller search space
+LENGTH = 24  # of each list: some of it falls outside a smaller search space; by judgement, six times ``OPENING``
+# By judgement, so that a leaf is parted seldom: one that was for nothing learns from half of the tasks.
 SIZES = ("log10_train_rows", "log10_values_per_row")
 CUTS = (1 / 3, 1 / 2, 2 / 3)  # quantiles of a size at which a leaf may be parted
 LEAST = 6  # groups of each side

@@ -11,6 +11,7 @@ from automl.types import Axes, Prior, Profile
 from metalearner.learner import Learner
 from metalearner.past.features import ProfileScaler, choice_matrix
 from metalearner.past.surfaces import inside, normal_scores
+from metalearner.portfolio import LIMIT
 from metalearner.prior import prior_from_list, top_weights
 
 
@@ -25,7 +26,7 @@ class Surrogate(Learner):
 
     rows: int = 20_000
     trees: int = 100
-    limit: int = 4000
+    limit: int = LIMIT
     seed: int = 0
 
     def predict(self, profile: Profile, axes: Axes) -> Prior:

@@ -28,6 +28,9 @@ from nas.job import Job
 T = TypeVar("T", bound=Option)
 NAMED = "network"
 """The axis of ``FamilySpace.named``."""
+FEWEST_ROWS, MOST_ROWS = 1_000, 50_000
+"""Rows that a network which begins (``Begins``) reads, where its family says what a row costs. By judgement: fewer than
+these are too few to begin from, and more than those change little."""
 _begins: WeakKeyDictionary[Job, dict[str, bool]] = WeakKeyDictionary()  # a network is built to know it
 
 
@@ -127,6 +130,11 @@ def begins(job: Job, family: str) -> bool:
     if family not in known:
         known[family] = isinstance(job.families[family].space(job.task), Begins)
     return known[family]
+
+
+def affordable_rows(rows: float) -> int:
+    """So many rows, between ``FEWEST_ROWS`` and ``MOST_ROWS``: for the ``begin_rows`` of a network that begins."""
+    return int(min(max(rows, FEWEST_ROWS), MOST_ROWS))
 
 
 def build(family: Family, task: Task, candidate: Candidate, axes: Sequence[Axis], *, seed: int) -> nn.Module:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import numpy as np
 import torch
 from nni.nas.space import current_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from automl.models.closed_form.linear_head import linear_head
+from automl.models.closed_form.linear_head import STEP, linear_head
 from automl.models.known.frozen import Frozen, shelf_name
 from automl.types import Input, Task
-from nas.family import FamilySpace
+from nas.family import FEWEST_ROWS, FamilySpace, affordable_rows
 
-WORK = 2e8  # rows x features x outputs of the head's start
-FEWEST, MOST = 1_000, 50_000  # rows that it reads
-STEP = 0.1  # of a prediction per unit of a weight's change, over all features: the start is near what is best
+# By judgement: rates that fall layer by layer need no exact stages, and a wider head has more to learn from few rows.
+WORK = 2e8  # rows x features x outputs of the head's start: the features cost far more
 STAGES = 4  # of a trunk, each with a rate of its own
 WIDTH = 256  # of a head with a hidden layer
 FLAT = 1e-3  # of the mean deviation of all features: what deviates by less is rounding
@@ -37,7 +35,7 @@ class KnownSpace(FamilySpace):
 
     shares = False
     patience = 2
-    begin_rows = FEWEST
+    begin_rows = FEWEST_ROWS
 
     def lay(self, task: Task, weights: str, trunk: Callable[[bool], nn.Module], part: object, *, tunes: bool) -> None:
         """Declare the axes and make the network. ``weights``: their sha256. ``trunk``: makes one, of ``size``
@@ -62,7 +60,7 @@ class KnownSpace(FamilySpace):
         self.trunk = body if self.tuned else Frozen(body, shelf_name(weights, part))
         self.patience = 2 + 2 * self.tuned
         self.classes = task.num_outputs if task.kind != "regression" else 0
-        self.begin_rows = int(np.clip(WORK / (size * task.num_outputs), FEWEST, MOST))
+        self.begin_rows = affordable_rows(WORK / (size * task.num_outputs))
         self.register_buffer("middle", torch.zeros(size))
         self.register_buffer("factor", torch.ones(size))
         self.register_buffer("start", torch.zeros(size, task.num_outputs))

@@ -19,16 +19,17 @@ from torch import Tensor, nn
 
 from automl.data.dataset import Part
 from automl.models.remember import nothing_remembered
-from automl.training.module import BEGIN_BATCH, VALID_BATCH, Begins
+from automl.training.module import BEGIN_BATCH, Begins
 from automl.training.options import Options
-from automl.training.predictor import Predictor
+from automl.training.predictor import VALID_BATCH, Predictor
 from automl.training.rows import Stretches, as_tensor
 from automl.training.train import find_device
 from automl.types import Candidate, Task
 
+# All but BOTH_WAYS by judgement: too strict a look leaves good networks out, too mild a one wastes their limit.
 FORWARDS, WARM_UP, SECONDS = 25, 5, 2.0  # passes that are timed, those before them, when it is enough
 LEAST_STEPS = 16  # fewer teach nothing that a score could tell
-BOTH_WAYS = 3  # a step takes so many times what its forward pass takes
+BOTH_WAYS = 3  # a step takes so many times what its forward pass takes (Kaplan et al. 2020, section 2.1)
 PROBE = 8  # rows by which the time of a step is measured
 QUICK = 0.02  # seconds: what takes less for them is measured by more, because many rows leave the processor's cache
 SHARE = 0.9  # of the free memory that a training may fill

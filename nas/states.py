@@ -12,7 +12,8 @@ class States:
     """Candidate -> state of its longest training so far, as ``Outcome.resume`` holds it.
 
     A convenience, not a record: files without a name, which vanish with the process even when it is killed. Beyond
-    ``gigabytes`` or ``count`` the oldest are dropped; a training whose state is gone starts again from scratch.
+    ``gigabytes`` or ``count`` (both by judgement: of disk, and of open files) the oldest are dropped; a training whose
+    state is gone starts again from scratch.
     """
 
     def __init__(self, gigabytes: float = 8.0, count: int = 256) -> None:

@@ -20,20 +20,25 @@ SEARCHED = 0.8
 networks once more. As a share of the whole budget it left those trainings nothing in a run of a minute, and where rows
 are many they are worth more than the last of the search (docs/benchmarks.md, "Training the chosen networks")."""
 LEAST_SEARCH = 0.5
-"""Share that is searched whatever else takes long: a budget of seconds would all go to reading otherwise."""
+"""Share that is searched whatever else takes long: a budget of seconds would all go to reading otherwise. By judgement:
+where it decides, the run is late rather than its search short."""
 EXPORT, EXPORT_MEMBER = 2.0, 0.4
 """Seconds of an export, of all that a bundle holds beside its graph too, and more for each member of the ensemble: the
 median of 15 sets was 3 s for two to five members (``+experiment=bench/versions``)."""
 ANSWERED = 500
 """Rows, beside those of the test split, that the chosen networks answer after the search: to be compared with what was
-judged, and their graph with them, and to be timed."""
+judged (``SAME_ROWS`` of ``experiments.solve.networks``), and their graph with them (``automl.deploy.onnx.ROWS``), and
+to be timed: about the sum of these. With too few a run of a large network is late."""
 IMPORTANCE, LEAST_IMPORTANCE, MOST_IMPORTANCE = 0.02, 0.3, 2.0
-"""Share of the budget, and seconds at least and at most, in which the exported model is asked what it looks at: two
-seconds tell all columns of most tables apart, and a short run has more use for its seconds in the search."""
+"""Share of the budget, and seconds at least and at most, in which the exported model is asked what it looks at. By
+judgement: two seconds tell all columns of most tables apart, and a short run has more use for its seconds in the
+search."""
 SIMPLE, LEAST_SIMPLE, MOST_SIMPLE = 0.03, 0.5, 4.0
 """The same for the linear model that the report compares with."""
 FOLD_SECONDS = 300.0
-"""In a shorter run more candidates are worth more than cross-validated ones: ``task.folds=null`` means none there."""
+"""In a shorter run more candidates are worth more than cross-validated ones: ``task.folds=null`` means none there. In
+120 s on one core folds lost .007 on average over ten small sets, for want of candidates (docs/benchmarks.md); from
+where on they pay was not measured."""
 
 
 class Clock:
@@ -130,19 +135,21 @@ def refit_seconds(asked: bool | None, clock: Clock, members: int) -> float | Non
 
 FIRST = 0.25
 """Share of a search's seconds, at its beginning, in which the prior's own candidates are trained to full length at
-once (``PriorBand.sure``): what they teach must come early enough to be followed."""
+once (``PriorBand.sure``): what they teach must come early enough to be followed. By judgement: the longer it is, the
+more a wrong prior costs."""
 LAST = 0.25
 """Share at its end in which nothing new is begun while something can be finished: a full training may take half of the
-budget (``FULL``), and a short search must end with some."""
+budget (``FULL``), and a short search must end with some. By judgement: less leaves good candidates unfinished, more
+finds fewer of them."""
 
 
 # --- a training
 
 FULL = 0.5
 """Share of a search's seconds that one training of full length may take: without this, one large network on a large
-data set was a whole search. A shorter one may take its share of that, at least ``LEAST`` and ``LEAST_SECONDS``."""
-LEAST = 0.05
-LEAST_SECONDS = 2.0
+data set was a whole search. A shorter one may take its share of that, at least ``LEAST`` and ``LEAST_SECONDS``. By
+judgement: a smaller share cuts large networks that are worth it, a larger one leaves no time for a second."""
+LEAST, LEAST_SECONDS = 0.05, 2.0
 SHORTEST = 0.1
 """Seconds of any limit: so that what begins in the last moment ends as one whose time was up."""
 
@@ -171,6 +178,7 @@ def patience(limit: float) -> float:
 WORKER_START = 120.0
 """Seconds in which a Ray worker is up, or there is no place for it: more than any start has taken."""
 FRESH = 8.0
-"""Seconds more for one in a process of its own, which reads its job and builds its first network meanwhile."""
+"""Seconds more for one in a process of its own, which reads its job and builds its first network meanwhile. By
+judgement, as ``patience``: too few end good trainings on a slow machine, too many wait longer for one that hangs."""
 TRIAL_START = 60.0
 """The same of a process of NNI's, which imports torch each time."""

@@ -13,8 +13,9 @@ text     5 % of tokens become unknown,    10 %                                 2
          of groups of letters lost
 ======== ================================ ==================================== ===================================
 
-Mirrors wait for "strong": they turn some characters into others. Inputs are as networks see them (images float32 and
-standardised), so 0 is the mean of an image, a spectrogram or a series. Shapes and types stay as they are.
+Mirrors wait for "strong": they turn some characters into others. How much each changes is by judgement: the search
+chooses the strength, so too much or too little costs candidates and no more. Inputs are as networks see them (images
+float32 and standardised), so 0 is the mean of an image, a spectrogram or a series. Shapes and types stay as they are.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from torch import Generator, Tensor
 from automl.types import Input, Modality
 
 STRENGTHS = ("none", "light", "medium", "strong")
-UNKNOWN_TOKEN = 1
+UNKNOWN_TOKEN = 1  # ``automl.data.encode.text.UNKNOWN``, which is not imported: a worker has no use for what encodes
 
 
 def _uniform(shape: Sequence[int], low: float, high: float, like: Tensor, generator: Generator) -> Tensor:

@@ -16,7 +16,7 @@ from automl.types import Modality
 
 ColumnKind = Literal["numeric", "categorical", "datetime", "text", "empty"]
 
-_SAMPLE = 2_000
+_SAMPLE = 2_000  # values that tell the kind of a column, spread evenly
 
 
 def column_kinds(table: pd.DataFrame, modalities: Mapping[str, Modality] | None = None) -> dict[str, ColumnKind]:
@@ -62,7 +62,10 @@ def _sample(column: pd.Series) -> pd.Series:
 
 
 def _is_text(words: pd.Series, lonely: bool) -> bool:
-    """Free text has several words and hardly repeats; a lonely column of distinct words (names) is text too."""
+    """Free text has several words and hardly repeats; a lonely column of distinct words (names) is text too.
+
+    The numbers are by judgement and hold on the texts of ``+experiment=bench/data``; ``data.modality`` overrules them.
+    """
     distinct = words.nunique() / len(words)
     count = words.str.split().str.len().mean()
     if count >= 3 and distinct > 0.3 and words.nunique() > 10:

@@ -13,16 +13,17 @@ from automl.data.dataset import TEST, TRAIN, VALID, Dataset
 from automl.errors import UserError
 from automl.types import Kind
 
-# Validation rows beyond this choose no better and are missed in training.
+# Validation rows beyond this choose no better and are missed in training: they tell 90 % of accuracy to +- .4 points.
 MAX_VALID_ROWS = 5_000
 # With fewer rows to learn from than this, or a class of fewer than that, one validation split is a lottery: folds are
-# advised. Beyond MAX_FOLD_ROWS a training per fold costs more candidates than better judgement is worth.
+# advised. Beyond MAX_FOLD_ROWS a training per fold costs more candidates than better judgement is worth. By judgement.
 FEW_ROWS = 200
 FEW_OF_CLASS = 8
 MAX_FOLD_ROWS = 500
 FOLDS, TIME_FOLDS = 5, 3  # along time the first of many folds would have next to nothing to learn from
 # Rows that are held out to calibrate on: a tenth of what is left beside the test split, but so many at least (90 % of
-# cover are 90 +- 3 points with 100) and at most (90 +- .7). By themselves only where the rest is plenty.
+# cover are 90 +- 3 points with 100) and at most (90 +- .7). By themselves only where the rest is plenty: by judgement;
+# ``+experiment=bench/uncertainty`` suggests that far fewer would do (docs/benchmarks.md), on 23 of 64 sets so far.
 HELD_SHARE, LEAST_HELD, MOST_HELD = 0.1, 100, 2_000
 PLENTY_ROWS, MOST_HELD_UNASKED = 5_000, 0.15
 
@@ -187,7 +188,10 @@ def folds(
 
 
 def default_valid_share(count: int) -> float:
-    """Share of ``count`` rows: a fifth; less where that is more than needed, more where it is under 100 rows."""
+    """Share of ``count`` rows: a fifth; less where that is more than needed, more where it is under 100 rows.
+
+    By judgement: rows that judge are missed in training, and where few judge the luckiest candidate is chosen.
+    """
     if count >= 500:
         return min(0.2, MAX_VALID_ROWS / count)
     return 1 / 3 if 60 <= count < 300 else 0.25

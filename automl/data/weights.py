@@ -12,7 +12,8 @@ LEAST = 2_000
 """Copies in all where there are fewer rows: a weight is met to a fraction of the mean then. Where there are more, to
 one copy of it, and by chance in proportion."""
 MOST = 10
-"""Copies of a row at most, on average."""
+"""Copies of a row at most, on average. By judgement, like ``LEAST``: more copies meet the weights closer and make all
+trainings longer."""
 
 
 def copies_of(weight: np.ndarray, seed: int = 0) -> np.ndarray:

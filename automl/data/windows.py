@@ -19,6 +19,8 @@ from automl.data.dataset import Dataset
 from automl.data.quality.parse import column_of, is_texty
 from automl.types import Kind
 
+# By judgement. Too strict, and a leak is not seen; too mild, and a table whose rows have no order is judged by its last
+# rows alone.
 SHARE = 0.9  # of the neighbours that must continue one another; the rest are where one series ends and another begins
 FEWEST = 20  # neighbours that can tell
 MOST_COLUMNS = 500  # that are compared, each with each

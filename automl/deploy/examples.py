@@ -24,7 +24,9 @@ from automl.files import write_atomically
 
 ROWS_NAME, ARRAYS_NAME = "examples.json", "examples.safetensors"
 BYTES = 1_000_000  # of all rows together; what is larger makes the folder heavy and the test slow
-TOLERANCE = 1e-4  # as between network and graph, see ``automl.deploy.onnx``
+TOLERANCE = 1e-4
+"""Of probabilities, or of the target's spread, by which the answers of two runtimes for a row may differ. By judgement:
+sums of float32 in another order differ by less, a wrong operator by more."""
 ROUNDING = 4 * float(np.finfo(np.float32).eps)  # of a value, which a graph answers as float32
 
 Row = dict[str, Any]

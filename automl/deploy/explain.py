@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from automl.deploy.bundle import Bundle
 
 BACKGROUND = "background.safetensors"
+# By judgement: with more the sampling error falls by their root, and an explanation takes as much longer.
 ROWS, BYTES = 32, 1_000_000  # of the reference rows, at most
 WORDS = 16  # parts of a text
 STEPS, NUMBERS = 1536, 2**21  # rows, and encoded numbers, that one explanation sends through the graph, about

@@ -42,7 +42,7 @@ from automl.files import write_atomically
 from automl.types import Task
 
 RAW = "raw.onnx"
-TOLERANCE = 1e-5
+TOLERANCE = 1e-5  # of probabilities, or of the span of values: by judgement, as both are answers of one graph
 ROWS = 256
 """Made-up rows that are compared."""
 ML_OPSET = 3  # strings to whole numbers are known since 2; what runs elsewhere need not be the newest

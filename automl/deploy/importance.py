@@ -23,6 +23,7 @@ from automl.data.encode.table import TableEncoder
 from automl.data.encode.text import TextEncoder
 from automl.deploy.regions import mapped
 
+# By judgement: fewer rows and repeats tell fields apart less surely, and more take longer than the time that is given.
 ROWS = (1000, 300, 100)  # that are asked at once: as many as there is time for
 PROBE = 32  # rows by which that is judged
 REDRAWN = 20  # times that the rows are, for the error

@@ -20,7 +20,8 @@ from automl.types import Task
 from automl.uncertainty.sets import decide
 
 DRAWS, SCORED = 100, 4096
-"""Bootstrap samples; rows at most that variants are scored on."""
+"""Bootstrap samples, which tell an error to a fourteenth; rows at most that variants are scored on. Both bound the
+time."""
 
 
 @dataclass(frozen=True)

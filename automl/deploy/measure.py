@@ -19,7 +19,7 @@ from automl.errors import UserError
 NOT_NEEDED = {"raw.onnx", "Dockerfile", "requirements.txt", "reference.json", "schema.json"}
 NOT_NEEDED |= {BACKGROUND, ROWS_NAME, ARRAYS_NAME}
 CALLS, WARM_UP, SECONDS = 25, 3, 0.4  # calls that are timed, those before them, and after which time it is enough
-BATCH = 32
+BATCH = 32  # rows asked at once, as ``batch_ms`` has it
 
 
 def measured(folder: Path, dataset: Dataset) -> dict[str, float | None]:

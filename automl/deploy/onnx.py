@@ -18,6 +18,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from automl.deploy.examples import TOLERANCE
 from automl.deploy.graph import answers
 from automl.training.predictor import outputs
 from automl.training.rows import as_tensor
@@ -25,7 +26,6 @@ from automl.training.rows import as_tensor
 if TYPE_CHECKING:
     import onnx_ir as ir  # it and onnxscript take most of a second: see ``load_exporter``
 
-TOLERANCE = 1e-4
 UNPACKS = "BitwiseAnd"
 """What weights that are kept as bits begin with: computed beforehand they would be floats in the file."""
 ROWS = 96

@@ -28,20 +28,22 @@ import onnx
 
 from automl.deploy.bundle import MODEL, Bundle
 from automl.deploy.cut import cut
+from automl.deploy.examples import TOLERANCE
 from automl.deploy.judge import Ensemble, Judge, Rows, Verdict, with_session
-from automl.deploy.onnx import TOLERANCE
 from automl.deploy.processor import VNNI, features
 from automl.deploy.quantise import DYNAMIC, STATIC, quantise
 from automl.errors import UserError
 
 FP32 = "fp32"
-PRECISIONS = (FP32, DYNAMIC, STATIC)
 TARGETS = ("latency", "throughput", "size")
 THREADS, BATCHES = (1, 2), (1, 32)
 BEHIND = 0.5
+"""Standard errors of the score that a variant may lose. By judgement: what is lost is lost for good, while all variants
+within one error would count as equal."""
 GAIN = 0.05
-"""Of latency, rows a second or megabytes: for less the model that was exported is not given up."""
-ROUNDS, FEWEST = 25, 3
+"""Of latency, rows a second or megabytes: for less the model that was exported is not given up. By judgement: less may
+be noise of a shared machine."""
+ROUNDS, FEWEST = 25, 3  # of timing; where time is short
 MAKING = 0.5
 """Share of the time after which no further variant is made."""
 

@@ -31,7 +31,7 @@ from automl.files import write_atomically
 PAGE, RUNTIME = "index.html", "onnxruntime-web.js"
 LARGEST = 5_000_000
 """Bytes of raw.onnx; a larger page opens slowly."""
-ROWS = 8
+ROWS = 8  # with answers, that the page tries itself by
 MODULE, WASM = "dist/ort.wasm.bundle.min.mjs", "dist/ort-wasm-simd-threaded.wasm"
 HINT = "level4 +experiment=page bundle=THIS_FOLDER ort=FOLDER_OF_THE_NPM_PACKAGE_onnxruntime-web puts it here"
 

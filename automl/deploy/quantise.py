@@ -21,7 +21,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 DYNAMIC, STATIC = "int8-dynamic", "int8-static"
 """Ranges of what comes into a layer: found anew for the rows that are asked together, so that what is answered for one
 depends a little on the others; or fixed, from some rows."""
-ROWS, AT_ONCE = 256, 32
+ROWS, AT_ONCE = 256, 32  # by judgement: a range of too few rows cuts what comes later, more take memory and time
 _PRODUCTS = ["MatMul", "Gemm"]
 
 

@@ -27,11 +27,11 @@ from automl.deploy.bundle import Bundle
 from automl.errors import UserError
 
 NAME = "answers.db"
-KEEP_DAYS, KEEP_MB = 30, 256
+KEEP_DAYS, KEEP_MB = 30, 256  # by judgement: labels seldom come later than a month, and the disk is others' too
 AHEAD = 3600.0  # seconds by which no moment is later than now
 WAIT = 5.0  # seconds for another process that writes
 MOST = 100_000
-"""Labelled rows that are judged, the newest: more tell no more."""
+"""Labelled rows that are judged, the newest: more tell no more, as a share of so many is met to .3 points."""
 TOGETHER = 500  # rows that are written by one statement
 TWICE = "several requests had this id, so nobody knows whose labels these are; send each an X-Request-Id of its own"
 _ALIKE = 1e-3

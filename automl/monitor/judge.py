@@ -32,13 +32,14 @@ from automl.monitor.windows import Window
 
 NAME, LOCK, VERSION = "state.json", "judge.lock", 1
 LEAST_ROWS = 50
-"""Windows of fewer rows are put together: a look at less costs as much of what may be spent, and shows little."""
+"""Windows of fewer rows are put together: a look at less costs as much of what may be spent, and shows little. By
+judgement; the power of windows of 50 rows is in docs/benchmarks.md (``+experiment=bench/drift``)."""
 MINUTE = 60
 HISTORY = 1000
-"""Points of the past. When there are more, the older half of them is added up in pairs."""
+"""Points of the past. When there are more, the older half of them is added up in pairs. It bounds a file."""
 ALARM_SURE = 0.995
 """Of the bounds on what labels tell: accuracy and cover, so that with ``tests.ALPHA`` 5 % of stable streams alarm."""
-LEVEL = 0.9  # whose cover is watched
+LEVEL = 0.9  # whose cover is watched: by judgement, enough rows lie outside to tell
 log = logging.getLogger(__name__)
 
 

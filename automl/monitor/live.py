@@ -22,7 +22,7 @@ from automl import metrics
 from automl.deploy.bundle import Bundle
 from automl.errors import UserError
 from automl.types import Task
-from automl.uncertainty.sets import Calibration, decide, rank_of
+from automl.uncertainty.sets import LEVELS, Calibration, decide, rank_of
 
 if TYPE_CHECKING:
     from automl.monitor.answers import Labelled
@@ -31,8 +31,7 @@ UNIT = 1_000_000
 """Sums are kept in millionths, as whole numbers: two workers' sums are the same in any order."""
 SUMS = ("sure", "variance", "log_loss")
 SURE = 0.95
-"""How sure the bounds are."""
-LEVELS = (0.8, 0.9, 0.95)
+"""How sure the bounds are: the usual 95 %."""
 SLACK = 0.6
 """Two standard errors of the cover at 90 %, times the square root of the calibration rows: these are a sample too."""
 

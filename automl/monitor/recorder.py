@@ -38,7 +38,8 @@ MOST_BYTES = 64 << 20
 """Of pictures, sounds, series and texts among them."""
 CHUNK = 1_000  # rows whose fields are counted together
 BUSY = 0.05
-"""Share of a core that may go into the fields: of fast traffic an even part of the rows is counted, which is enough."""
+"""Share of a core that may go into the fields: of fast traffic an even part of the rows is counted, which is enough. By
+judgement; what watching costs of the requests a second is in ``+experiment=bench/serve``."""
 PAUSE = 1.0  # seconds between batches
 _LARGE = ("image", "audio", "series", "text")
 log = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ from automl.data.quality.parse import column_of
 from automl.types import Task
 
 VERSION = 1
-BINS = 32  # of a number, and values of a category that are counted alone
+BINS = 32  # of a number, as ``tests.CUTS`` ask for, and values of a category that are counted alone
 SHOWN = 40  # characters of a value
 ROWS = 10_000  # more rows tell hardly more about a share, and pictures take memory
 CHUNK = 1_000  # rows looked at together
@@ -79,11 +79,6 @@ def counts_of(reference: Mapping[str, Any], values: Sequence[np.ndarray]) -> np.
     ``values``: of each measure of the reference, in its order, float64 (rows,); see ``Measure``.
     """
     return np.concatenate([_counts(m, v) for m, v in zip(reference["measures"], values, strict=True)])
-
-
-def stored_counts(reference: Mapping[str, Any]) -> np.ndarray:
-    """The counts of the reference's own rows, as ``counts_of`` orders them."""
-    return np.concatenate([np.asarray(m["counts"], dtype=np.int64) for m in reference["measures"]])
 
 
 def measured(encoding: Encoding, dataset: Dataset, inputs: Sequence[np.ndarray]) -> Iterator[Measure]:

@@ -36,7 +36,7 @@ from automl.monitor.tests import ALPHA, LEAST, Watch
 DRAWN = 40
 """Fields whose cells are told, the most moved: of a wide table all of them would be megabytes."""
 RECENT = 3  # 2^3 windows are shown beside the reference, or the block that showed an alert
-POINTS = 240
+POINTS = 240  # of a curve on the page
 LISTED = 100  # alerts
 SURE = ("", "probability of the class")  # the measure
 

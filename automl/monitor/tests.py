@@ -36,6 +36,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+# By judgement; others that were looked at hardly mattered (docs/benchmarks.md, ``+experiment=bench/drift``). A larger
+# ALPHA alarms for nothing, a larger LEAST overlooks what is small, a longer GONE keeps an alarm that is over.
 ALPHA = 0.04
 """Of a hundred stable streams so many alarm at most, however long they are. With ``live`` the whole is 5 %."""
 EVEN = 100

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 KEEP_DAYS, KEEP_MB = 30, 64
-"""Files that are older, and the oldest of what is more, are removed once they were read."""
+"""Files that are older, and the oldest of what is more, are removed once they were read. By judgement, as in
+``answers``."""
 SURELY_OVER = 2 * 86400
 """Seconds after which nobody writes into a file any more, as its name has the day."""
 

@@ -7,9 +7,7 @@ from typing import Any
 from automl.deploy.bundle import CALIBRATION
 from automl.errors import UserError
 from automl.serve.models import CHAMPION, Entry, Loaded
-from automl.uncertainty.sets import rank_of
-
-LEVELS = (0.8, 0.9, 0.95)
+from automl.uncertainty.sets import LEVELS, rank_of
 
 
 def shown(name: str, entry: Entry, loaded: Loaded | None = None) -> dict[str, Any]:

@@ -26,7 +26,7 @@ STUCK = 60.0
 """Seconds after which nobody waits any more for a loop or a thread that has not moved (limits.seconds are fewer)."""
 REPLACED = 70
 """Exit status of a worker that was stuck; uvicorn starts another."""
-TICK = 1.0
+TICK = 1.0  # seconds between looks
 log = logging.getLogger(__name__)
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from automl.data.read.image import open_picture
-from automl.errors import UserError
 
 STATUS: Mapping[int, str] = {
     400: "the body is not JSON, or no form",
@@ -190,10 +189,3 @@ def check_cells(fields: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str,
             if isinstance(cell := row.get(name), str) and len(cell) > LONGEST_CELL:
                 where = f"column {str(name)[:40]!r} in row {at + 1}"
                 raise Refused(413, f"{where} has {len(cell):,} characters; a cell that is no text has {LONGEST_CELL:,}")
-
-
-def code_of(error: Exception) -> int:
-    """The status of what went wrong."""
-    if isinstance(error, Refused):
-        return error.code
-    return 422 if isinstance(error, UserError) else 500

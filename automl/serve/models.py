@@ -24,6 +24,7 @@ import numpy as np
 
 from automl.data.encode.media import ARRAYS, content_of
 from automl.deploy.bundle import META, Bundle, digest_of
+from automl.deploy.entry import DIGITS
 from automl.deploy.examples import ROWS_NAME, read_examples
 from automl.deploy.registry import Registry, Version
 from automl.errors import UserError
@@ -33,9 +34,9 @@ from automl.serve.settings import Settings
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 SCHEMA = "schema.json"
-SHORT = 16  # hex digits of a digest that are shown
 LIGHT_SECONDS = 0.005
-"""What the event loop may take for a batch itself: as long as another request then waits for its first byte."""
+"""What the event loop may take for a batch itself: as long as another request then waits for its first byte. By
+judgement: with less, small models pay for a thread each time."""
 WARM = 5  # answers before a model is ready; the fastest tells how long one takes
 SOON = 1.0  # seconds between looks at the folder
 NO_ALIAS = "no alias holds a version of this model; promote one, and it answers"
@@ -87,7 +88,7 @@ class Loaded:
 
     @property
     def short(self) -> str:
-        return self.digest[:SHORT]
+        return self.digest[:DIGITS]
 
     @property
     def reference(self) -> str:
@@ -341,7 +342,7 @@ def load(
     bundle = Bundle.load(version.folder, threads=1)
     digest = bundle.meta.get("digest", version.digest)
     if digest != version.digest:
-        raise UserError(f"{version.folder} holds another model than {version.digest[:SHORT]}; add it anew")
+        raise UserError(f"{version.folder} holds another model than {version.digest[:DIGITS]}; add it anew")
     kinds = {f["kind"] for f in bundle.encoding.fields}
     rows, notes = _warm(bundle), Notes(bundle.encoding)
     # Read now: what lies in the folder later may be another version's.

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request, Response
 
 from automl.data.read.files import short
 from automl.deploy.bundle import Answer, Bundle
+from automl.deploy.entry import DIGITS
 from automl.errors import UserError
 from automl.serve.tensors import (
     HEADER,
@@ -28,9 +29,6 @@ from automl.serve.tensors import (
     write_tensors,
 )
 from automl.version import package_version
-
-DIGITS = 16  # of a digest, as a version
-
 
 RowsOf = Callable[[Sequence[Mapping[str, Any]]], list[dict[str, Any]]]
 """The fields of a model -> raw rows."""

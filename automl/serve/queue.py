@@ -27,7 +27,7 @@ from automl.serve.models import Loaded
 
 Row = Mapping[str, Any]
 Told = Sequence[np.ndarray]
-BATCH = 64  # rows of several requests together
+BATCH = 64  # rows of several requests together: by judgement, more make the first of them wait
 _TOLD: weakref.WeakSet[Loaded] = weakref.WeakSet()
 log = logging.getLogger(__name__)
 SHADOWS = 64  # requests that wait for a shadow; further ones it does not see

@@ -31,7 +31,7 @@ IDLE = 75  # seconds that a connection may be idle: proxies keep theirs for 60
 CONNECTIONS = 4096  # per worker, beyond which uvicorn itself says 503
 HEALTHY = 60.0  # seconds in which a worker must answer its supervisor: loading a large model may hold it for long
 AGAIN = 5.0  # seconds until a worker that could not start is tried once more
-SWITCH = 5e-4  # seconds after which a thread that counts rows gives way to the loop
+SWITCH = 5e-4  # seconds after which a thread that counts rows gives way to the loop; Python's own 5 ms are many answers
 GARBAGE = (50_000, 20, 100)
 """How seldom cycles are looked for. Rows that wait to be counted make each look long: as Python does it, one request in
 a hundred took 50 ms, and takes 14 (bench/serve)."""

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from automl.deploy.bundle import Bundle
+from automl.deploy.entry import DIGITS
 from automl.errors import UserError
 from automl.monitor.answers import KEEP_DAYS, NAME, Answers, Feedback
 from automl.monitor.recorder import Recorder
 from automl.monitor.status import status
 from automl.serve.limits import Refused
-from automl.serve.models import SHORT, Loaded, Version
+from automl.serve.models import Loaded, Version
 
-KEPT = 1.5  # seconds until an answer is kept
+KEPT = 1.5  # seconds until an answer is kept: those of ``recorder.PAUSE`` and what a batch takes
 UNKNOWN = "no answer is kept under this id"
 DAY = 86_400  # seconds
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class Watching:
         return {"model": loaded.name, **said}
 
     def _of(self, name: str, digest: str) -> Path:
-        return self.folder / name / digest[:SHORT]
+        return self.folder / name / digest[:DIGITS]
 
 
 def _not_kept(folder: Path, error: Exception) -> Refused:

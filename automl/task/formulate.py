@@ -11,7 +11,8 @@ from automl.task.kind import check_kind, counts_of, infer_kind
 from automl.task.labels import class_names, label
 from automl.types import Input, Kind, Limits, Task
 
-# Where one class has most of the rows and another a tenth of it or less, accuracy hardly sees the rare one.
+# Where one class has most of the rows and another a tenth of it or less, accuracy hardly sees the rare one. By
+# judgement: task.metric overrules it, and an accuracy that is not asked for is easier to explain.
 IMBALANCE = 10.0
 
 

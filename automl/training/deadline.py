@@ -1,4 +1,8 @@
-"""How a training keeps its limit: the numbers behind it. ``nas/time.py`` says what the limit is."""
+"""How a training keeps its limit: the numbers behind it. ``nas/time.py`` says what the limit is.
+
+All are by judgement. Where they are too cautious a training learns less than it could in its time, where they are too
+bold it is cut with its rates still high, or before anything was judged.
+"""
 
 PACE_STEPS = 16
 """Steps from which the pace of a training is judged, and how often: fewer are noise."""

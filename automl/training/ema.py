@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-LONGEST = 0.999  # of what was, a step: it forgets over a thousand steps
+LONGEST = 0.999  # of what was, a step: it forgets over a thousand steps (the usual choice, such as TensorFlow's)
 
 
 class Ema:
     """Exponential moving average of parameters and float buffers, to be validated and kept in the network's place.
 
-    The decay grows as (1 + step) / (10 + step) up to what spans a tenth of the training (at most 0.999), so short
-    trainings are not averaged with their first weights.
+    The decay grows as (1 + step) / (10 + step), TensorFlow's rule, up to what spans a tenth of the training (by
+    judgement; at most ``LONGEST``), so short trainings are not averaged with their first weights.
     """
 
     def __init__(self, network: nn.Module, steps: int) -> None:

@@ -13,17 +13,19 @@ from automl.types import Task
 
 ROUNDS = 40
 PATIENCE = 10
-POOL = 50
-"""At most so many rounds, so many without a better ensemble, and so many of the best networks to choose from."""
+"""At most so many rounds, and so many without a better ensemble. By judgement, as they bound the time; with ``BEGUN`` a
+weight may be as fine as a fiftieth."""
 ERRORS = 2.0
 RESAMPLES = 50
 ASKED = 3
-"""Scores no more than so many standard errors apart are level; so many bootstrap samples tell the error; and so
-many times the ensemble's size of the best networks are asked."""
+"""Scores no more than so many standard errors apart are level (the usual 95 %; what it is worth on small sets stands in
+docs/benchmarks.md); so many bootstrap samples tell the error, to a tenth; and so many times the ensemble's size of the
+best networks are asked, by judgement."""
 BEGUN = 10
 """Greedy selection begins with an average that counts as so many rounds: ``+experiment=bench/ensemble``."""
 SURE = 10, 2 * ERRORS
-"""After so many samples a gap of so many standard errors needs no further ones: it is more than ``ERRORS``."""
+"""After so many samples a gap of so many standard errors needs no further ones: it is more than ``ERRORS``, as ten tell
+the error to a quarter."""
 NUMBERS = {"roc_auc": (2**17, 300)}
 PLENTY = 2**20, 1000
 """Of one network's predictions so many numbers, but at least so many rows, are looked at; fewer where a score has to
@@ -73,7 +75,7 @@ def select(
     pool = _in_turns(ranked, {i: key[0] for i, key in keys.items()}, kinds)[: ASKED * size]
     base = level(predictions, y, task, pool, size=size, allowed=allowed, draws=draws)
     worth = _worth(task, y, [keys[i][0] for i in ranked])
-    found = greedy(predictions, y, task, ranked[: min(worth, POOL)], base, size=size, allowed=allowed)
+    found = greedy(predictions, y, task, ranked[:worth], base, size=size, allowed=allowed)
     behind = _errors_behind(task, y, blend(predictions, found), blend(predictions, base), draws)
     return found if behind > ERRORS else base
 

@@ -17,7 +17,7 @@ from automl.training.state import copied
 from automl.training.train import Fit, train
 from automl.types import Choices, Task
 
-TRIED = 2  # folds after which a network that learned nothing is given up
+TRIED = 2  # folds after which a network that learned nothing is given up: one may be bad luck
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from automl.types import Task
 FOCUS = 2.0
 """Gamma of the focal loss (Lin et al. 2017, section 3.2)."""
 LARGEST_WEIGHT = 10.0
+"""Of a class: by judgement, a few rows of a very rare one would else be most of a batch's loss."""
 
 
 def cross_entropy(out: Tensor, y: Tensor, smoothing: float, weight: Tensor) -> Tensor:

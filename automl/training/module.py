@@ -23,12 +23,13 @@ from automl.training.lightning import pl
 from automl.training.losses import Loss
 from automl.training.optim import Schedule, make_optimizer
 from automl.training.options import Options
-from automl.training.predictor import Predictor, in_float32
+from automl.training.predictor import VALID_BATCH, Predictor, in_float32
 from automl.training.rows import Rows, Stretches, derived_seed, order_of
 from automl.training.state import TrainingState, copied, read_moments, write_moments
 from automl.types import Task
 
-VALID_BATCH = 512  # rows that are judged at once: it looks at the clock between them
+# By judgement: less patience ends a training on a plateau, more of it trains what has ended. Larger batches keep their
+# time less well, smaller ones are slow.
 SHORTEST_PATIENCE = 5  # epochs without a better one; a third of all where that is longer
 BEGIN_BATCH = 128  # rows that a network which begins is shown at once: it looks at the clock between them
 

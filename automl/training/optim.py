@@ -1,8 +1,9 @@
 """Optimizers and learning-rate schedules.
 
 ``learning_rate`` and ``weight_decay`` mean what they mean for AdamW; ``SCALE`` translates them for the other
-optimizers, so that one grid (and one prior over it) serves all: SGD takes 30 times the rate, Lion a fifth (Chen et al.
-2023, section 5, advise 3 to 10 times less), and the decay goes the other way, which keeps rate times decay.
+optimizers, so that one grid (and one prior over it) serves all: SGD takes 30 times the rate (by judgement: 0.001 is
+0.03 then, between the usual 0.01 and 0.1), Lion a fifth (Chen et al. 2023, section 5, advise 3 to 10 times less), and
+the decay goes the other way, which keeps rate times decay.
 """
 
 # pyright: reportPrivateImportUsage=false
@@ -22,7 +23,8 @@ from automl.training import named
 
 SCALE: Mapping[str, float] = {"adamw": 1.0, "sgd": 30.0, "lion": 0.2}
 WARMUP = 0.05
-"""Share of the steps in which cosine and constant schedules rise linearly."""
+"""Share of the steps in which cosine and constant schedules rise linearly. By judgement: without it large rates diverge
+in their first steps, a long one is missed where trainings are short."""
 
 
 class Lion(Optimizer):
@@ -104,7 +106,7 @@ def make_optimizer(network: nn.Module, name: str, learning_rate: float, weight_d
                 groups.append({"params": some, "weight_decay": decay / SCALE[name], "lr": rate * share})
     if name == "sgd":
         groups = [{"decay": group.pop("weight_decay"), **group} for group in groups]
-        return DecoupledSGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)
+        return DecoupledSGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)  # the usual momentum
     if name == "lion":
         return Lion(groups, lr=rate)
     return AdamW(groups, lr=rate, fused=True)
@@ -116,7 +118,9 @@ def cosine(t: float) -> float:
 
 
 def onecycle(t: float) -> float:
-    """From 1/25 up to 1 in the first 30 %, then down to 0, both along a cosine (Smith & Topin 2018)."""
+    """From 1/25 up to 1 in the first 30 %, then down to 0, both along a cosine (Smith & Topin 2018, with the numbers of
+    torch's ``OneCycleLR``).
+    """
     if t < 0.3:
         return 1 / 25 + (1 - 1 / 25) * 0.5 * (1 - math.cos(math.pi * t / 0.3))
     return 0.5 * (1 + math.cos(math.pi * (t - 0.3) / 0.7))

@@ -22,6 +22,9 @@ class Options:
     ``mixup``: alpha of the Beta distribution, 0 switches it off.
     ``ema``: validate and keep a moving average of the weights. ``clip``: largest gradient norm, 0 switches it off.
     ``patience``: epochs without improvement before the training stops; 0 takes a third of its length, at least 5.
+
+    Rate and decay are torch's of AdamW. ``batch_size`` and ``clip`` are by judgement: most families search the first,
+    and a norm of 1 leaves all but the odd step as it is.
     """
 
     learning_rate: float = 1e-3

@@ -24,6 +24,10 @@ from automl.models.known.frozen import Frozen
 from automl.training.rows import as_tensor
 from automl.types import Input, Task
 
+VALID_BATCH = 512
+"""Rows that are answered at once; where they are judged in a training it looks at the clock between. By judgement: more
+take memory and keep time less well, fewer are slow."""
+
 
 def target_scale(task: Task, train: Part) -> tuple[float, float]:
     """Mean and standard deviation that a regression's targets are standardised with; (0, 1) for classes."""
@@ -180,15 +184,9 @@ def in_float32() -> Iterator[None]:
             kind.fp32_precision = precision
 
 
-def predict(
-    predictor: nn.Module,
-    inputs: Sequence[np.ndarray],
-    *,
-    device: str | torch.device = "cpu",
-    batch_size: int = 512,
-) -> np.ndarray:
+def predict(predictor: nn.Module, inputs: Sequence[np.ndarray], *, device: str | torch.device = "cpu") -> np.ndarray:
     """Predictions for encoded rows as a float32 array; the predictor is moved to ``device`` and set to eval mode."""
-    return outputs(predictor, inputs, device=device, batch_size=batch_size)[0]
+    return outputs(predictor, inputs, device=device)[0]
 
 
 @torch.no_grad()
@@ -198,13 +196,12 @@ def outputs(
     inputs: Sequence[np.ndarray],
     *,
     device: str | torch.device = "cpu",
-    batch_size: int = 512,
 ) -> list[np.ndarray]:
     """The same of all that the predictor tells: see ``Deployed``."""
     predictor.to(device).eval()
     tensors = [as_tensor(a) for a in inputs]
     found = []
-    for at in range(0, len(tensors[0]), batch_size):
-        told = predictor(*(t[at : at + batch_size].to(device) for t in tensors))
+    for at in range(0, len(tensors[0]), VALID_BATCH):
+        told = predictor(*(t[at : at + VALID_BATCH].to(device) for t in tensors))
         found.append([one.float().cpu() for one in (told if isinstance(told, tuple) else (told,))])
     return [torch.cat(parts).numpy() for parts in zip(*found, strict=True)]

@@ -17,9 +17,10 @@ from torch import Tensor
 from automl.data.dataset import Part
 
 STRETCH = 32
-"""Optimizer steps in one Lightning batch: see ``Stretches``."""
+"""Optimizer steps in one Lightning batch: see ``Stretches``. By judgement: the hooks are a thirtieth of a step then."""
 EPOCH_ROWS = 1000
-"""An epoch shows about this many rows at least: see ``Stretches``."""
+"""An epoch shows about this many rows at least: see ``Stretches``. By judgement: 15 such epochs are some hundred steps;
+with fewer rows small data is hardly learned, with more it takes as long as what is not small."""
 
 
 def derived_seed(*parts: object) -> int:

@@ -12,19 +12,18 @@ from scipy.optimize import minimize_scalar
 from automl import metrics
 from automl.data.weights import effective
 from automl.types import Task
-from automl.uncertainty.sets import CLASS_ROWS, Calibration, Scores, decide, rank_of, widths
+from automl.uncertainty.sets import CLASS_ROWS, LEVELS, Calibration, Scores, decide, rank_of, widths
 
 COLDEST, HOTTEST = 0.2, 5.0
-"""Temperatures between which the best is looked for."""
+"""Temperatures between which the best is looked for. By judgement: a model that asks for more is not mended by it."""
 KEPT = 4096
 """Scores that are kept at most: a level is met to a four-thousandth then."""
 PLACES = 200
-"""Places at which isotonic regression and thresholds are told."""
+"""Places at which isotonic regression and thresholds are told: to half a percent of the rows."""
 OFFSETS = (0.1, 0.3, 1.0, 3.0)
-"""Of the mean spread: what is tried to be added to a row's own."""
-LEVELS = (0.8, 0.9, 0.95)
-"""At which the cover on the test rows is told."""
+"""Of the mean spread: what is tried to be added to a row's own. A grid by judgement; the judged rows choose from it."""
 BAND = 0.95
+"""Of data sets whose cover lies in what is told as the ``band``: the usual share."""
 ROWS_OF = {
     "holdout": "rows that nothing else saw",
     "folds": "the rows of cross-validation, each predicted by networks that had not seen it",

@@ -22,10 +22,13 @@ import numpy as np
 
 from automl.errors import UserError
 
+LEVELS = (0.8, 0.9, 0.95)
+"""At which cover is told, on the test rows and by the labels that a server gets, and which a server offers."""
 CLASS_ROWS = 30
-"""So many calibration rows of a class give it scores of its own (``sets(..., by_class=True)``)."""
+"""So many calibration rows of a class give it scores of its own (``sets(..., by_class=True)``). By judgement: 95 % can
+be promised from 19 on, but with so few the cover varies much."""
 CONFIDENCE = 0.95
-"""How sure the bound on the error of what is answered is, see ``Calibration.threshold``."""
+"""How sure the bound on the error of what is answered is, see ``Calibration.threshold``: the usual one."""
 ROUNDING = 1e-5
 """Share of themselves by which answers for one row differ: the graph's from the network's, and with the rows asked
 along. Where many rows are alike many stand exactly at a limit, and without it they would be in or out by chance."""

@@ -32,8 +32,8 @@ from rich.console import Console
 from rich.table import Table
 
 from automl import metrics
-from automl.uncertainty.calibrate import LEVELS, Answers, band, calibrate, temperature_of, tempered
-from automl.uncertainty.sets import CLASS_ROWS, Calibration, rank_of
+from automl.uncertainty.calibrate import Answers, band, calibrate, temperature_of, tempered
+from automl.uncertainty.sets import CLASS_ROWS, LEVELS, Calibration, rank_of
 from experiments.bench import options_from
 from experiments.bench._calibrated import TRAINED, WAYS, Asked, Run, file_of, read, train_and_keep
 from experiments.bench._commit import commit

@@ -54,6 +54,7 @@ from nas.search import search
 from nas.space import SearchSpace
 from nas.strategies.listed import Listed
 
+# By judgement: fewer parents or smaller changes teach more of one place, larger ones are as good as the common set.
 ELITE = 3  # mutants come from this many of a task's best
 MUTATION = 0.25  # probability that an axis changes
 

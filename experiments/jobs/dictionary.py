@@ -40,6 +40,8 @@ NAMES = (
     *("data", "target", "layers", "model", *TRAINING, "epochs", "trials", "seconds", "seed", "metric", "labels"),
     "name",
 )
+# Defaults and limits of what a client asks for, told in docs/jobs.md. By judgement: a first answer in minutes, and no
+# more than a person may have meant.
 SECONDS = 300.0
 MOST_SECONDS = 30 * 86400.0
 EPOCHS, MOST_EPOCHS = 10, 1000

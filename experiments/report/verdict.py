@@ -14,11 +14,12 @@ from experiments.report.page import Html, columns, join, lines, table, tag, tile
 from experiments.report.words import MOST_DRAWN, NAMES, NO_TEST, count, explain, met, metric_name, number
 
 FEW = 100
-"""Test rows below which the numbers are told to be rough."""
+"""Test rows below which the numbers are told to be rough: a share of fewer is met to ten points."""
 SURE = 0.05
-"""Mean distance of stated confidence and share of right answers up to which confidence is taken at its word."""
+"""Mean distance of stated confidence and share of right answers up to which confidence is taken at its word. By
+judgement: of what is said to be 90 % sure, 85 % are right then."""
 HARD = 0.1
-"""By how much less of its rows a class is found than of all, so that it is named."""
+"""By how much less of its rows a class is found than of all, so that it is named. By judgement, as it is only said."""
 
 
 def verdict_part(result: Mapping[str, Any], task: Task, trials: Sequence[Trial], rows: int) -> Html:

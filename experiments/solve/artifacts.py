@@ -20,6 +20,8 @@ from automl.files import write_atomically
 from automl.types import Trial
 from nas.job import Outcome
 
+KEPT = 20
+"""Networks that an ensemble is chosen from. By judgement, four times its members: more take disk and time."""
 ENDINGS = {False: "npy", True: "folds.npy"}  # of predictions; True: of the folds
 
 
@@ -30,7 +32,7 @@ class Artifacts:
     One candidate takes one place: of its trainings the best is kept, of equal ones the last.
     """
 
-    def __init__(self, folder: Path, keep: int = 20) -> None:
+    def __init__(self, folder: Path, keep: int = KEPT) -> None:
         self.folder, self.keep = folder, keep
         folder.mkdir(parents=True, exist_ok=True)
         self._ranks: dict[int, tuple[bool, float]] = {}

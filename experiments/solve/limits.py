@@ -20,7 +20,8 @@ from automl.uncertainty.sets import Calibration
 
 Cost = Mapping[str, float | None]
 WORSE = 2.0
-"""Standard errors of the score on the rows that judged it: 8 bits that lose more are no answer to a limit."""
+"""Standard errors of the score on the rows that judged it: 8 bits that lose more are no answer to a limit. The usual
+95 %: what is over a limit is worth less than what may be as good."""
 
 
 def beyond(limits: Limits, cost: Cost) -> str:

@@ -38,7 +38,7 @@ from nas.engines.base import Engine
 from nas.family import build
 from nas.time import Clock, refit_seconds
 
-SAME = 1e-3  # mean difference up to which two answers are of the same network
+SAME = 1e-3  # mean difference up to which two answers are of the same network: by judgement, well above rounding
 SAME_ROWS = 256  # a large network takes seconds for all validation rows
 
 

@@ -21,6 +21,7 @@ from metalearner.profile.flat import pooled
 
 log = logging.getLogger(__name__)
 
+# By judgement: a person's first linear model, in the seconds of ``nas.time.simple_seconds``. With more it is slower.
 LEVELS, WORDS = 32, 1_000  # most frequent categories of a column, most frequent tokens of a text
 STEPS = 128  # of a series, averaged in time; fewer where its channels are many
 NUMBERS = 10_000_000  # rows x features that are learned from, at most: 80 MB

@@ -25,14 +25,13 @@ from automl.training.ensemble import blend, select
 from automl.training.predictor import Predictor, predict, target_scale
 from automl.types import Axes, Budget, Family, Prior, Task, Trial
 from experiments.judged import judged_score
+from experiments.solve.artifacts import KEPT
 from experiments.solve.networks import once_each
 from metalearner.follow import Follow
 from nas.engines.base import Engine
 from nas.family import build
 from nas.job import Job, Outcome
 from nas.search import search
-
-KEPT = 20  # networks that an ensemble is chosen from, as in ``experiments.solve.artifacts``
 
 
 @dataclass(frozen=True)

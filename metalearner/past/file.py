@@ -109,15 +109,11 @@ def read_knowledge(path: str | Path) -> list[Past]:
     return list(tasks.values())
 
 
-def read_runs(path: str | Path) -> Runs:
-    """The file as columns: fast, without a Trial object per row. Raises UserError for a file that is no
-    knowledge.
-    """
-    return read_tasks_and_runs(path)[1]
-
-
 def read_tasks_and_runs(path: str | Path) -> tuple[list[Task], Runs]:
-    """As ``read_runs``, and the task behind each of ``Runs.tasks``."""
+    """The file as columns, fast, without a Trial object per row, and the task behind each of ``Runs.tasks``.
+
+    Raises UserError for a file that is no knowledge.
+    """
     table = _read(Path(path))
     pairs = _codes(table, ("task", "profile"))
     kinds = _codes(table, ("family", "choices"))

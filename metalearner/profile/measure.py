@@ -32,7 +32,8 @@ def profile(task: Task, train: Part, dataset: Dataset | None = None, *, seed: in
         For the random features and convolutions of two landmarks.
     max_rows
         Rows that all but plain counts are measured on: those with the smallest content hashes, so that the
-        order of the rows does not matter.
+        order of the rows does not matter. This and the bounds in the modules beside this one are by judgement: they
+        keep the time (``+experiment=bench/profile``), and to change one makes other profiles than those that ship.
     """
     sample = Sample.draw(task, train, dataset, seed=seed, max_rows=max_rows)
     values = dict.fromkeys(NAMES, math.nan)

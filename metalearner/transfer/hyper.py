@@ -32,10 +32,12 @@ class Setting:
     noise: float
 
 
+# Grids by judgement; which of their points are taken is learned (``learned``). DEFAULT is for where nothing can be.
 SHAPES = (AxisShape(True, 1.0), AxisShape(False, 1.0), AxisShape(True, 0.3), AxisShape(False, 0.3))
 KERNELS = (*((s, 0.0) for s in SHAPES), *((s, r) for s in (SHAPES[0], SHAPES[1], SHAPES[3]) for r in (0.5, 1.0)))
 SHRINK, OWN, NOISE = (0.0, 0.5, 0.8), (0.1, 0.3, 0.6, 1.0), (0.01, 0.03, 0.1, 0.3)
 DEFAULT = Setting(SHAPES[0], 1.0, 0.5, 0.6, 0.1)
+# By judgement, as the time of learning grows with each; with fewer the settings are those of a few tasks' luck.
 TASKS, TOP, OTHERS = 8, 25, 25  # held-out tasks at most; candidates of each: from the top of the list, at random
 MOST_MEANS = 64  # past surfaces that stand as prior means of their own; the covariance is that of all
 

@@ -66,7 +66,7 @@ class AxisKernel:
         of = candidates if isinstance(candidates, Coded) else Coded(candidates)
         self._family, self._codes, self._shared = of.family, of.codes, of.shared
         self._held, self._absent = of.held, of.absent
-        # So that the product does not vanish where a family has many axes.
+        # So that the product does not vanish where a family has many axes: more than six, by judgement.
         self._length = shape.length * max(1.0, len(of.options) / max(1, len(of.held)) / 6)
         self._far = [_distances(options, shape.ordered) for options in of.options]
         self._alike = [np.exp(-far / shape.length) for far in self._far]

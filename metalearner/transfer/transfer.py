@@ -32,19 +32,9 @@ from metalearner.transfer.pool import new_candidates
 from metalearner.transfer.relation import Relation
 from metalearner.transfer.session import Session
 
-COLD_NOISE = 0.1  # variance of a result, where candidates vary by 1
-VARIED = 4  # families among the first candidates
-MOST_MEANS = 200  # past surfaces that stand as prior means of their own, those that count most
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """``candidates`` with mean and sd of their score in units of normal scores, and expected wall seconds."""
-
-    candidates: tuple[Candidate, ...]
-    mean: np.ndarray
-    sd: np.ndarray
-    seconds: np.ndarray
+COLD_NOISE = 0.1  # variance of a result, where candidates vary by 1: by judgement, as that of ``hyper.DEFAULT``
+VARIED = 4  # families among the first candidates: compared with as they fell and three (docs/benchmarks.md)
+MOST_MEANS = 200  # past surfaces that stand as prior means of their own, those that count most: bounds the time
 
 
 @dataclass
@@ -56,6 +46,9 @@ class Transfer(Learner):
     ``most_trials``: of this task, the best are used. ``per_second``: choose by improvement per second; None leaves
     it to the search's budget. ``opening``: so many candidates are those of the anytime portfolio. ``start``: gives the
     prior while there are no past runs, and draws candidates never run before; None is uniform.
+
+    ``limit`` and ``opening`` were compared with others (docs/benchmarks.md). ``cold`` is by judgement: the evidence of
+    some trials overrules it, the more of them the surer one is. The others bound the time of a thought.
     """
 
     cold: float = 0.3
@@ -96,7 +89,7 @@ class Transfer(Learner):
                 self._trials[trial.candidate.id] = trial
 
     def predict(self, profile: Profile, axes: Axes) -> Prior:
-        candidates, session, why = self._resumed(profile, axes)
+        candidates, session, why = self.resumed(profile, axes)
         if not len(self.history.tasks) and not self._trials:
             return self._base(profile, axes)
         running = self._pending(axes)
@@ -163,11 +156,6 @@ class Transfer(Learner):
             return Prior.uniform(axes, why=("no past runs yet",))
         return self.start.predict(profile, axes)
 
-    def prediction(self, profile: Profile, axes: Axes) -> Prediction:
-        """What is expected of the candidates considered, after the trials told so far."""
-        candidates, session, _ = self._resumed(profile, axes)
-        return Prediction(tuple(candidates), *session.expected(), session.seconds)
-
     def session(self, profile: Profile, candidates: Sequence[Candidate], axes: Axes) -> tuple[Session, tuple[str, ...]]:
         """A search over exactly these candidates, and lines for the report."""
         of = inside(self.history, axes, self.limit)
@@ -208,8 +196,10 @@ class Transfer(Learner):
             self._learned[key] = Relation(profiles, groups, names, z)
         return self._learned[key]
 
-    def _resumed(self, profile: Profile, axes: Axes) -> tuple[list[Candidate], Session, tuple[str, ...]]:
-        """The session over past, new and tried candidates, after the trials told so far."""
+    def resumed(self, profile: Profile, axes: Axes) -> tuple[list[Candidate], Session, tuple[str, ...]]:
+        """The candidates considered (past, new and tried), the session over them after the trials told so far, and
+        lines for the report.
+        """
         trials = {k: t for k, t in self._trials.items() if fits(t.candidate, axes)}
         of = inside(self.history, axes, self.limit)
         pool = {self.history.candidates[i].id: self.history.candidates[i] for i in of}
@@ -336,7 +326,7 @@ def extended(
     """Past surfaces over ``candidates``, (tasks, C), and the variance that was guessed, (C,).
 
     Candidates never run get the Gaussian-process mean over their choices (kriging) from up to ``anchors``
-    that were: the best on average and others evenly.
+    that were: the best on average and others evenly. It bounds the time, which grows with their cube.
     """
     place = {c.id: i for i, c in enumerate(known)}
     at = np.array([place.get(c.id, -1) for c in candidates], dtype=np.int64)
@@ -351,7 +341,7 @@ def extended(
     axis = AxisKernel([*(known[int(i)] for i in base), *(candidates[int(i)] for i in new)], setting.shape)
     b, n = np.arange(len(base)), np.arange(len(base), len(base) + len(new))
     across = axis.block(n, b)
-    weight = np.linalg.solve(axis.block(b, b) + 0.1 * np.eye(len(b)), across.T).T
+    weight = np.linalg.solve(axis.block(b, b) + COLD_NOISE * np.eye(len(b)), across.T).T
     level = z[:, base].mean(axis=1, keepdims=True)
     out[:, new] = level + (z[:, base] - level) @ weight.T
     doubt[new] = np.clip(1 - (weight * across).sum(axis=1), 0, 1)

@@ -27,7 +27,7 @@ from nas.job import Job, Order, Outcome, one_line
 from nas.time import SHORTEST, WORKER_START, patience
 
 NICE = 5  # Ray's own 15 leaves a worker a thirtieth of a core where another program wants it, and none comes up
-LOST_STARTS = 5  # workers in a row that may die before their first training
+LOST_STARTS = 5  # workers in a row that may die before their first training: by judgement, one may be bad luck
 
 
 class Worker:

@@ -11,23 +11,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import NormalDist
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from automl.models.closed_form.linear_head import linear_head
+from automl.models.closed_form.linear_head import STEP, linear_head
 from automl.models.layers.common import choose
 from automl.models.layers.series import ROW_OPTIONS, SeriesInput
 from automl.models.layers.tabular import columns
 from automl.types import Input, Task
-from nas.family import FamilySpace
+from nas.family import FamilySpace, affordable_rows
 
+# By judgement: more knots bend closer and need more rows; more work learns from more rows and takes longer to begin.
 KNOTS = [NormalDist().inv_cdf((i + 0.5) / 8) for i in range(8)]  # numbers arrive nearly standard normal
 WORK = 1e7  # rows x features x outputs of the start: some 5 s of one core
-FEWEST, MOST = 1_000, 50_000  # rows that the start reads
 WEIGHTS = 20_000  # with more, the start would take too long on the fewest rows
-STEP = 0.1  # of a prediction per unit of a weight's change, over all features: the start is near what is best
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class LinearSpace(FamilySpace):
         dropout = self.shared("dropout", 0.0)
 
         self.classes = task.num_outputs if task.kind != "regression" else 0
-        self.begin_rows = int(np.clip(WORK / (size * task.num_outputs), FEWEST, MOST))
+        self.begin_rows = affordable_rows(WORK / (size * task.num_outputs))
         self.register_buffer("start", torch.zeros(size, task.num_outputs))
         self.register_buffer("level", torch.zeros(task.num_outputs))
         self.dropout = nn.Dropout(dropout)

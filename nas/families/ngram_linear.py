@@ -22,8 +22,8 @@ from automl.models.layers.text import trim
 from automl.types import Task
 from nas.family import FamilySpace
 
-HASH = 2**31 - 1
-MOST = 4_000_000  # a step of training costs all weights the same
+HASH = 2**31 - 1  # a prime, so small that its products with others stay in 64 bits
+MOST = 4_000_000  # by judgement: a step of training costs all weights the same, fewer places put unlike n-grams in one
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class NgramLinear:
 
 
 class NgramLinearSpace(FamilySpace):
-    begin_rows = 20_000  # what comes before the training costs each row the same
+    begin_rows = 20_000  # what comes before the training costs each row the same; by judgement, rare words want many
     patience = 2
 
     def __init__(self, task: Task, buckets: tuple[int, ...]) -> None:

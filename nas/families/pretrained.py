@@ -26,7 +26,7 @@ from nas.known import KnownSpace, Scale, Seen
 PHOTOGRAPHS: Scale = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation of ImageNet's
 HALVES: Scale = (127 / 255,) * 3, (128 / 255,) * 3  # as TensorFlow's networks see them
 OPTION = "family.pretrained.weights"
-STRETCHED = 4
+STRETCHED = 4  # times at most that a picture is stretched, see ``Pretrained.sides_of``; by judgement
 LEAST_SIDE = 32  # most of these networks halve the map five times
 
 

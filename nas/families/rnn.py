@@ -12,7 +12,7 @@ from automl.models.layers.series import ROW_OPTIONS, SeriesInput, SeriesTokens, 
 from automl.types import Task
 from nas.family import FamilySpace
 
-MOST_STEPS = 256  # a recurrent network trains no better over more, and its time grows with them
+MOST_STEPS = 256  # by judgement: a recurrent network trains no better over more, and its time grows with them
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,16 @@ from automl.models.remember import Remember
 from automl.types import Input, Task
 from nas.family import FamilySpace
 
+# TAPS, CHANNELS and GOLDEN are MiniRocket's (Dempster et al. 2021, section 3, and the authors' code).
 TAPS = 9  # of every kernel: three weigh 2, six weigh -1, in every order
 PATTERNS = tuple(itertools.combinations(range(TAPS), 3))
 REACH = (TAPS - 1) // 2
 CHANNELS = 9  # at most, that one kernel adds up
 GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, less their whole part, fill [0, 1) evenly: which quantiles
+# By judgement: narrower, and last digits decide again; wider, and features say less (``+experiment=bench/rocket``).
 STEEP = 0.01  # width of a threshold, in standard deviations of what it is laid across
 SMALLEST = 1e-5  # the same in root mean squares of the series: rounding is a hundredth of it
-CACHED = 2**19  # numbers that should stay in a core's cache while they are summarised
+CACHED = 2**19  # numbers that should stay in a core's cache while they are summarised: 2 MB
 ROWS = 128  # between two looks at the clock
 
 
@@ -49,7 +51,7 @@ class Rocket:
 
 
 class RocketSpace(FamilySpace):
-    begin_rows = 2000  # its closed form costs their square
+    begin_rows = 2000  # its closed form costs their square; by judgement
     patience = 0
 
     def __init__(self, task: Task, kernels: tuple[int, ...]) -> None:
@@ -63,7 +65,7 @@ class RocketSpace(FamilySpace):
         # the features change once, before the first step: remembered over the epochs, and standardised
         body = RocketFeatures(of, count, normalise, change == "yes")
         self.features = Remember(body)
-        self.scale = 3 * body.size**-0.5  # one learning rate fits any number of features
+        self.scale = 3 * body.size**-0.5  # one learning rate fits any number of features; 3 by judgement
         self.register_buffer("middle", torch.zeros(body.size))
         self.register_buffer("factor", torch.full((body.size,), self.scale))
         self.classes = task.num_outputs if task.kind != "regression" else 0

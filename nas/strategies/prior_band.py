@@ -19,6 +19,7 @@ from nas.strategies.parts.zero_cost import ZeroCost, zero_cost
 from nas.time import FIRST, LAST
 
 Sampler = Literal["prior", "uniform", "incumbent"]
+# Both by judgement: a worker waits for more, with fewer a search ends early, or its evidence is that of chance.
 ATTEMPTS = 10  # draws of something that fits into what is left of the budget
 EVIDENCE = 30  # results at most that weigh the prior against the best so far
 
@@ -43,6 +44,9 @@ class PriorBand(Stepwise):
     draws: equally likely candidates of which one is taken, by what their families cost or by zero_cost: the score of
     an untrained network, which decides between equal results too; what it says nothing of gets the median.
     retries: draws in a row that give nothing new before the space counts as exhausted.
+
+    eta is Hyperband's 3; sure was compared with 3 and with none (docs/benchmarks.md). The others are by judgement: more
+    mutation and less trust look further, and find less where the prior is right.
     """
 
     def __init__(

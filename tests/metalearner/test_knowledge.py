@@ -13,7 +13,7 @@ from automl.errors import UserError
 from automl.store.store import Store
 from automl.types import Candidate, Input, Profile, Runs, Task
 from metalearner.past import shipped
-from metalearner.past.file import SCHEMA, read_knowledge, read_runs, write_knowledge
+from metalearner.past.file import SCHEMA, read_knowledge, read_tasks_and_runs, write_knowledge
 from metalearner.past.shipped import joined, only, with_shipped
 from tests.automl import vocabulary
 from tests.automl.examples import CONVNET, MLP, TASK, trial
@@ -61,7 +61,7 @@ def test_any_trial_survives(tmp_path_factory, trials, profile):
 
 
 def test_columns_are_those_of_the_trials(file):
-    runs = read_runs(file)
+    runs = read_tasks_and_runs(file)[1]
     assert (runs.tasks, runs.groups) == (("digits", "letters"), ("digits", "letters"))
     assert runs.profiles[0] is not None and runs.profiles[1] is None
     assert [runs.candidates[i] for i in runs.candidate] == [MLP, CONVNET, MLP]
@@ -74,7 +74,7 @@ def test_a_store_and_its_export_give_the_same_columns(tmp_path, file):
         for task, profile, trials in past():
             assert store.add(task, profile, trials) == len(trials)
             assert store.add(task, profile, trials) == 0, "importing twice adds nothing"
-        own, read = store.runs(), read_runs(file)
+        own, read = store.runs(), read_tasks_and_runs(file)[1]
     for name in ("task", "fidelity", "seed", "score", "seconds"):
         assert np.array_equal(getattr(own, name), getattr(read, name), equal_nan=name == "score"), name
     assert [own.candidates[i] for i in own.candidate] == [read.candidates[i] for i in read.candidate]
@@ -105,7 +105,7 @@ def rewritten(file, **changes):
 )
 def test_a_file_that_lies_is_refused_in_one_line(file, column, values, what):
     rewritten(file, **{column: values})
-    for read in (read_knowledge, read_runs):
+    for read in (read_knowledge, read_tasks_and_runs):
         with pytest.raises(UserError, match=what) as caught:
             read(file)
         assert "\n" not in str(caught.value) and str(file) in str(caught.value)
@@ -116,12 +116,12 @@ def test_other_files_are_refused(tmp_path, file, monkeypatch):
     pq.write_table(pa.table({"x": [1]}), tmp_path / "table")
     for name in ("text", "table", "missing"):
         with pytest.raises(UserError, match=name):
-            read_runs(tmp_path / name)
+            read_tasks_and_runs(tmp_path / name)
     for limit in ("MOST_BYTES", "MOST_TRIALS", "MOST_UNPACKED", "MOST_TEXT"):
         with monkeypatch.context() as patch:
             patch.setattr(f"metalearner.past.file.{limit}", 1)
             with pytest.raises(UserError, match="no knowledge file"):
-                read_runs(file)
+                read_tasks_and_runs(file)
 
 
 def rows(runs: Runs) -> list[tuple]:
@@ -138,7 +138,7 @@ def empty() -> Runs:
 
 
 def test_own_runs_come_first_and_a_candidate_of_both_stands_once(file):
-    shipped = read_runs(file)
+    shipped = read_tasks_and_runs(file)[1]
     other = Candidate("mlp", {"width": 128, "norm": False})
     own = Runs(("mine",), ("",), (None,), (other, MLP), *(np.array(x) for x in ([0, 0], [0, 1], [3, 3], [0, 0])),
                np.array([0.1, 0.2]), np.ones(2))  # fmt: skip
@@ -176,7 +176,7 @@ def test_only_tasks_of_the_same_modality_count(tmp_path):
 
 
 def test_a_task_that_the_store_has_counts_once(file):
-    runs = read_runs(file)
+    runs = read_tasks_and_runs(file)[1]
     assert rows(with_shipped(runs, file=file)) == rows(runs)
     own = only(runs, [0])
     assert rows(with_shipped(own, file=file)) == rows(runs)
@@ -184,7 +184,7 @@ def test_a_task_that_the_store_has_counts_once(file):
 
 
 def test_without_a_file_the_runs_are_the_users(tmp_path, file):
-    runs = read_runs(file)
+    runs = read_tasks_and_runs(file)[1]
     assert with_shipped(runs, file=tmp_path / "none.parquet") is runs
 
 
@@ -198,7 +198,7 @@ def test_the_schema_is_the_documented_one():
 @pytest.mark.skipif(not shipped.FILE.is_file(), reason="nothing is shipped")
 def test_what_is_shipped_is_sound():
     items = read_knowledge(shipped.FILE)
-    runs = read_runs(shipped.FILE)
+    runs = read_tasks_and_runs(shipped.FILE)[1]
     assert shipped.FILE.stat().st_size < 5e6
     assert len(items) == len(runs.tasks) and sum(len(t) for _, _, t in items) == len(runs.score)
     assert all(isinstance(t, Task) and t.group and p is not None and not t.classes for t, p, _ in items)

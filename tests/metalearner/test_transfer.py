@@ -23,8 +23,8 @@ def test_failures_say_nothing_of_what_a_training_costs():
     seconds = np.where(slow, 8.0, 1.0)
     early = slow & (np.arange(len(slow)) % 2 == 0)  # found too slow before they trained
     past = dataclasses.replace(past, seconds=np.where(early, 0.01, seconds), score=np.where(early, np.nan, past.score))
-    expected = Transfer().fit(past).prediction(PROFILE, AXES)
-    cost = {c.id: s for c, s in zip(expected.candidates, expected.seconds, strict=True)}
+    candidates, session, _ = Transfer().fit(past).resumed(PROFILE, AXES)
+    cost = {c.id: s for c, s in zip(candidates, session.seconds, strict=True)}
     g, f = (np.array([cost[c.id] for c in CANDIDATES if c.family == family]) for family in "gf")
     assert (g > 4 * f.max()).all()
 
@@ -35,8 +35,8 @@ def test_what_was_trained_for_longer_does_not_look_dearer():
     past = dataclasses.replace(
         past, fidelity=np.where(longer, 12, 4), seconds=np.where(longer, 3.0, 1.0) * np.where(past.candidate == 1, 2, 1)
     )
-    expected = Transfer().fit(past).prediction(PROFILE, AXES)
-    cost = {c.id: s for c, s in zip(expected.candidates, expected.seconds, strict=True)}
+    candidates, session, _ = Transfer().fit(past).resumed(PROFILE, AXES)
+    cost = {c.id: s for c, s in zip(candidates, session.seconds, strict=True)}
     of = [cost[c.id] for c in CANDIDATES]
     assert of[0] == pytest.approx(of[2]) == pytest.approx(of[3]), "the same for an epoch"
     assert of[1] == pytest.approx(2 * of[0])
@@ -45,7 +45,7 @@ def test_what_was_trained_for_longer_does_not_look_dearer():
 def test_a_failure_of_the_task_at_hand_does_not_make_it_look_fast():
     learner = Transfer().fit(runs())
     learner.update([dataclasses.replace(trial(c, None), seconds=0.01) for c in CANDIDATES[:3]])
-    assert learner.prediction(PROFILE, AXES).seconds == pytest.approx(1.0)
+    assert learner.resumed(PROFILE, AXES)[1].seconds == pytest.approx(1.0)
 
 
 def test_per_second_prefers_the_cheaper_of_equals_but_at_most_twice():
@@ -119,7 +119,7 @@ def test_what_runs_counts_as_run():
     alone = learner.predict(PROFILE, AXES).portfolio
     learner.update([], running=alone[:1])
     beside = learner.predict(PROFILE, AXES).portfolio
-    assert alone[0] not in beside and alone[0] in learner.prediction(PROFILE, AXES).candidates
+    assert alone[0] not in beside and alone[0] in learner.resumed(PROFILE, AXES)[0]
     session, _ = learner.session(PROFILE, CANDIDATES, AXES)
     session.observe(3, 0.1)
     session.observe(4, 0.2)

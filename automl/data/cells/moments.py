@@ -38,7 +38,7 @@ _SHORT_YEAR = re.compile(
 )
 LAST_YEAR = 2068
 """The last year that two digits stand for, as POSIX has it, where a column does not tell."""
-_GAP = 10  # so many years between those of a column are where the hundred of them ends
+_GAP = 10  # so many years between those of a column are where the hundred of them ends; by judgement
 _PARTS = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
 _TIME = re.compile(
     r"(?:(?P<days>-?\d+) days?,? *)?(?P<sign>[+-]?)(?P<hours>\d{1,4}):(?P<minutes>[0-5]\d)"

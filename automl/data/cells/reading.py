@@ -14,13 +14,15 @@ from automl.data.cells.numbers import Found, Notation, find_notation, number_of
 from automl.data.cells.words import bool_of, distinct, is_missing_word, spread, text_of
 
 MOSTLY = 0.95
-"""From this share of its rows on, a column is what they are, and the rest is faulty."""
+"""From this share of its rows on, a column is what they are, and the rest is faulty. By judgement: with less, words
+become gaps; with more, one slip in twenty makes words of a column of numbers."""
 
 GAPS = 3
-"""So many words that are no numbers may mean "no value" in a column that is numbers else."""
+"""So many words that are no numbers may mean "no value" in a column that is numbers else. By judgement: more of them
+are an answer of their own."""
 
 FEW = 20
-"""Fewer values of several "units", such as 1st, 2nd, 3rd, are just categories."""
+"""Fewer values of several "units", such as 1st, 2nd, 3rd, are just categories. By judgement, as ``number.FEW``."""
 
 What = Literal["number", "units", "seconds", "date", "text", "words"]
 

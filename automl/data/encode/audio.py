@@ -14,7 +14,7 @@ from automl.data.encode.scale import LIMIT, meaningful
 from automl.errors import UserError
 from automl.types import Input
 
-SAMPLE = 2_000
+SAMPLE = 2_000  # sounds of which mean and deviation are taken: one of each, so that fewer would do
 
 
 @dataclass(frozen=True)

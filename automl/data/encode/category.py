@@ -16,9 +16,9 @@ from automl.data.columns import as_words
 from automl.data.encode.number import soft_clip
 from automl.data.encode.scale import LIMIT
 
-MAX_CATEGORIES = 512  # the most frequent; all others are one, as what was never seen
+MAX_CATEGORIES = 512  # the most frequent; all others are one, as what was never seen: by judgement, as each has weights
 FEW_ROWS = 64  # that are encoded without pandas
-SPREAD = 0.1  # nats: categories whose frequencies differ by less are equally frequent
+SPREAD = 0.1  # nats: categories whose frequencies differ by less are equally frequent, by judgement
 MISSING = "\0missing"  # no cell can hold a zero byte
 
 
@@ -42,7 +42,8 @@ class CategoryColumn:
         if len(counts) < 2:
             return None
         counts = counts.sort_index().sort_values(ascending=False, kind="stable")
-        # Rare ones become "unknown", which trains the code that new categories get; small tables keep theirs.
+        # Rare ones become "unknown", which trains the code that new categories get; where there are few, all are kept
+        # (20 here and 8 below by judgement).
         kept = counts[counts > 1] if len(counts) > 20 else counts
         kept = cast(pd.Series, kept).iloc[:MAX_CATEGORIES]
         if len(kept) == 0:

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from automl.data.dataset import Dataset
+from automl.data.encode.scale import LIMIT
 from automl.data.read.image import channels_first, resize
 from automl.types import Input
 
-SAMPLE = 5_000
+SAMPLE = 5_000  # pictures of which range and moments are taken: by judgement, hundreds of thousands of pixels and more
 BLOCK = 1_024  # rows
 FEW = 16  # grey levels: digits of scikit-learn have 0..16
-HUGE = 1e300
-CONTRAST = 0.05  # of [0, 1]: a set of less is not stretched further, so that no pixel is beyond 20 deviations
+HUGE = 1e300  # no value of a picture counts as more, so that no difference overflows
+CONTRAST = 1 / LIMIT  # of [0, 1]: a set of less is not stretched further, so that no pixel is beyond that
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,12 @@ from automl.data.encode.scale import LIMIT, meaningful
 from automl.errors import UserError
 from automl.types import Input
 
-# Longer series are averaged over equal blocks: convolutions see no more than this many steps.
+# Longer series are averaged over equal blocks: convolutions see no more than this many steps. By judgement: what a
+# training on a processor can afford.
 MAX_LENGTH = 4_096
-SAMPLE = 5_000
-# When the rows' own deviations differ by this factor, one scale for all would flatten most rows.
+SAMPLE = 5_000  # rows of which the scales are taken
+# When the rows' own deviations differ by this factor, one scale for all would flatten most rows. By judgement: the
+# other way costs two channels more for each, and a few loud rows hide the others without it.
 UNEQUAL = 30.0
 # Levels that differ by less, in typical deviations of a row, are the same: rows that were centred have no level.
 LEVEL = 0.01

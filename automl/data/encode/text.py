@@ -19,12 +19,14 @@ from automl.data.encode.wordpiece import WordPieces
 from automl.types import Input
 
 PAD, UNKNOWN, FIRST = 0, 1, 2
+# By judgement, but for GROUPS and MAX_PIECES: of a longer or rarer text less is lost with more, and each word costs
+# weights, each place memory and time.
 MAX_VOCABULARY = 20_000  # words with an id of their own; the others share some by their hash
 MAX_LENGTH = 512  # words of a row
 MAX_LETTERS = 1024  # places of a row; texts of more words than fill them say enough by their words
 MAX_PIECES = 128  # of a row: what known networks of texts were trained with
 LETTERS_ROWS = 50_000  # with more rows most words are known, and the places cost memory
-GROUPS = (3, 4, 5)  # letters of a group
+GROUPS = (3, 4, 5)  # letters of a group: 3 to 6 in fastText (Bojanowski et al. 2017, section 3.2), and fewer places
 TOP = 1 << 31  # of int32: half the memory of int64
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 _MAX_CHARACTERS = 20_000  # per text: more says nothing more, and one row must not take the memory

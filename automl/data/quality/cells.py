@@ -15,8 +15,8 @@ from automl.data.quality.parse import counts_of, floats
 from automl.data.quality.view import Proposal, View, finding, share
 
 FAR = 6.0
-"""Interquartile ranges beyond the quartiles: eight standard deviations of a normal, rare in a skewed
-column."""
+"""Interquartile ranges beyond the quartiles, four times Tukey's 1.5: eight standard deviations of a normal, rare in a
+skewed column."""
 
 _SPELLINGS = {spell(p) for p in MISSING for spell in (str.lower, str.upper, str.title)}
 _SENTINELS = frozenset({-1.0, -9.0, -99.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0})

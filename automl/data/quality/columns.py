@@ -18,10 +18,11 @@ MIN_ROWS = 50
 """Fewer rows may be all different by chance."""
 
 MAYBE = 0.05
-"""A column tells of the target when chance gives as much to fewer than this share of shuffled targets."""
+"""A column tells of the target when chance gives as much to fewer than this (usual) share of shuffled targets."""
 
 SORTED = 0.5
-"""A column that goes one way along the rows and tells more of the target than this: the file may be sorted by it."""
+"""A column that goes one way along the rows and tells more of the target than this: the file may be sorted by it. By
+judgement: it is said and nothing is dropped for it."""
 
 _ID_NAME = re.compile(
     r"(.*[_\s.-])?(id|uuid|guid)|key|index|idx|serial|row|row[_\s-]?(id|no|nr|number|index)"

@@ -17,14 +17,15 @@ from automl.data.quality.parse import column_of, floats, is_prose
 from automl.types import Modality
 
 MAX_FEATURES = 100
-"""A wider block is reduced to so many principal components."""
+"""A wider block is reduced to so many principal components. This and what follows bound the time of a check, by
+judgement; less would hide what pictures and texts differ by."""
 
-MAX_LEVELS = 20
-_SIDE, _LENGTH = 24, 128
-_BLOCK = 1024
+MAX_LEVELS = 20  # categories of a column, the most frequent
+_SIDE, _LENGTH = 24, 128  # of a picture in pixels, of a series in steps
+_BLOCK = 1024  # rows at once
 _BASIS = 2000  # rows that principal components are found on
 _LETTERS = 5_000_000  # of all texts together: longer ones are cut
-_TERMS = 15_000
+_TERMS = 15_000  # words, the most frequent
 
 
 def quick_features(dataset: Dataset, rows: np.ndarray, seed: int = 0) -> np.ndarray:

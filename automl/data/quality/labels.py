@@ -25,7 +25,8 @@ MAX_JUDGED = 20_000
 
 ALARM, CLEAR = 0.02, 0.4
 """It is a warning when so many labels are suspects, and so many of the rows that the models get wrong: where classes
-overlap the models are wrong too, but seldom sure of it."""
+overlap the models are wrong too, but seldom sure of it. By judgement; ``+experiment=bench/label_errors`` prints what is
+named where nothing is wrong."""
 
 MAX_SHOWN = 24
 """Suspects that are named with what the models expect instead."""

@@ -23,6 +23,8 @@ from automl.data.dataset import TEST, Dataset
 from automl.data.quality.features import quick_features
 from automl.data.quality.parse import column_of, floats, is_numeric
 
+# By judgement, checked on 128 real sets with the rules of ``automl.task.kind`` (``+experiment=bench/data``): none of
+# them is told wrong. Other numbers were not compared.
 MOST_ROWS = 1_500
 FEWEST = 30  # rows
 NEIGHBOURS = 3

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
+# By judgement, as they bound the time (``+experiment=bench/label_errors`` prints it and how good they are).
 LANDMARKS = 400  # rows that all others are compared with: a kernel of them stands for that of all
 TREES, MANY = 60, 20  # fewer trees where classes are more than MANY: each costs as much as it has classes
 _BLOCK = 4096

@@ -18,14 +18,15 @@ from automl.data.quality.rowhash import combine, hash_array, hash_column
 from automl.data.quality.view import Proposal, View, finding, share
 
 GRAVE = 0.01
-"""Share of the rows from which it is a warning."""
+"""Share of the rows from which it is a warning. By judgement: it decides how grave it is called, and nothing else."""
 
 NATURE, FEW = 0.9, 20
-"""Where so many rows repeat others, or so few would be left, to repeat is what the data does: it is no slip."""
+"""Where so many rows repeat others, or so few would be left, to repeat is what the data does: it is no slip. By
+judgement: kept repeats flatter the validation, dropped ones may be the data."""
 
 CHANCE = 0.01
 """Repeats are put down to chance from this share of the repeats that independent columns would give: columns
-depend on each other in real tables, which makes more repeats than that."""
+depend on each other in real tables, which makes more repeats than that. By judgement, a hundred times more."""
 
 
 def repeated_rows(view: View) -> Iterator[Proposal]:

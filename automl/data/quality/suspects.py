@@ -18,16 +18,21 @@ from cleanlab.rank import get_label_quality_scores
 from automl.data.quality.quick import class_probabilities, predicted_values
 
 FLOOR, SLOPE, HALF = 0.03, 0.3, 0.5
+"""Of the bar below which a label's own probability must be, see ``suspects``: ``+experiment=bench/label_errors``."""
+
 WEAK = 0.8
 """Below this accuracy the quick models cannot say much: only what they are surest of counts, and it is no
-warning."""
+warning. By judgement: where classes overlap four in ten of those found are no faults (docs/benchmarks.md)."""
 
 MIN_CLASS = 5
+"""Rows of a class, of which fewer are not judged: as many as ``target.RARE``."""
+
 MAX_FIT = 2500
-"""Rows that the quick models are fitted on; the others are predicted."""
+"""Rows that the quick models are fitted on; the others are predicted. It bounds the time."""
 
 FAR = 15.0
-"""Robust standard deviations of the residual from which a numeric target is a suspect."""
+"""Robust standard deviations of the residual from which a numeric target is a suspect. By judgement: with less every
+heavy tail is one, with more slips of a digit pass."""
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,14 @@ from automl.task.others import joined_tags
 from automl.types import Kind
 
 RARE = 5
-"""A class with fewer rows can hardly be split into folds, let alone learned."""
+"""A class with fewer rows can hardly be split into five folds, let alone learned."""
 
 MOST_CLASSES = 10
 """Classes, the most frequent, that a column's order is measured on."""
 
 LEAK = 0.99
-"""Share of the target that one column alone explains, from which it is under suspicion."""
+"""Share of the target that one column alone explains, from which it is under suspicion. By judgement: with less, what
+honestly tells nearly all is named too."""
 
 
 def missing_target(view: View) -> Iterator[Proposal]:

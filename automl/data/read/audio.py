@@ -16,13 +16,15 @@ from automl.data.read.files import short
 from automl.errors import UserError
 
 ENDINGS = (".wav", ".wave")
+# The usual log-mel spectrogram of speech. By judgement: finer bands and shorter windows make larger inputs, which a
+# processor trains more slowly; what sounds above 8 kHz is lost.
 RATE = 16_000  # samples per second that every sound is brought to
 WINDOW = 512  # samples: 32 ms
 HOP = 256  # samples: 16 ms
 MELS = 64
 _NOTHING = 1e-10  # power below which there is no sound
-LOUDEST, FLOOR = 0.0, -80.0  # dB relative to the loudest point of the clip
-MAX_SECONDS = 600.0
+LOUDEST, FLOOR = 0.0, -80.0  # dB relative to the loudest point of the clip: 80 is librosa's ``top_db``
+MAX_SECONDS = 600.0  # of a file; what is kept of it is less (``automl.data.read.media``)
 # Loggers write from 1 kHz up, the fastest converters end at 768 kHz; other rates are broken headers.
 RATES = (1_000, 768_000)
 MAX_BYTES = 1 << 29  # ten minutes of 96 kHz, two channels, 32 bits: 460 MB

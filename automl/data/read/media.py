@@ -16,11 +16,11 @@ from automl.data.read.files import short
 from automl.errors import UserError
 from automl.types import Modality
 
-# Convolutions on a processor are slow beyond this; data.size asks for more.
+# Convolutions on a processor are slow beyond this; data.size and data.seconds ask for more.
 MAX_SIDE = 64
 MAX_SECONDS = 10.0
-_SAMPLE = 300
-_WORKERS = 4
+_SAMPLE = 300  # files that tell the usual size or length
+_WORKERS = 4  # threads that decode
 _GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F"}
 Broken = str  # "stop" or "skip"
 

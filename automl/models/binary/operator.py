@@ -29,7 +29,7 @@ from torch.nn import functional as F
 SOURCE = Path(__file__).with_name("xnor.cpp")
 WORD = 64  # bits; rows are packed to whole ones
 ROWS = 4096
-"""Rows that are unpacked at once without the operator."""
+"""Rows that are unpacked at once without the operator: it bounds the memory, and decides nothing else."""
 
 
 def pack(x: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from automl.models.closed_form.copies import copies
 
+# By judgement, but for scikit-learn's FOLDS and PASSES: a grid too narrow or too coarse misses the strength that serves
+# the rows left out best; all others share the time that is given between more rows and a better choice.
 STRENGTHS = np.logspace(1, -6, 15)  # of the shrinkage, relative to rows x mean variance of the features
 CLASS_STRENGTHS = np.logspace(0, -6, 7)  # each costs a training
 FOLDS = 5
@@ -23,6 +25,9 @@ FEW = 1e6  # rows x features x classes up to which all folds choose the strength
 PASSES, LEAST_PASSES = 100, 10  # of the solver: at most, and where time is short
 LAST = 0.25  # of the time: what one fit of classes may take, the last one among them
 PROBED = 200  # rows on which the price of a ridge regression is measured
+STEP = 0.1
+"""Of a prediction, per unit of a change of the weights that go on from this head, over all features: it is near what is
+best. By judgement: the learning rates of all families are meant for it, a larger one would undo the start."""
 
 
 def linear_head(

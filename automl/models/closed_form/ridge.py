@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Grids by judgement: where they are too narrow the best lies beyond an end; a point costs little here.
 STRENGTHS = torch.logspace(-4, 2, 13, dtype=torch.float64)  # relative to the mean eigenvalue
-SHARPNESS = torch.logspace(-0.5, 2, 26, dtype=torch.float64)
+SHARPNESS = torch.logspace(-0.5, 2, 26, dtype=torch.float64)  # of the logits
 
 
 def classes_head(x: Tensor, y: Tensor, classes: int, times: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from automl.training.module import OutOfTime
 
+# By judgement: nothing stops a stage, so one that takes longer than expected is late, and a short one grows less.
 SAFE = 0.8  # of the time left that a further stage of growth may be expected to take
 PROBED = 5  # trees by which the time of a round is measured
 

@@ -16,7 +16,7 @@ from automl.models.layers.text import trim
 from automl.models.remember import measuring
 
 M = TypeVar("M", nn.Linear, nn.LayerNorm)
-HEADS = 12
+HEADS = 12  # MiniLM's; the weights alone do not tell it
 SOME = 32  # texts of about one length that are read at once
 
 

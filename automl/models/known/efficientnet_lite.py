@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 STAGES = ((1, 16, 3, 1, 1), (6, 24, 3, 2, 2), (6, 40, 5, 2, 2), (6, 80, 3, 2, 3), (6, 112, 5, 1, 3), (6, 192, 5, 2, 4))
 STAGES = (*STAGES, (6, 320, 3, 1, 1))
-"""Of each: expansion, channels, kernel, stride of its first block, blocks."""
-STEM, SIZE = 32, 1280
+"""Of each: expansion, channels, kernel, stride of its first block, blocks (Tan and Le 2019, table 1)."""
+STEM, SIZE = 32, 1280  # of the same table
 
 
 class EfficientNetLite0(nn.Module):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from automl.files import write_atomically
 from automl.models.remember import exactly, may_recall, row_keys
 
+# By judgement: with less, answers are computed again and again; with more, several workers fill a small machine.
 ROOM = 512  # megabytes of answers of one network that a process holds
 SHELVES = 2048  # megabytes of all of them on the disk
 NUMBERS = 2**23  # of rows that are computed together: five hundred pictures of 224 x 224 take gigabytes on their way

@@ -32,7 +32,11 @@ def stage_options(height: int, width: int) -> tuple[int, ...]:
 
 
 def patch_sides(height: int, width: int) -> dict[str, int]:
-    """Side of a patch by ``grain``, coarse (cheapest) first: 12 to 256 tokens; when none does, all is one patch."""
+    """Side of a patch by ``grain``, coarse (cheapest) first: 12 to 256 tokens; when none does, all is one patch.
+
+    By judgement: with fewer tokens there is little to attend to, and the time grows with their square. 14 and 7 divide
+    28 and 56; 16 is the usual patch (Dosovitskiy et al. 2021).
+    """
     divisors = [p for p in (14, 7) if height % p == 0 and width % p == 0]
     sizes = sorted({64, 32, 16, 8, 4, 2, 1, *divisors}, reverse=True)
     fitting = [p for p in sizes if 12 <= math.ceil(height / p) * math.ceil(width / p) <= 256]

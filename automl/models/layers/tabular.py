@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from automl.types import Input
 
-EMBEDDABLE = 256  # a table with more numeric columns than this keeps them as they are: the embeddings would be the net
+# A table with more numeric columns than this keeps them as they are: the embeddings would be the net. By judgement.
+EMBEDDABLE = 256
 
 
 def columns(of: Input) -> tuple[list[int], list[int]]:
@@ -36,7 +37,8 @@ class NumericEmbedding(nn.Module):
 
     ``linear``: w x + b. ``piecewise``: plus a learned map of the value's position in each of ``bins`` intervals that
     hold equal shares of a normal distribution. ``periodic``: plus a learned map of ``bins`` cosines whose
-    frequencies and phases are learned too.
+    frequencies and phases are learned too. ``bins`` and ``scale`` are by judgement, as the paper tunes them for each
+    table: more and higher ones bend closer, and fit noise.
     """
 
     def __init__(self, form: str, count: int, size: int, bins: int = 16, scale: float = 0.3) -> None:
@@ -127,7 +129,8 @@ class ColumnVector(nn.Module):
         numbers, codes = columns(of)
         self.pick = _Pick(numbers, codes)
         cardinalities = [of.cardinalities[i] for i in codes]
-        # the more columns, the shorter their embeddings; rule of thumb for categories as in fastai
+        # the more columns, the shorter their embeddings (by judgement: else the first layer would be most of the
+        # network); rule of thumb for categories as in fastai, less than 33
         number_size = 1 if numeric == "none" else 16 if len(numbers) <= 32 else 8 if len(numbers) <= 96 else 4
         code_size = min(32, max(4, round(1.6 * max(cardinalities, default=0) ** 0.56)))
         self.numeric = NumericEmbedding(numeric, len(numbers), number_size) if numbers and numeric != "none" else None

@@ -22,7 +22,7 @@ from automl.models.layers.tabular import ColumnTokens, ColumnVector
 from automl.models.layers.text import Words
 from automl.types import Input
 
-MOST_COLUMNS = 128  # tokens of a table, of a series below: attention costs their square
+MOST_COLUMNS = 128  # tokens of a table, of a series below: attention costs their square, so by judgement no more
 FEWEST_STEPS, MOST_STEPS = 8, 128
 
 

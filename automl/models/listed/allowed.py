@@ -93,7 +93,7 @@ NOT_YOURS: Mapping[str, str] = {
 }
 """Arguments that a list cannot set."""
 
-_PLACES = 1024
+_PLACES = 1024  # along an axis: by judgement, as further ones are a slip
 BOUNDS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("kernel_size", "stride", "dilation", "groups", "num_groups", "num_parameters"), (1, _PLACES)),
     **dict.fromkeys(("num_heads", "nhead", "upscale_factor", "downscale_factor"), (1, _PLACES)),

@@ -26,7 +26,7 @@ from automl.models.listed.errors import LayerError, ShapeError
 from automl.models.listed.read import AUTO, MOST_LAYERS, Layer
 from automl.models.listed.reads import Form, check_reads, check_steps, shape_of, wrong
 
-ROWS = 2
+ROWS = 2  # that shapes are found with: one row would look like any axis of size 1
 MOST_PARAMETERS = 10**9  # 4 GB of weights, and four times as much in training
 MOST_NUMBERS = 10**8  # of one row between two layers: 0.4 GB
 

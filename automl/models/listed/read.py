@@ -25,6 +25,7 @@ from automl.models.listed.allowed import BLOCKS, BOUNDS, FOUND, NOT_YOURS, OUTPU
 from automl.models.listed.errors import LayerError
 from automl.types import Option
 
+# What is beyond these is a slip or an attack. By judgement: well above published networks, and planned in seconds.
 MOST_LAYERS = 500  # repeated ones counted as often as they are repeated, see automl.models.listed.build
 MOST_DEPTH = 12  # of blocks in blocks
 MOST_CHOICES, MOST_OPTIONS = 100, 50

@@ -24,8 +24,8 @@ from nas.evaluate import evaluate
 from nas.job import Outcome
 from nas.time import FRESH, patience
 
-PIECE = 256 * 1024
-LARGEST = 64 * 1024 * 1024
+PIECE = 256 * 1024  # letters: NNI refuses metrics of a million
+LARGEST = 64 * 1024 * 1024  # letters of an outcome: by judgement; what is larger fails, which bounds NNI's channel
 
 
 def main(folder: str, threads: int = 1) -> None:

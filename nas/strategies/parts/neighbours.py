@@ -9,6 +9,7 @@ import numpy as np
 
 from automl.types import Axis, Candidate, Option, Prior
 
+# Both by judgement: with less a wrong prior holds the search where it is, with more the prior's order is lost.
 DECAY = 0.4  # of the likelihood per further step along an ordered axis
 UNIFORM = 0.5  # share of the uniform distribution beside the prior's in where a change goes
 

@@ -33,7 +33,7 @@ from automl.training.train import find_device, quiet
 from automl.types import Family, Option, Task
 from nas.job import Job
 
-CALIBRATION = 8  # batches from which the norms' statistics of one path are taken
+CALIBRATION = 8  # batches from which a path's norms take their statistics: by judgement; each costs a pass of each path
 
 
 def shared_axes(family: Family, task: Task) -> tuple[str, ...]:

@@ -29,9 +29,7 @@ def _networks(count: int, seed: int, rows: int = 60, worst: float = 0.0):
     return out, y
 
 
-MANY = given(
-    st.integers(1, 8), st.integers(1, 4), st.integers(0, 1000), st.sampled_from(metrics.metric_names("multiclass"))
-)
+MANY = given(st.integers(1, 8), st.integers(1, 4), st.integers(0, 1000), st.sampled_from(list(metrics.CLASSIFICATION)))
 
 
 @MANY

@@ -235,6 +235,14 @@ def test_the_programs_own_scripts_meet_the_program_of_this_folder(tmp_path: Path
     assert Path(said).parents[1] == SCRIPTS.parents[2]
 
 
+def test_why_the_program_failed_is_its_own_line(tmp_path: Path, root: Path) -> None:
+    of = "_target_: experiments.compare.peer.Peer, script: ours, inputs: [tabular]"
+    peer = f"{{{of}, options: {{words: ['task.kind=no']}}}}"
+    cfg = ["+experiment=compare", "peer=[]", f"bench.root={root}", f"bench.out={tmp_path}/out", "bench.seeds=[0]"]
+    compare.run(composed([*cfg, f"+peer.{US}={peer}"]))
+    assert [f["error"][:24] for f in fits_in(tmp_path)] == ["Error: task.kind=no must"]
+
+
 def test_values_that_are_no_numbers_are_no_answer(tmp_path: Path) -> None:
     x, y = np.zeros((20, 1, 5)), np.arange(20.0)
     np.savez(tmp_path / "s.npz", X_train=x, y_train=y, X_test=x, y_test=y)

@@ -38,7 +38,8 @@ def fit(task: Task, rows: Any, truth: np.ndarray) -> Predict:
         f"hydra.run.dir={scratch / 'run'}",
         *task.options.get("words", []),
     ]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    if status := subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+        sys.exit(status)  # its own last line says why
     result = json.loads((scratch / "run" / "result.json").read_text())
     return Answers(Bundle.load(scratch / "run" / "bundle"), result["seconds"].get("import", 0.0))
 

@@ -12,11 +12,12 @@ def drawn_groups(group: np.ndarray, times: int, seed: int = 0) -> Iterator[np.nd
 
     group: (n,) numbers or names, one per measurement.
     """
-    names, of = np.unique(group, return_inverse=True)
-    members = np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of))[:-1])
+    of = np.unique(group, return_inverse=True)[1]
+    sizes = np.bincount(of)
+    order, starts = np.argsort(of, kind="stable"), np.cumsum(sizes) - sizes
     rng = np.random.default_rng(seed)
-    alone = len(names) == len(of)
-    places = np.concatenate(members) if alone else None
     for _ in range(times):
-        chosen = rng.integers(0, len(names), len(names))
-        yield places[chosen] if places is not None else np.concatenate([members[i] for i in chosen])
+        chosen = rng.integers(0, len(sizes), len(sizes))
+        count = sizes[chosen]
+        first = starts[chosen] - (np.cumsum(count) - count)  # less the rows that are taken before it
+        yield order[np.repeat(first, count) + np.arange(count.sum())]

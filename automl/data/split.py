@@ -172,7 +172,7 @@ def folds(
             yield rows[block < i], rows[block == i]
         return
     if dataset.group is not None:
-        codes = _group_codes(dataset.group[rows])
+        codes = group_codes(dataset.group[rows])
         if codes.max() + 1 < k:
             raise UserError(f"folds={k} need {k} groups, there are {codes.max() + 1}; use fewer folds, or 0 for none")
         fold = _balanced_groups(codes, k, rng)[codes]
@@ -206,7 +206,7 @@ def advised_folds(dataset: Dataset, rows: np.ndarray, kind: Kind) -> int:
         most = min(most, max(2, int(counts.median())))
     times = _times(dataset, rows)
     if dataset.group is not None:
-        most = min(most, int(_group_codes(dataset.group[rows]).max()) + (times is None))
+        most = min(most, int(group_codes(dataset.group[rows]).max()) + (times is None))
     elif times is not None:
         most = min(most, len(np.unique(times)) - 1)
     if times is not None:
@@ -220,7 +220,7 @@ def _free(dataset: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return rows, rows[:0]
     kept = dataset.split[rows] == VALID
     if dataset.group is not None and kept.any():
-        codes = _group_codes(dataset.group[rows])
+        codes = group_codes(dataset.group[rows])
         with_group = kept | np.isin(codes, codes[kept])
         kept = with_group if not with_group.all() else kept
     return rows[~kept], rows[kept]
@@ -271,7 +271,7 @@ def _units(dataset: Dataset, rows: np.ndarray, times: np.ndarray, rng: np.random
     """Per row the place, 0 is the earliest, of what may not be cut: its time, or its group by the last time of that."""
     if dataset.group is None:
         return np.unique(times, return_inverse=True)[1].reshape(-1)
-    codes = _group_codes(dataset.group[rows])
+    codes = group_codes(dataset.group[rows])
     order = rng.permutation(codes.max() + 1)
     last = np.full(len(order), -np.inf)
     np.maximum.at(last, codes, times)
@@ -343,12 +343,12 @@ def _draw_groups(
     codes = _check_groups(dataset, rows, leave)
     count = int(codes.max()) + 1
     sizes = np.bincount(codes, minlength=count)
-    wanted, got = share * len(rows), 0
+    wanted, got, left = share * len(rows), 0, count
     drawn = np.zeros(count, dtype=bool)
     for g in rng.permutation(count):
-        if drawn.sum() < count - leave and abs(got + sizes[g] - wanted) < abs(got - wanted):
+        if left > leave and abs(got + sizes[g] - wanted) < abs(got - wanted):
             drawn[g] = True
-            got += sizes[g]
+            got, left = got + sizes[g], left - 1
     if not drawn.any():
         drawn[int(sizes.argmin())] = True
     mask = drawn[codes]
@@ -356,9 +356,9 @@ def _draw_groups(
 
 
 def _check_groups(dataset: Dataset, rows: np.ndarray, leave: int) -> np.ndarray:
-    """The rows' groups as ``_group_codes``. Raises UserError unless one can be drawn and ``leave`` left."""
+    """The rows' groups as ``group_codes``. Raises UserError unless one can be drawn and ``leave`` left."""
     assert dataset.group is not None
-    codes = _group_codes(dataset.group[rows])
+    codes = group_codes(dataset.group[rows])
     if codes.max() < leave:
         shown = ", ".join(repr(str(n)) for n in pd.unique(dataset.group[rows])[:3])
         raise UserError(
@@ -367,10 +367,10 @@ def _check_groups(dataset: Dataset, rows: np.ndarray, leave: int) -> np.ndarray:
     return codes
 
 
-def _group_codes(group: np.ndarray) -> np.ndarray:
+def group_codes(group: np.ndarray) -> np.ndarray:
     """0, 1, ... per group; a row without a group is a group of its own."""
     codes = pd.factorize(group)[0]
-    return np.where(codes < 0, codes.max() + np.cumsum(codes < 0), codes)
+    return np.where(codes < 0, codes.max(initial=-1) + np.cumsum(codes < 0), codes)
 
 
 def _balanced_groups(codes: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:

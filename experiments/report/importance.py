@@ -27,10 +27,11 @@ def importance_part(result: Mapping[str, Any], task: Task) -> Html:
     thing, things = ("column", "columns") if plain else ("part of the input", "parts of the input")
     change = f"{metric_name(task.metric)} {'falls' if higher_is_better(task.metric) else 'rises'}"
     unit = " It is in the target's own unit." if task.metric in ("rmse", "mae") else ""
+    seen = "held-out" if (result.get("calibration") or {}).get("source") == "holdout" else "validation"
     said = [
         f"The bar says how far the score falls when this {thing} is shuffled among the rows, so that it tells "
         f"nothing of a row any more.{unit}",
-        f"Measured on {count(how.get('rows', 0), 'validation row')}. {LEARNED if how.get('learned') else ''}",
+        f"Measured on {count(how.get('rows', 0), f'{seen} row')}. {LEARNED if how.get('learned') else ''}",
     ]
     notes = [
         f"Two {things} that say the same hide each other: one is shuffled, and the model still reads the other. A "

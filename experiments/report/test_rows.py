@@ -63,7 +63,7 @@ def test_rows_part(result: Mapping[str, Any], task: Task, tested: Tested | None)
     constant = without_a_model(task.kind, tested.y, task.num_outputs) if tested else {}
     simple = result.get("simple") or {}
     others = [(simple["name"], simple["test"])] if simple else []
-    others += [("no model", {**constant, "ece": None})] if constant else []
+    others += [("no model", constant)] if constant else []
     rows = [
         (
             tag("b", metric_name(name)) if name == task.metric else metric_name(name),

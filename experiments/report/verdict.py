@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from automl.types import Task, Trial
 from experiments.progress import clock_text
 from experiments.report.model import parameters
 from experiments.report.page import Html, columns, join, lines, table, tag, tile
-from experiments.report.words import NAMES, NO_TEST, count, explain, met, metric_name, number
+from experiments.report.words import MOST_DRAWN, NAMES, NO_TEST, count, explain, met, metric_name, number
 
 FEW = 100
 """Test rows below which the numbers are told to be rough."""
@@ -53,6 +54,9 @@ def verdict(result: Mapping[str, Any], task: Task) -> tuple[str, str, str]:
     always = f"Always answering {'the mean' if task.kind == 'regression' else 'the shares of the classes'}"
     if sign * value <= sign * none:
         return "No better than no model", "bad", f"{always} gives {number(none)}: do not use it."
+    if _one_group(result):
+        said = f"{always} gives {number(none)}. All test rows are of one group, which tells nothing of others."
+        return "Perhaps better than no model", "", said
     if min(sign * end for end in ends) <= sign * none:
         ranks = (result.get("test") or {}).get("roc_auc")
         more = f" Its order of the rows says more (area under the ROC curve {ranks:.2f})." if ranks else ""
@@ -175,8 +179,15 @@ def _tiles(result: Mapping[str, Any], trials: Sequence[Trial]) -> Html:
     )
 
 
+def _one_group(result: Mapping[str, Any]) -> bool:
+    """Whether the rows were no more than can be drawn again, and yet were not: see ``experiments.report.words``."""
+    rows = (result.get("data") or {}).get("test") or 0
+    return not result.get("interval") and 0 < rows <= MOST_DRAWN
+
+
 def _of(result: Mapping[str, Any], split: str, task: Task) -> float | None:
-    return (result.get(split) or {}).get(task.metric)
+    value = (result.get(split) or {}).get(task.metric)
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _rising(metric: str) -> bool:

@@ -67,7 +67,7 @@ def number(value: float | None) -> str:
         return "–"
     if abs(value) < NOISE:
         return "0.0000"
-    if abs(value) < 1e-3:
+    if abs(value) < 1e-3 or abs(value) >= EXACT:
         return f"{value:.3g}"
     return f"{value:.4f}" if abs(value) < 100 else f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
@@ -99,14 +99,15 @@ def met(goal_met: bool | None) -> str:
 
 
 def without_a_model(kind: Kind, y: np.ndarray, classes: int) -> dict[str, float]:
-    """Every metric of the best constant answer: the class shares, or the mean. ``y`` as in
-    ``automl.metrics``.
+    """Metrics of the best constant answer: the class shares, or the mean. ``y`` as in ``automl.metrics``.
+
+    Not its calibration error: shares that were counted on these very rows are off by nothing, and no model is less.
     """
     if kind == "regression":
         constant = np.full(len(y), float(np.mean(y)))
     else:
         constant = np.tile(np.bincount(y, minlength=classes) / len(y), (len(y), 1))
-    return scores(kind, y, constant)
+    return {name: value for name, value in scores(kind, y, constant).items() if name != "ece"}
 
 
 def interval(

@@ -16,6 +16,7 @@ import pandas as pd
 from automl.data.columns import as_number
 from automl.data.prepare import Prepared
 from automl.data.quality import Finding
+from automl.data.split import group_codes
 from automl.deploy.importance import to_json
 from automl.files import write_atomically
 from automl.metrics import scores
@@ -201,7 +202,7 @@ def drawn_together(prepared: Prepared) -> np.ndarray | None:
     """
     rows, dataset = prepared.parts.test.rows, prepared.dataset
     if dataset.group is not None:
-        return np.unique(dataset.group[rows].astype(str), return_inverse=True)[1]
+        return group_codes(dataset.group[rows])
     if dataset.time is not None:
         return np.argsort(np.argsort(dataset.time[rows], kind="stable")) // math.isqrt(max(len(rows), 1))
     return None

@@ -25,7 +25,9 @@ from experiments.report import page, plots
 from experiments.report import test_rows as report_test_rows
 from experiments.report.report import write_report
 from experiments.report.search import leaderboard_part
+from experiments.report.verdict import verdict
 from experiments.report.words import NAMES, amount, count, explain, interval, number, without_a_model
+from experiments.solve.result import drawn_together
 from tests.automl.examples import AXES, CONVNET, MLP, TASK, trial
 
 EVIL = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>\0\ud800\u2028"
@@ -317,6 +319,9 @@ def test_what_the_model_looks_at(tmp_path):
     assert "when this column is shuffled" in read.words and "Root mean squared error rises" in read.words
     assert "Measured on 1 validation row." in read.words
     assert "learned from these" not in read.words and "There was time" not in read.words
+    held = {"source": "holdout", "rows": 1, "guaranteed": True, "temperature": 1.0, "coverage": {}}
+    _, read = report(tmp_path, values, result=plain | {"calibration": held})
+    assert "Measured on 1 held-out row." in read.words
     for fewer in ([], found[:1]):
         assert "What the model looks at" not in report(tmp_path, result=result | {"importance": fewer})[1].words
 
@@ -391,7 +396,8 @@ def test_words_cover_every_metric_of_the_ground_floor():
 @pytest.mark.parametrize(
     ("value", "text"),
     [(None, "–"), (float("nan"), "–"), (0.98765, "0.9877"), (-0.5, "-0.5000"), (1234.5, "1,234"), (1e6, "1,000,000"),
-     (3.2e-5, "3.2e-05"), (-2.2e-16, "0.0000"), (0.0, "0.0000")],
+     (3.2e-5, "3.2e-05"), (-2.2e-16, "0.0000"), (0.0, "0.0000"),
+     (-1e30, "-1e+30")],
 )  # fmt: skip
 def test_number(value, text):
     assert number(value) == text
@@ -446,6 +452,15 @@ def test_what_depends_on_each_other_is_drawn_together():
     assert interval("mae", "regression", y, y + shift, np.zeros(400, int)) is None, "one group tells nothing of others"
 
 
+def test_a_row_without_a_group_stands_for_itself():
+    """As the split has it: rows of no group are not one large group."""
+    group = np.array(["a", "a", None, np.nan, "b", None], dtype=object)
+    parts = SimpleNamespace(test=SimpleNamespace(rows=np.arange(6)))
+    of = SimpleNamespace(dataset=SimpleNamespace(group=group), parts=parts)
+    together = drawn_together(of)  # type: ignore[arg-type]
+    assert together is not None and together[0] == together[1] and len(set(together.tolist())) == 5
+
+
 def test_every_row_of_a_drawn_group_comes_along():
     for rows in drawn_groups(np.array(["b", "a", "b", "c"]), 50, seed=1):
         counts = np.bincount(rows, minlength=4)
@@ -473,6 +488,13 @@ def test_without_a_model_is_the_constant_answer():
     y = np.array([0, 0, 0, 1])
     assert without_a_model("binary", y, 2)["accuracy"] == 0.75
     assert without_a_model("regression", y.astype(float), 1)["r2"] == 0.0
+
+
+def test_no_constant_is_held_against_a_calibration_error():
+    """The shares of these very rows are off by nothing: a model judged by that would always be the worse."""
+    none = without_a_model("binary", np.array([0, 0, 0, 1]), 2)
+    told = {"test": {"ece": 0.02}, "interval": [0.01, 0.03], "baseline": none}
+    assert "ece" not in none and verdict(told, replace(DIGITS, metric="ece")) == ("", "", "")
 
 
 def test_the_report_says_which_networks_were_left_out_and_intervals_as_other_numbers(tmp_path):

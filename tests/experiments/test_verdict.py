@@ -57,6 +57,13 @@ def test_without_a_simple_model_or_any_number_it_says_no_more_than_it_knows():
     assert "boom" not in verdict_part({}, TASK, [], 0)
 
 
+def test_rows_of_one_group_and_numbers_that_are_none_are_no_good_news():
+    text, kind, why = judged("accuracy", None, interval=None, data={"test": 40})
+    assert (text, kind) == ("Perhaps better than no model", "") and "one group" in why
+    assert judged("accuracy", None, interval=None, data={"test": 200_000})[0] == "Better than no model"
+    assert judged("accuracy", None, test={"accuracy": float("nan")}) == ("", "", "")
+
+
 def test_what_makes_a_number_doubtful_is_said():
     result = {"test": {"accuracy": 0.9, "ece": 0.2}, "val": {"accuracy": 0.99}, "interval": [0.85, 0.95]}
     hard = [{"class": "<b>", "rows": 5, "recall": 0.2, "precision": 1.0}]

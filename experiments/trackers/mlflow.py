@@ -43,9 +43,7 @@ class Mlflow(Listener):
         own = (run_folder(self.folder) / "mlruns").resolve().as_uri()
         self._uri = self.uri or os.environ.get("MLFLOW_TRACKING_URI") or own
         self._client = MlflowClient(tracking_uri=self._uri)
-        called = self.experiment or name
-        known = self._client.get_experiment_by_name(called)
-        self._experiment = self._client.create_experiment(called) if known is None else known.experiment_id
+        self._experiment = self._experiment_of(self.experiment or name)
         facts = config.get("facts", {})
         made = self._client.create_run(self._experiment, run_name=f"{name}-s{config.get('seed', 0)}")
         self._run = made.info.run_id
@@ -89,6 +87,18 @@ class Mlflow(Listener):
         return (
             self._uri if self._uri.startswith("http") else f"{FOLDER}=true {command}" if "file:" in command else command
         )
+
+    def _experiment_of(self, name: str) -> str:
+        """Its id. Of jobs that begin at once all may find none, and one of them makes it."""
+        from mlflow.exceptions import MlflowException
+
+        if (known := self._client.get_experiment_by_name(name)) is None:
+            try:
+                return self._client.create_experiment(name)
+            except MlflowException:
+                if (known := self._client.get_experiment_by_name(name)) is None:
+                    raise
+        return known.experiment_id
 
     def _params(self, run: str, params: Mapping[str, Any]) -> None:
         from mlflow.entities import Param

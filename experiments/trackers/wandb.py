@@ -74,8 +74,7 @@ class Wandb(Listener):
         self._thread.start()
 
     def trial(self, trial: Trial, *, resumed: bool = False) -> None:
-        if not resumed:
-            self._todo.put(lambda: self._log_trial(trial))
+        self._todo.put(lambda: self._log_trial(trial, resumed))
 
     def finish(self, result: Mapping[str, Any], report_path: Path, trials: Sequence[Trial]) -> None:
         if self._thread is None:
@@ -157,7 +156,11 @@ class Wandb(Listener):
             x_save_requirements=False,
         )
 
-    def _log_trial(self, trial: Trial) -> None:
+    def _log_trial(self, trial: Trial, resumed: bool) -> None:
+        if trial.score is not None:
+            self._best = trial.score if self._best is None else max(self._best, trial.score)
+        if resumed:  # the run before told it; the best so far is the search's
+            return
         point: dict[str, Any] = {
             "trial/number": trial.number,
             "trial/ok": int(trial.status == "ok"),
@@ -168,7 +171,6 @@ class Wandb(Listener):
             point["trial/parameters"] = trial.parameters
         if trial.score is not None:
             point["trial/score"] = as_metric(self._metric, trial.score)
-            self._best = trial.score if self._best is None else max(self._best, trial.score)
         if self._best is not None:
             point["best score"] = as_metric(self._metric, self._best)
         self._run.log(point)

@@ -59,6 +59,19 @@ def test_tensorboard_holds_scores_curves_and_choices(tmp_path):
     assert not list((tmp_path / "tensorboard").glob("1 *")), "a trial without a score has nothing to show"
 
 
+def test_jobs_that_begin_at_once_share_one_experiment_of_mlflow(tmp_path, monkeypatch, caplog):
+    """Each looks before one of them has made it."""
+    pytest.importorskip("mlflow", reason="mlflow is not installed")
+    from mlflow import MlflowClient
+
+    first, second = (Mlflow(uri=f"file://{tmp_path}/mlruns") for _ in range(2))
+    first.start({}, "digits", "accuracy")
+    find, late = MlflowClient.get_experiment_by_name, iter([None])
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda self, name: next(late, find(self, name)))
+    second.start({}, "digits", "accuracy")
+    assert caplog.records == [] and first._experiment == second._experiment
+
+
 def test_mlflow_holds_a_run_of_the_search_with_trials_below_it(tmp_path, monkeypatch):
     pytest.importorskip("mlflow", reason="mlflow is not installed")
     from mlflow import MlflowClient

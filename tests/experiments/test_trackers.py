@@ -237,6 +237,16 @@ def test_an_error_keeps_its_own_sign(tmp_path, fake):
     assert fake.run.summary == {"test/rmse": 3.0}
 
 
+def test_the_best_of_a_resumed_search_is_the_best_of_all_of_it(tmp_path, fake):
+    tracker = Wandb(folder=str(tmp_path))
+    tracker.start(CONFIG, "digits", "accuracy")
+    tracker.trial(trial(0, score=0.9), resumed=True)
+    tracker.trial(trial(1, score=0.5))
+    tracker.finish(RESULT, tmp_path / "report.html", [])
+    told = [(p["trial/number"], p["best score"]) for p in fake.run.logged if "trial/number" in p]
+    assert told == [(1, 0.9)], "the trial from before is in the run from before"
+
+
 def test_finish_without_start_does_nothing(tmp_path, fake):
     Wandb(folder=str(tmp_path)).finish(RESULT, tmp_path / "report.html", TRIALS)
     assert fake.given == []

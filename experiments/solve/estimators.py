@@ -31,6 +31,7 @@ from sklearn.utils.validation import (
 
 from automl.data.cells.words import text_of
 from automl.data.dataset import Dataset
+from automl.data.read.plain import as_pandas
 from automl.deploy.bundle import Bundle
 from automl.errors import UserError
 from automl.task.kind import plain_target
@@ -108,12 +109,19 @@ class Level4Estimator(BaseEstimator):
             files.extractall(folder)
         return Path(folder)
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_packed")
+
     def __getstate__(self) -> dict[str, Any]:
         state: Any = super().__getstate__()
         return {**state, "_opened": None}  # a session of ONNX belongs to its process
 
     def _given(self, X: Any, y: Any, weight: Any, *, numeric: bool) -> tuple[Any, np.ndarray, np.ndarray | None]:
-        """Rows, targets and weights as they are learned; rows of weight 0 are left out."""
+        """Rows, targets and weights as they are learned; rows of weight 0 are left out.
+
+        An earlier fit is forgotten: were this one to fail, that model would answer with these labels.
+        """
+        vars(self).pop("_packed", None)
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         if len(shape := np.asarray(y, dtype=object).shape) > 1 and shape[1] != 1:
@@ -130,6 +138,7 @@ class Level4Estimator(BaseEstimator):
 
     def _rows(self, X: Any, *, reset: bool) -> Any:
         """Raw rows as the program takes them: a frame with names, or an array of pictures or series."""
+        X = as_pandas(X)
         names, least = getattr(self, "_columns", None), 2 if reset else 1
         if isinstance(X, pd.DataFrame):
             validate_data(self, X, reset=reset, skip_check_array=True)  # pyright: ignore[reportArgumentType]

@@ -36,10 +36,11 @@ def solve(
 ) -> Solution:
     """Solve a task from Python.
 
-    data: a DataFrame, an array (rows, ...), or a path that ``data=file`` reads. target: the column's name, or an array
-    (rows,) of values. weight: above 0 per row, how much it counts in training and in choosing. seconds: of the whole
-    run. trials: of the search. folder: for the outputs; None makes ``outputs/DATE/TIME``. overrides: further options as
-    on the command line, ``["engine=sequential", "seed=1"]``. Raises UserError for data or options that cannot be used.
+    data: a DataFrame (of polars too), an array (rows, ...), or a path that ``data=file`` reads. target: the column's
+    name, or an array (rows,) of values. weight: above 0 per row, how much it counts in training and in choosing.
+    seconds: of the whole run. trials: of the search. folder: for the outputs; None makes ``outputs/DATE/TIME``.
+    overrides: further options as on the command line, ``["engine=sequential", "seed=1"]``. Raises UserError for data or
+    options that cannot be used.
     """
     cfg = composed(
         [*_named(data, overrides), f"budget.seconds={said(seconds)}", f"budget.trials={said(trials)}", *overrides]
@@ -81,6 +82,7 @@ def source_of(cfg: DictConfig, data: Any, target: Any, weight: Any = None) -> So
 
 def _is_column(data: Any, target: Any) -> bool:
     """Whether a target names a column, and is no array of values. Raises UserError where it names several."""
-    if isinstance(target, list | tuple) and len(target) < len(data) and all(isinstance(name, str) for name in target):
+    names = isinstance(target, list | tuple) and all(isinstance(name, str) for name in target)
+    if names and (isinstance(data, str | Path) or len(target) < len(data)):
         raise UserError(f"target={target}: one column is learned at a time; give one name")
     return target is not None and np.ndim(target) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 import re
 
@@ -72,6 +73,14 @@ def test_it_is_cloned_without_what_it_learned(fitted):
         again.bundle_  # noqa: B018
 
 
+def test_a_fit_that_fails_leaves_no_earlier_model_to_answer():
+    model = quick().fit(X, Y)
+    with pytest.raises(ValueError, match="one class only"):
+        model.fit(X, ["a"] * 90)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+
+
 @pytest.mark.parametrize(
     ("make", "y", "says"),
     [
@@ -92,6 +101,18 @@ def test_weights_move_the_answer():
     x, y = RNG.normal(size=(200, 2)), np.tile(["low", "high"], 100)
     p = quick().fit(x, y, sample_weight=np.where(y == "high", 9.0, 1.0)).predict_proba(x)
     assert p[:, 0].mean() == pytest.approx(0.9, abs=0.05), "high, as nothing else tells the rows apart"
+
+
+def test_copies_that_stand_for_weights_are_no_further_rows_to_be_sure_by():
+    """Neither of a level nor of a drift."""
+    options = [*(o for o in QUICK if "calibrate" not in o), "objective.calibrate=valid"]
+    x, y = RNG.normal(size=(200, 2)), np.tile(["low", "high"], 100)
+    model = Level4Classifier(seconds=None, overrides=options).fit(x, y, sample_weight=RNG.random(200) + 0.1)
+    judged = int(model.result_["judged_by"].split()[0])
+    assert 0 < model.result_["calibration"]["rows"] <= judged < 100
+    reference = json.loads((model.bundle_.folder / "reference.json").read_text())
+    assert (reference["rows"], reference["predictions"]) == (model.result_["data"]["train"], judged)
+    assert model.result_["importance_from"]["rows"] == judged
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,11 @@ def test_a_column_may_be_named_by_a_number(source):
     assert source(frame, 1)[0].load().target.tolist() == frame[1].tolist()
 
 
+def test_several_targets_of_a_file_are_refused_too(source, tmp_path):
+    with pytest.raises(UserError, match="one column is learned at a time"):
+        source(tmp_path / "a.csv", ["a", "y"])
+
+
 REFUSED = [
     (("y", "data.tme=t"), {}, "no option 'data.tme'. Did you mean 'time'?"),
     (("y", "data=audio_folder"), {}, "takes no data"),

@@ -74,7 +74,8 @@ def rows_of_run(of: Ensemble, folder: Path) -> tuple[Rows, Dataset]:
         before=before,
         honest=bool(before) or (prepared.folds is None and not any(m["refit"] for m in result["ensemble"])),
         held=parts.held,
-        alike=dataset.time is None and dataset.group is None,
+        # As they were prepared: an order in time may have been found in them.
+        alike=prepared.dataset.time is None and prepared.dataset.group is None,
         shares=shares,
     ), dataset
 

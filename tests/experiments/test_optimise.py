@@ -43,6 +43,17 @@ def ran(tmp_path_factory) -> Path:
     return folder
 
 
+def test_rows_that_were_found_to_follow_one_another_guarantee_nothing(tmp_path):
+    steps = np.cumsum(np.random.default_rng(0).normal(size=261))
+    pd.DataFrame({"before": steps[:-1], "goal": steps[1:]}).to_csv(tmp_path / "rows.csv", index=False)
+    own = [f"store.url=sqlite:///{tmp_path}/store.db", f"artifacts={tmp_path}/searches", "objective.calibrate=holdout"]
+    run = tmp_path / "run"
+    made = solve(str(tmp_path / "rows.csv"), "goal", seconds=None, trials=1, folder=run, overrides=[*OPTIONS, *own])
+    rows, _ = rows_of_run(Ensemble.of(opened(run)), run)
+    assert made.result["calibration"]["guaranteed"] is False
+    assert rows.held is not None and not rows.alike, "the test split was drawn along time, and so were these"
+
+
 @pytest.fixture
 def copy(ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(optimising, "ROUNDS", 1)

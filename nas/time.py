@@ -16,16 +16,12 @@ from automl.types import Budget
 # --- the run
 
 SEARCHED = 0.8
-"""Share of the budget that is searched before anything is kept for training the chosen networks once more. By
-judgement: the fifth that is left is a quarter of the search. A larger one costs candidates, with a smaller one fewer
-networks learn from all rows."""
+"""Share of the budget that is searched before anything is kept for training the chosen networks once more."""
 LEAST_SEARCH = 0.5
 """Share that is searched whatever else takes long: a budget of seconds would all go to reading otherwise. By judgement:
 where it decides, the run is late rather than its search short."""
 EXPORT, EXPORT_MEMBER = 2.0, 0.4
-"""Seconds of an export, of all that a bundle holds beside its graph too, and more for each member of the ensemble. By
-judgement, for two cores: with too few a run is late (``+experiment=bench/kept`` tells), too many are missed in the
-search."""
+"""Seconds of an export, of all that a bundle holds beside its graph too, and more for each member of the ensemble."""
 ANSWERED = 500
 """Rows, beside those of the test split, that the chosen networks answer after the search: to be compared with what was
 judged (``SAME_ROWS`` of ``experiments.solve.networks``), and their graph with them (``automl.deploy.onnx.ROWS``), and

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test check runtime-check format lock api picture clean
+.PHONY: install demo test test-all check runtime-check format lock api picture clean
 .DELETE_ON_ERROR:
 
 install: $(STAMP)
@@ -20,6 +20,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# With those of the whole program too: what CI runs.
+test-all: install
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not gpu'
 
 check: install
 	$(BIN)/ruff format --check .

@@ -21,6 +21,7 @@ def test_every_example_is_run():
     assert {f.name for f in EXAMPLES.iterdir()} == {"wine.py", "estimators.ipynb"}
 
 
+@pytest.mark.whole
 def test_wine(capsys):
     runpy.run_path(str(EXAMPLES / "wine.py"), run_name="__main__")
     said = capsys.readouterr().out

@@ -8,10 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 FILE = re.compile(r"^`(mine/\S+)`\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.whole
 def test_the_parts_of_the_page_work_together(tmp_path):
     text = (ROOT / "docs/extend.md").read_text()
     files = dict(FILE.findall(text))

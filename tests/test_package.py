@@ -46,6 +46,7 @@ def call(installed: Path, cwd: Path, *command: str) -> subprocess.CompletedProce
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=110)
 
 
+@pytest.mark.whole
 def test_the_command_solves_a_task_without_a_checkout(installed, tmp_path):
     level4_command = [sys.executable, str(installed / "bin" / "level4")]
     conf = installed / "experiments" / "conf"

@@ -24,6 +24,7 @@ def test_a_network_that_is_right_is_chosen_and_every_way_is_scored():
     assert set(found.values()) == {0.0}, "judged on the test rows, chosen on the others"
 
 
+@pytest.mark.whole
 def test_a_finished_run_is_compared(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     quick = ["data=sklearn", "data.name=wine", "family=[mlp]", "engine=sequential", "metalearner=uniform"]
@@ -48,6 +49,7 @@ def test_no_way_is_decided_by_the_test_rows():
     assert set(found.values()) == {0.5}, "what suits the validation rows takes all test rows for the rare class"
 
 
+@pytest.mark.whole
 def test_each_run_has_its_own_networks(tmp_path, monkeypatch):
     """Runs share a store and a folder of networks: the newest are not those of every run."""
     monkeypatch.chdir(tmp_path)
@@ -62,6 +64,7 @@ def test_each_run_has_its_own_networks(tmp_path, monkeypatch):
     assert [{t.seed for t in of.trials} for of in found] == [{0}, {1}]
 
 
+@pytest.mark.whole
 def test_its_rows_are_those_of_the_run(tmp_path, monkeypatch):
     """Of many rows some are held out to calibrate on: no network learned from these, and none was judged by them."""
     monkeypatch.chdir(tmp_path)

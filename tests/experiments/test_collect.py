@@ -173,6 +173,7 @@ def configured(root, tmp_path, *more):
     )  # fmt: skip
 
 
+@pytest.mark.whole
 def test_the_same_candidates_on_every_task_and_nothing_twice(root, tmp_path, capsys):
     (root / "words.csv").write_text("target\n1\n")
     report = collect(configured(root, tmp_path, "collect.candidates=1"))
@@ -247,6 +248,7 @@ def test_what_was_cut_by_a_short_time_may_have_a_longer_one():
     assert not has(9, 3) and not has(6, 19), "cut by a shorter time, or another length"
 
 
+@pytest.mark.whole
 def test_a_failure_is_a_trial(root, tmp_path, monkeypatch):
     from nas.families.mlp import MLP
 

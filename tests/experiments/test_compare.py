@@ -84,6 +84,7 @@ def fits_in(tmp_path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (tmp_path / "out/fits.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.whole
 def test_systems_are_fitted_scored_and_kept(tmp_path: Path, root: Path, capsys) -> None:
     scripts = {US: FIRST, "breaks": BREAKS, "short": SHORT}
     summary = started(tmp_path, root, scripts)
@@ -235,6 +236,7 @@ def test_the_programs_own_scripts_meet_the_program_of_this_folder(tmp_path: Path
     assert Path(said).parents[1] == SCRIPTS.parents[2]
 
 
+@pytest.mark.whole
 def test_why_the_program_failed_is_its_own_line(tmp_path: Path, root: Path) -> None:
     of = "_target_: experiments.compare.peer.Peer, script: ours, inputs: [tabular]"
     peer = f"{{{of}, options: {{words: ['task.kind=no']}}}}"

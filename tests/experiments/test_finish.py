@@ -378,6 +378,7 @@ def test_whether_to_train_again_is_asked_in_three_words():
         refit_of("yes")
 
 
+@pytest.mark.whole
 def test_a_finished_search_can_be_made_into_another_model(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frame = part(3, 200)

@@ -21,6 +21,7 @@ def test_names_of_a_file_are_no_markup():
     assert "x[/y]" in out.getvalue() and "store [/a]" in out.getvalue()
 
 
+@pytest.mark.whole
 def test_the_opening_of_what_ships_is_written(tmp_path, capsys):
     file = tmp_path / "new" / "opening.json"
     more = [f"store.url=sqlite:///{tmp_path}/s.db", f"knowledge.opening={file}"]

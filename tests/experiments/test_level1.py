@@ -31,6 +31,7 @@ def solved(iris, folder: Path, *more: str):
     return solve(iris, "target", seconds=None, trials=4, folder=folder / "run", overrides=[*quick, *stores, *more])
 
 
+@pytest.mark.whole
 def test_a_list_is_searched_cross_validated_ensembled_and_exported(iris, tmp_path):
     given = (
         "budget.epochs=2",

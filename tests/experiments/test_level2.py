@@ -34,6 +34,7 @@ def solved(folder, data, *more: str, target: str | None = "y", trials: int = 2):
     return solve(data, target, seconds=None, trials=trials, folder=folder / "run", overrides=[*quick, *stores, *more])
 
 
+@pytest.mark.whole
 def test_a_known_network_of_texts_from_raw_row_to_answer(packages, tmp_path, monkeypatch):
     data = reviews()
     solution = solved(tmp_path, data, "+experiment=level2", "family.sentence.depths=[2]")

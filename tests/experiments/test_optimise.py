@@ -94,6 +94,7 @@ def test_paths_are_those_of_where_the_run_was_started(ran, tmp_path, monkeypatch
         assert rows.honest, "what the members said was found"
 
 
+@pytest.mark.whole
 def test_a_bundle_is_optimised_and_answers(copy):
     found = optimised(opened(copy), "size", 20)
     assert found["source"] == "valid" and not found["notes"]
@@ -112,6 +113,7 @@ def test_a_bundle_is_optimised_and_answers(copy):
 
 
 @pytest.mark.parametrize("limit", ["megabytes", "latency_ms"])
+@pytest.mark.whole
 def test_a_limit_that_8_bits_alone_keep(copy, ran, monkeypatch, limit):
     of = Ensemble.of(opened(copy))
     rows, dataset = rows_of_run(of, ran / "run")

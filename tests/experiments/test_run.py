@@ -29,6 +29,8 @@ from experiments.solve.result import summary
 from experiments.solve.run import start
 from nas.time import FOLD_SECONDS
 
+pytestmark = pytest.mark.whole
+
 ROOT = Path(__file__).resolve().parents[2]
 FAST = ["+experiment=quickstart", "engine=sequential", "tracker=none", "progress=false", "budget.seconds=null",
         "task.check=false", "family=[mlp,convnet]", "family.convnet.widths=[8]", "metalearner=uniform"]  # fmt: skip

@@ -93,6 +93,7 @@ def sweep(tmp_path):
     return call
 
 
+@pytest.mark.whole
 def test_a_sweeper_gets_the_values_and_finished_jobs_are_not_run_again(sweep, tmp_path):
     (tmp_path / "hydra_plugins").mkdir()
     (tmp_path / "hydra_plugins/keeper.py").write_text(SWEEPER)
@@ -104,6 +105,7 @@ def test_a_sweeper_gets_the_values_and_finished_jobs_are_not_run_again(sweep, tm
     assert pd.read_csv(tmp_path / "sweep/summary.csv").val_mean.tolist() == pytest.approx([0.8] * 3)
 
 
+@pytest.mark.whole
 def test_a_job_that_cannot_run_ends_the_sweep_with_what_there_is(sweep, tmp_path):
     (tmp_path / "sweep/2/result.json").unlink()
     done = sweep("task.metric=nonsense")

@@ -277,6 +277,7 @@ def artifacts_in(record: Any) -> list[Any]:
     return [record.artifact] if record.HasField("artifact") else [record.request.log_artifact.artifact]
 
 
+@pytest.mark.whole
 def test_offline_for_real(tmp_path):
     """In a process of its own, with an empty home: nobody is logged in, and there is no network to wait for."""
     code = """

@@ -218,6 +218,7 @@ def test_no_two_of_a_group_and_enough_rows_that_judge(root, tmp_path):
     assert len(parts.test.y) >= 20 and task.group.startswith("group-")
 
 
+@pytest.mark.whole
 def test_a_small_benchmark_runs_and_goes_on(root, tmp_path, monkeypatch, capsys):
     asked = []
     real = transfer_benchmark.Bench.search
@@ -244,6 +245,7 @@ def test_a_small_benchmark_runs_and_goes_on(root, tmp_path, monkeypatch, capsys)
         transfer_benchmark.benchmark(configured(root, tmp_path))
 
 
+@pytest.mark.whole
 def test_a_seed_is_the_learners_too(root, tmp_path, monkeypatch):
     made = []
     real = transfer_benchmark.learner_of

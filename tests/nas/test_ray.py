@@ -45,6 +45,7 @@ def without(*faults: str) -> Prior:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.whole
 def test_every_fault_of_a_worker_is_a_trial_with_its_status_and_the_search_ends():
     """Those that a process survives are in the contract of all engines."""
     engine = RayEngine(workers=1, trial_seconds=1.0, retries=0)
@@ -201,6 +202,7 @@ def test_starts_that_are_lost_count_in_a_row_only(pending, monkeypatch):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 @pytest.mark.timeout(120)
+@pytest.mark.whole
 def test_a_gpu_that_is_not_there_is_told_at_once():
     engine = RayEngine(workers=1, gpus_per_worker=1)
     try:

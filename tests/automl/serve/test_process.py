@@ -22,6 +22,8 @@ import pytest
 
 from tests.automl.serve.made import ROW, another
 
+pytestmark = pytest.mark.whole
+
 Bundles = Callable[[str], Path]
 WORDS = [sys.executable, "-m", "automl.serve"]
 

@@ -45,6 +45,7 @@ def labels(app: Server, folder: Path, reference: str) -> int:
     return Answers(folder / "state" / "monitor" / loaded.name / loaded.short, loaded.bundle).last_label()
 
 
+@pytest.mark.whole
 def test_a_label_that_other_models_cannot_have_is_taken_at_once(bundle: Bundles, tmp_path: Path) -> None:
     registry = Registry(tmp_path / "registry")
     for name in ("values", "table"):
@@ -81,6 +82,7 @@ def test_ids_that_nobody_has(bundle: Bundles, tmp_path: Path) -> None:
     app.models.close()
 
 
+@pytest.mark.whole
 def test_a_file_that_cannot_be_written_is_told(bundle: Bundles, tmp_path: Path) -> None:
     Registry(tmp_path / "registry").add(bundle("table"), "table", alias="champion")
     app = served(tmp_path)
@@ -130,6 +132,7 @@ def test_a_label_after_a_restart_finds_a_version_that_is_served_no_more(bundle: 
     app.models.close()
 
 
+@pytest.mark.whole
 def test_the_same_id_of_two_models(bundle: Bundles, tmp_path: Path) -> None:
     registry = Registry(tmp_path / "registry")
     for name in ("values", "table"):

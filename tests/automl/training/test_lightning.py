@@ -36,6 +36,7 @@ assert issubclass(LightningModule, pl.LightningModule)
 @pytest.mark.parametrize(
     "which", [pytest.param(m, marks=pytest.mark.slow if m == "and where NNI came before us" else ()) for m in MODULES]
 )
+@pytest.mark.whole
 def test_it_is_imported_in_any_order(which):
     done = subprocess.run([sys.executable, "-c", MODULES[which]], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

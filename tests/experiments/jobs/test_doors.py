@@ -91,6 +91,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return train(PICTURES, folder=folder / "run", overrides=more).result
 
 
+@pytest.mark.whole
 def test_operations_on_pictures_from_python_and_a_server_s_job(pictures: dict[str, Any], tmp_path: Path) -> None:
     (trial,) = pictures["tried"]
     steps = [{"RandomAutocontrast": {}}, {"RandomCrop": {"padding": 1, "size": 8}}]

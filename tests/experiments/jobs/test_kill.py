@@ -28,6 +28,8 @@ from experiments.jobs.table import ENDED, Table
 from tests.experiments.jobs.conftest import HERE, ROOT
 from tests.experiments.jobs.processes import TRIALS
 
+pytestmark = pytest.mark.whole
+
 LAYERS = [{"Linear": {"out_features": [4, 8]}}, ["ReLU", "Tanh"], {"Linear": {"out_features": "auto"}}]
 REAL = {"data": "iris", "layers": LAYERS, "optimizer": {"AdamW": {"lr": 0.01}}, "epochs": 4, "seconds": 3000}
 

@@ -19,6 +19,9 @@ SEARCHED = 0.8
 """Share of what reading and export leave of the budget that is searched before anything is kept for training the chosen
 networks once more. As a share of the whole budget it left those trainings nothing in a run of a minute, and where rows
 are many they are worth more than the last of the search (docs/benchmarks.md, "Training the chosen networks")."""
+PLANNED = 0.9
+"""Share by which a strategy plans: halfway, as last trainings may take all of their share or next to nothing. With less
+what they do not take is lost, as a strategy ends when its plan does."""
 LEAST_SEARCH = 0.5
 """Share that is searched whatever else takes long: a budget of seconds would all go to reading otherwise. By judgement:
 where it decides, the run is late rather than its search short."""
@@ -66,15 +69,15 @@ class Clock:
         return None if self.seconds is None else self.seconds - self.before - self.elapsed
 
     def search_begins(self, budget: Budget, members: int, refit: bool) -> Budget:
-        """By what a search for at most so many networks that begins now plans: the seconds that it surely has.
+        """By what a search for at most so many networks that begins now plans: about the seconds that it will have.
 
-        ``refit``: whether last trainings may follow; they leave it ``SEARCHED`` of what it could have.
+        ``refit``: whether last trainings may follow; it plans by ``PLANNED`` of what it could have then.
         """
         self.export = export_seconds(members, self.seconds)
         self._searched_from = self.elapsed
         seconds = self.for_search
         if seconds is not None and self.seconds is not None and refit:
-            seconds = max(SEARCHED * seconds, min(seconds, LEAST_SEARCH * self.seconds))
+            seconds = max(PLANNED * seconds, min(seconds, LEAST_SEARCH * self.seconds))
         return replace(budget, seconds=seconds)
 
     @property

@@ -6,6 +6,7 @@ from automl.types import Budget
 from nas import time as module
 from nas.time import (
     LEAST_SEARCH,
+    PLANNED,
     SEARCHED,
     SHORTEST,
     Clock,
@@ -29,8 +30,8 @@ def now(monkeypatch):
 def test_a_search_ends_in_time_for_what_follows_it(now):
     clock, export = Clock(200.0, began=95.0), export_seconds(5, 200.0)
     budget = clock.search_begins(Budget(trials=7, seconds=200.0, epochs=4), 5, refit=True)
-    surely = SEARCHED * (195.0 - export)
-    assert budget == Budget(trials=7, seconds=surely, epochs=4), "what it surely has"
+    could = 195.0 - export
+    assert budget == Budget(trials=7, seconds=PLANNED * could, epochs=4), "about what it will have"
     assert clock.search_begins(budget, 5, refit=False).seconds == 195.0 - export, "5 s of reading, and the export"
     now.at = 140.0
     assert (clock.elapsed, clock.left, clock.for_search) == (45.0, 155.0, 155.0 - export)
@@ -39,7 +40,7 @@ def test_a_search_ends_in_time_for_what_follows_it(now):
     clock.answers = 4.0  # and what it would be judged on so long to be answered
     assert clock.for_search == 141.0 - export and refit_seconds(None, clock, 5) == 151.0 - export
     clock.answers, clock.refit = 0.0, 1e9
-    assert clock.for_search == pytest.approx(surely - 40.0), "a search has its share first"
+    assert clock.for_search == pytest.approx(SEARCHED * could - 40.0), "a search has its share first"
 
 
 def test_a_short_run_leaves_its_last_trainings_something_too(now):

@@ -26,8 +26,9 @@ LEAST_SEARCH = 0.5
 """Share that is searched whatever else takes long: a budget of seconds would all go to reading otherwise. By judgement:
 where it decides, the run is late rather than its search short."""
 EXPORT, EXPORT_MEMBER = 2.0, 0.4
-"""Seconds of an export, of all that a bundle holds beside its graph too, and more for each member of the ensemble: the
-median of 15 sets was 3 s for two to five members (``+experiment=bench/versions``)."""
+"""Seconds of an export, of all that a bundle holds beside its graph too, and more for each member of the ensemble. By
+judgement, for two cores: with too few a run is late (``+experiment=bench/kept`` tells), too many are missed in the
+search."""
 ANSWERED = 500
 """Rows, beside those of the test split, that the chosen networks answer after the search: to be compared with what was
 judged (``SAME_ROWS`` of ``experiments.solve.networks``), and their graph with them (``automl.deploy.onnx.ROWS``), and

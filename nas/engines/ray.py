@@ -26,7 +26,7 @@ from nas.engines.cluster import begin, environment, gpu_count, places
 from nas.job import Job, Order, Outcome, one_line
 from nas.time import SHORTEST, WORKER_START, patience
 
-NICE = 5  # Ray's own 15 leaves a worker a thirtieth of a core where another program wants it, and none comes up
+NICE = 5  # Ray's own 15 is a thirtieth of another program's share (36 of 1,024 in Linux): none came up beside a few
 LOST_STARTS = 5  # workers in a row that may die before their first training: by judgement, one may be bad luck
 
 

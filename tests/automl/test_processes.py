@@ -7,10 +7,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from automl import processes
 from automl.processes import born
 
 
-def test_a_process_began_once_and_ends(tmp_path: Path) -> None:
+@pytest.mark.parametrize("there", [True, False], ids=["with /proc", "without"])
+def test_a_process_began_once_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    if not there:
+        monkeypatch.setattr(processes, "SELF", tmp_path / "stat")
     assert born(os.getpid()) == born(os.getpid()) is not None
     sleep = shutil.which("sleep")
     assert sleep is not None

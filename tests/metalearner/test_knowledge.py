@@ -1,6 +1,7 @@
 """Knowledge files: what goes in comes out, what is no knowledge is refused, shipped and own runs are joined."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -206,3 +207,5 @@ def test_what_is_shipped_is_sound():
     assert (np.bincount(runs.candidate) >= 10).sum() >= 5, "some candidates ran on many tasks"
     readme = (shipped.FILE.parent / "README.md").read_text(encoding="utf-8")
     assert f"| {len(items):,} |" in readme and f"| {len(runs.score):,} |" in readme, "its counts are those of the file"
+    named = re.findall(r"^\| (\w+) \| [\d,]+ \|", readme.split("| name | rows |")[1], re.MULTILINE)
+    assert sorted(named) == sorted(t.name.split("@")[0] for t, _, _ in items), "each set has its source and licence"

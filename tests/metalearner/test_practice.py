@@ -100,6 +100,42 @@ def test_habit_takes_the_nearest_option_where_its_own_is_not_there() -> None:
     assert {("tcn", "levels"), ("convnet", "stages")} <= missed
 
 
+def test_habit_names_every_choice_that_it_makes() -> None:
+    """What nobody looked up would stand at its first option: the smallest pictures, the coarsest patches."""
+    from nas.family import search_axes
+    from nas.recipe import training_axes
+    from nas.testing.families import TASKS
+
+    cfg = composed(["metalearner=habit"])
+    habit, families = instantiate(cfg.metalearner), {name: instantiate(node) for name, node in cfg.family.items()}
+    forgotten = set()
+    for task in TASKS.values():
+        for candidate in habit.predict(PROFILE, search_axes(families, task, training_axes(task))).portfolio:
+            known = {*habit.axes, *habit.own.get(candidate.family, candidate.choices)}
+            forgotten |= {(candidate.family, name) for name in candidate.choices if name not in known}
+    assert not forgotten
+
+
+@pytest.mark.parametrize(
+    ("family", "rate", "decay"),  # as published; a decay in the gradient, which the momentum makes ten times as strong
+    [("convnet", 0.1, 0.0001), ("mobilenet", 0.045, 0.00004), ("bag_of_embeddings", 32 * 0.1 / 10, 0.0)],
+)
+def test_habit_translates_published_sgd(family: str, rate: float, decay: float) -> None:
+    from automl.training.optim import SCALE
+    from nas.recipe import training_axes
+    from nas.testing.families import TASKS
+
+    own = composed(["metalearner=habit"]).metalearner.own[family]
+    options = {axis.name: axis.options for axis in training_axes(TASKS["codes"])}
+
+    def nearest(name: str, value: float) -> str:
+        return str(min(options[name], key=lambda o: abs(np.log((float(o) + 1e-9) / (value + 1e-9)))))
+
+    assert set(own.optimizer) == {"sgd"}
+    assert set(own.learning_rate) == {nearest("learning_rate", rate / SCALE["sgd"])}
+    assert set(own.weight_decay) == {nearest("weight_decay", 10 * decay * SCALE["sgd"])}
+
+
 def test_transfer_starts_from_it_while_there_are_no_past_runs() -> None:
     start = Practice(axes={"rate": {"0.001": 9}})
     learner = Transfer(start=start).fit(Runs.none())

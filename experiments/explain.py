@@ -63,6 +63,8 @@ def explain_key(error: OmegaConfBaseException) -> str:
 
 def no_option(name: str) -> str:
     """What there is instead of an option that people look for."""
+    if name == "engine.address":
+        return f"no option {name!r}: the default engine works on one machine. To join a Ray cluster add engine=ray."
     if name.rpartition(".")[2] in ("horizon", "forecast_horizon", "prediction_length", "fh"):
         return (
             f"no option {name!r}: forecasts of several steps are not made. Make columns of what is known before, such "

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from automl.data.dataset import Part
+from automl.machine import MOUNTED, OWN, control_groups
 from automl.models.remember import nothing_remembered
 from automl.training.module import BEGIN_BATCH, Begins
 from automl.training.options import Options
@@ -185,30 +186,22 @@ def free_gb(device: str = "auto") -> float:
     return min(psutil.virtual_memory().available, left_of_group()) / 1e9
 
 
-def left_of_group(mounted: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")) -> float:
+def left_of_group(mounted: Path = MOUNTED, groups: Path = OWN) -> float:
     """Bytes that a container or a batch job still gives this process, less than the machine has; inf without a limit.
 
     What files take in memory counts as free: it is given back when there is need.
     """
     left = math.inf
-    with contextlib.suppress(OSError):  # no Linux
-        for line in groups.read_text().splitlines():
-            _, kinds, path = line.split(":", 2)
-            if kinds not in ("", "memory"):
-                continue
-            top, limit, usage, files = (
-                (mounted, "memory.max", "memory.current", "inactive_file")
-                if not kinds
-                else (mounted / kinds, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-            )
-            own = top / path.lstrip("/")
-            for folder in (own, *own.parents):  # the limits of those above hold too
-                if not folder.is_relative_to(top):
-                    break
-                with contextlib.suppress(OSError, ValueError):  # another container's, or "max"
-                    most, used = (int((folder / name).read_text()) for name in (limit, usage))
-                    stat = dict(row.split() for row in (folder / "memory.stat").read_text().splitlines())
-                    left = min(left, max(most - used + int(stat.get(files, 0)), 0))
+    for folder, unified in control_groups("memory", mounted, groups):
+        limit, usage, files = (
+            ("memory.max", "memory.current", "inactive_file")
+            if unified
+            else ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        )
+        with contextlib.suppress(OSError, ValueError):  # another container's, or "max"
+            most, used = (int((folder / name).read_text()) for name in (limit, usage))
+            stat = dict(row.split() for row in (folder / "memory.stat").read_text().splitlines())
+            left = min(left, max(most - used + int(stat.get(files, 0)), 0))
     return left
 
 

@@ -180,7 +180,7 @@ def patience(limit: float) -> float:
 # --- workers
 
 WORKER_START = 120.0
-"""Seconds in which a Ray worker is up, or there is no place for it: more than any start has taken."""
+"""Seconds in which a worker is up, or there is no place for it: more than any start has taken."""
 FRESH = 8.0
 """Seconds more for one in a process of its own, which reads its job and builds its first network meanwhile. By
 judgement, as ``patience``: too few end good trainings on a slow machine, too many wait longer for one that hangs."""

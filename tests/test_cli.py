@@ -41,6 +41,7 @@ WRONG = [
     (["data.path=none.csv"], "none.csv does not exist"),
     (["data=sklearn", "data.options.x=3"], "no option 'data.options'"),
     (["data=torchvision", "data.options.x=3"], "write +data.options.x=..."),
+    (["data=sklearn", "engine.address=a:6379"], "To join a Ray cluster add engine=ray."),
     (["data=fil"], "data=fil is not there. Did you mean 'file'?"),
 ]
 

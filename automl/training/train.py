@@ -36,9 +36,8 @@ from automl.types import Choices, Status, Task
 # - it searches all installed packages for callbacks, 9 ms each time; the answer never changes within a process.
 _scan = callback_connector._load_external_callbacks  # pyright: ignore[reportPrivateImportUsage]
 callback_connector._load_external_callbacks = functools.cache(_scan)  # pyright: ignore[reportPrivateImportUsage]
-# - Lightning makes torch ask NVML whether there is a GPU, and torch asks in every optimizer step: 0.1 ms without a GPU.
-if not torch.cuda.is_available():
-    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+# - Lightning makes torch ask NVML whether there is a GPU, and torch asks in every optimizer step: 0.1 ms without a GPU,
+#   so it is made to ask otherwise there (in ``_fit``: whoever imports this may fork, which a question may forbid).
 
 
 @dataclass(frozen=True)
@@ -169,6 +168,8 @@ def _fit(run: Training, epochs: int, device: torch.device) -> None:
     """Let Lightning train for so many epochs."""
     if epochs < 1:
         return
+    if not torch.cuda.is_available():
+        os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
     cuda = device.type == "cuda"
     trainer = pl.Trainer(
         max_epochs=epochs,

@@ -15,7 +15,6 @@ reach their baseline: 80 % of images, series, texts and sounds, 60 % of tables.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from automl.errors import UserError
+from automl.machine import cores
 from automl.store.store import Store
 from experiments.bench import kept_rows, options_from
 from experiments.bench._commit import commit
@@ -143,7 +143,7 @@ def one(said: dict[str, Any], options: Asked) -> dict[str, Any]:
         "trials": len(trials),
         "failed": sum(t.status != "ok" for t in trials),
         "trained": sum(t.seconds for t in trials),
-        "workers": engine.workers or len(os.sched_getaffinity(0)) if "workers" in engine else 1,
+        "workers": engine.workers or cores() if "workers" in engine else 1,
         "seconds": result["seconds"],
     }
 

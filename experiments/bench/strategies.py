@@ -3,9 +3,9 @@
     level4 +experiment=bench/strategies bench.data=FOLDER
 
 ``FOLDER`` holds NAME.csv.gz or NAME.npz files with their test split. Each strategy searches each set with each seed
-for ``bench.seconds`` on ``ray``; the best trial by validation then predicts the test rows. Printed: the test score per
-set, and the mean rank over sets and seeds with its 95 % confidence interval (bootstrap over groups of sets, which
-NAME.json may name). Finished searches are kept in ``bench.out`` and not run again by the same commit.
+for ``bench.seconds`` on ``processes``; the best trial by validation then predicts the test rows. Printed: the test
+score per set, and the mean rank over sets and seeds with its 95 % confidence interval (bootstrap over groups of sets,
+which NAME.json may name). Finished searches are kept in ``bench.out`` and not run again by the same commit.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from experiments.collect.data import group_of
 from experiments.compose import composed
 from experiments.judged import judged_score
 from experiments.options import made, made_families
-from nas.engines.ray import RayEngine
+from nas.engines.base import Engine
+from nas.engines.processes import ProcessesEngine
 from nas.family import build, search_axes
 from nas.job import Job, Outcome
 from nas.recipe import training_axes
@@ -78,7 +79,7 @@ def job_of(prepared: Prepared, names: Sequence[str]) -> Job:
     return Job(prepared.task, prepared.parts.train, prepared.parts.valid, kept, axes)
 
 
-def hunt(job: Job, name: str, engine: RayEngine, budget: Budget, seed: int) -> tuple[list[Trial], Trial, bytes]:
+def hunt(job: Job, name: str, engine: Engine, budget: Budget, seed: int) -> tuple[list[Trial], Trial, bytes]:
     """All trials, the best one, and its weights."""
     strategy = made(composed([f"strategy={name}", f"seed={seed}"]), "strategy")
     best: list[tuple[Trial, bytes]] = []
@@ -159,7 +160,7 @@ def run(cfg: DictConfig) -> None:
     rows = [row for row in rows if row["setting"] == setting]
     done = {(row["set"], row["seed"], row["strategy"]) for row in rows}
     wanted = {path.name.split(".")[0]: path for path in files}
-    engine = RayEngine(workers=options.workers)
+    engine = ProcessesEngine(workers=options.workers)
     try:
         engine.warm_up(wait=True)  # else the first search would have one worker only, for a while
         for seed in range(options.seeds):

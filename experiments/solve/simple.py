@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from scipy.special import softmax
 
 from automl.data.dataset import Part, Parts
+from automl.machine import cores
 from automl.metrics import decision
 from automl.models.closed_form.linear_head import linear_head
 from automl.models.layers.tabular import columns
@@ -69,7 +69,7 @@ def fitted(task: Task, parts: Parts, seconds: float) -> Simple:
     x = features(task.inputs, [a[rows] for a in train.inputs])
     middle = x.mean(axis=0)
     classes = 0 if regression else task.num_outputs
-    threads = len(os.sched_getaffinity(0))
+    threads = cores()
     weight, bias = linear_head(x - middle, train.y[rows], classes, threads=threads, until=until)
 
     def answers(part: Part) -> np.ndarray:

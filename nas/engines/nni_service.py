@@ -1,6 +1,6 @@
 """Trains in NNI's own training service: a process per trial, on this machine or on others over SSH.
 
-For machines that are set up for NNI already. Everywhere else ``ray`` is several times faster, since its workers
+For machines that are set up for NNI already. Everywhere else ``processes`` is many times faster, since its workers
 import torch once (``+experiment=bench/throughput``).
 """
 
@@ -181,7 +181,7 @@ class NniServiceEngine(Engine):
                 self._take(*self._events.get(timeout=0.5))
             except queue.Empty:
                 if self._manager is None or not self._manager.alive():
-                    raise UserError("NNI's manager ended in the middle of the search. Use engine=ray.") from None
+                    raise UserError("NNI's manager ended in the middle of the search. Use engine=processes.") from None
 
     def _late(self) -> list[tuple[int, Outcome]]:
         """Trials that gave no word in time, not even that they hang: ``nas.engines.nni.trial`` says so."""
@@ -243,7 +243,7 @@ def copy_code(job: Job, folder: Path) -> None:
     for name in {"automl", "nas", *(type(family).__module__.partition(".")[0] for family in job.families.values())}:
         found = getattr(sys.modules.get(name), "__path__", None)
         if not found:
-            raise UserError(f"family module {name!r} is not a package, so NNI cannot send it. Use engine=ray.")
+            raise UserError(f"family module {name!r} is not a package, so NNI cannot send it. Use engine=processes.")
         packages[name] = Path(next(iter(found)))
     for name, path in packages.items():
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -13,6 +13,7 @@ import torch
 import torch._dynamo  # optimizers import it, and would in the first training
 
 from automl.errors import within
+from automl.machine import cores
 from nas.engines.base import Engine
 from nas.evaluate import evaluate
 from nas.job import Order, Outcome
@@ -23,7 +24,7 @@ SOON = 0.05  # the same for one that is given up
 
 
 class SequentialEngine(Engine):
-    """``threads``: torch threads, None leaves torch's own choice."""
+    """``threads``: torch threads; None: torch's own choice, of the cores that this process may use."""
 
     def __init__(self, trial_seconds: float | None = None, threads: int | None = None) -> None:
         super().__init__(workers=1, trial_seconds=trial_seconds)
@@ -42,7 +43,7 @@ class SequentialEngine(Engine):
         threads = torch.get_num_threads()
         outcome: Outcome | None
         try:
-            torch.set_num_threads(self.threads or threads)
+            torch.set_num_threads(self.threads or min(threads, cores()))
             with alarm(order.seconds), self._interruptible():
                 outcome = evaluate(self.job, order)
         except TrialHangs as hang:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from nni.nas.space import current_model
 from torch import Tensor, nn
 
-from automl.types import Axis, Task
+from automl.types import Axis, Prior, Task
 from nas.family import FamilySpace, search_axes
 from nas.job import Job
 from nas.testing.strategies import TASK, part
@@ -55,3 +55,10 @@ def faulty_job() -> Job:
     families = {"faulty": Faulty()}
     axes = search_axes(families, TASK, (Axis("learning_rate", (0.01,)),))
     return Job(TASK, part(64, 0), part(32, 1), families, axes, device="cpu")
+
+
+def without(*faults: str) -> Prior:
+    """Every candidate but those with these faults."""
+    prior = Prior.uniform(faulty_job().axes)
+    axes = tuple(replace(a, options=tuple(o for o in a.options if o not in faults)) for a in prior.axes["faulty"])
+    return Prior.uniform({"faulty": axes})

@@ -15,6 +15,8 @@ import ray
 from ray.cluster_utils import Cluster
 
 from automl.types import Budget, Prior, Trial
+from nas.engines.pool import Pool
+from nas.engines.processes import ProcessesEngine
 from nas.engines.ray import RayEngine
 from nas.job import Job
 from nas.search import search
@@ -26,7 +28,7 @@ FAULTS = ["raise"] * 10 + ["nan"] * 8 + ["memory"] * 8 + ["kill"] * 2 + ["hang"]
 COUNT = 60
 
 
-def run(job: Job, engine: RayEngine, count: int, finished=lambda trial, outcome: None) -> list[Trial]:
+def run(job: Job, engine: Pool, count: int, finished=lambda trial, outcome: None) -> list[Trial]:
     strategy = Listed(candidates(count))
     return search(job, Prior.uniform(job.axes), strategy, engine, Budget(epochs=3), seed=0, finished=finished)
 
@@ -37,9 +39,10 @@ def best(trials: list[Trial]) -> Trial:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_thirty_faults_and_the_same_best_candidate():
+@pytest.mark.parametrize("make", [ProcessesEngine, RayEngine])
+def test_thirty_faults_and_the_same_best_candidate(make):
     assert len(FAULTS) == 30
-    with contextlib.closing(Shutdown(RayEngine(workers=2, trial_seconds=5.0))) as engine:
+    with contextlib.closing(Shutdown(make(workers=2, trial_seconds=5.0))) as engine:
         clean = run(planted_job(COUNT), engine.engine, COUNT)
     assert all(t.status == "ok" for t in clean) and len({t.score for t in clean}) > 5
     winner = best(clean).candidate
@@ -48,7 +51,7 @@ def test_thirty_faults_and_the_same_best_candidate():
     others = [i for i in range(COUNT) if i != winner.choices["index"]]
     planted = dict(zip(map(int, rng.choice(others, 30, replace=False)), FAULTS, strict=True))
     written: list[Trial] = []
-    with contextlib.closing(Shutdown(RayEngine(workers=2, trial_seconds=5.0))) as engine:
+    with contextlib.closing(Shutdown(make(workers=2, trial_seconds=5.0))) as engine:
         trials = run(planted_job(COUNT, planted), engine.engine, COUNT, lambda trial, outcome: written.append(trial))
 
     assert best(trials).candidate == winner
@@ -124,7 +127,7 @@ def packages_sent() -> set[str]:
 
 
 class Shutdown:
-    def __init__(self, engine: RayEngine) -> None:
+    def __init__(self, engine: Pool) -> None:
         self.engine = engine
 
     def close(self) -> None:

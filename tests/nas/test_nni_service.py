@@ -69,7 +69,7 @@ def test_a_family_that_cannot_travel_is_one_clear_line(tmp_path):
     class Local(Toy):
         pass
 
-    with pytest.raises(UserError, match=r"family toy .*Local.* engine=ray"):
+    with pytest.raises(UserError, match=r"family toy .*Local.* engine=processes"):
         save_job(dataclasses.replace(job(), families={"toy": Local()}), tmp_path)
 
 

@@ -130,7 +130,7 @@ def _describe(name: str, family: Family) -> dict[str, Any]:
     if not dataclasses.is_dataclass(family) or cls.__module__ == "__main__" or "." in cls.__qualname__:
         raise UserError(
             f"family {name} ({cls.__module__}.{cls.__qualname__}) cannot be sent to other processes by its name. "
-            "Make it a dataclass in a module of its own, or use engine=ray."
+            "Make it a dataclass in a module of its own, or use engine=processes."
         )
     fields = {f.name: getattr(family, f.name) for f in dataclasses.fields(family)}
     inner = {k: _describe(name, v) for k, v in fields.items() if isinstance(v, Family)}  # as of ``nas.given.Trained``

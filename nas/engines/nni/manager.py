@@ -84,7 +84,9 @@ class NniManager:
                 break
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise UserError(f"NNI's manager did not start; see {log / 'manager.log'}. Use engine=ray instead.")
+                raise UserError(
+                    f"NNI's manager did not start; see {log / 'manager.log'}. Use engine=processes instead."
+                )
             time.sleep(0.1)
         rest.post(self.port, "/experiment", config.json())
 

@@ -13,7 +13,7 @@ networks do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -169,6 +169,45 @@ def score(
         prediction = prediction * (decision(metric, y, prediction) if weights is None else weights)
     value = _of(kind)[metric](y, prediction)
     return value if higher_is_better(metric) else -value
+
+
+def redrawn(
+    metric: str,
+    kind: Kind,
+    y: np.ndarray,
+    prediction: np.ndarray,
+    draws: Iterable[np.ndarray],
+    weights: np.ndarray | float | None = None,
+) -> np.ndarray:
+    """``score`` of each draw, (draws,). ``draws``: positions of rows, where one may stand several times.
+
+    Of roc_auc the rows are sorted once for each class, and not in every draw anew: with hundreds of classes that took
+    minutes.
+    """
+    if metric != "roc_auc":
+        return np.array([score(metric, kind, y[rows], prediction[rows], weights) for rows in draws])
+    y, p = _checked(kind, y, prediction)
+    counts = np.stack([np.bincount(rows, minlength=len(y)).astype(np.int32) for rows in draws], axis=1)
+    total, defined = np.zeros(counts.shape[1]), np.zeros(counts.shape[1])
+    for c in (1,) if p.shape[1] == 2 else range(p.shape[1]):
+        area = _areas(y == c, p[:, c], counts)
+        there = np.isfinite(area)
+        total[there] += area[there]
+        defined += there
+    return np.where(defined > 0, total / np.maximum(defined, 1), 0.5)
+
+
+def _areas(positive: np.ndarray, score: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """``_area`` of draws, NaN where there is none. ``counts``: how often each row stands in each, int (rows, draws)."""
+    order = np.argsort(score, kind="stable")
+    known, positive, counts = score[order], positive[order], counts[order]
+    mine = counts[positive]
+    counts[positive] = 0
+    rest = np.concatenate([np.zeros_like(counts[:1]), np.cumsum(counts, axis=0, dtype=counts.dtype)])
+    below, upto = (rest[np.searchsorted(known, known[positive], side)] for side in ("left", "right"))
+    of, others = mine.sum(axis=0), rest[-1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (mine * (below + upto)).sum(axis=0) / 2 / (of * others)
 
 
 def decision(metric: str, y: np.ndarray, p: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:

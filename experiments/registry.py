@@ -30,6 +30,7 @@ DEEDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "promote": (("name", "version"), ("alias",)),
     "rollback": (("name",), ("alias",)),
     "drop": (("name",), ("version", "alias")),
+    "clean": ((), ()),
 }
 
 
@@ -88,6 +89,9 @@ def done(registry: Registry, options: Mapping[str, str]) -> str:
         digest = registry.add(Path(bundle).expanduser(), name, alias=alias or None)
         hint = "" if registry.entry(name).aliases else f"; do=promote version={digest[:DIGITS]} lets it answer"
         return f"{name}@{digest[:DIGITS]} is in {registry.folder}{f', as {alias}' if alias else hint}"
+    if do == "clean":
+        gone = ", ".join(copy.name for copy in registry.clean())
+        return f"{gone} removed: copies that no name holds" if gone else "no copy is without a name"
     if do == "drop" and alias:
         registry.unset(name, alias)
         gone = "" if registry.entry(name).aliases else f"; it was the last one, so nothing answers for {name} any more"
@@ -109,7 +113,7 @@ def show(registry: Registry, name: str = "") -> None:
     console = Console(highlight=False)
     names = [name] if name else registry.names()
     for copy in registry.orphans() if not name else ():
-        line = f"{copy} is of no name, as after a command that was killed; add its bundle again, or remove the folder"
+        line = f"{copy} is of no name, as after a command that was killed; add its bundle again, or do=clean removes it"
         console.print(printable(line), markup=False, soft_wrap=True)
     if not names:
         console.print(

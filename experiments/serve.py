@@ -22,6 +22,7 @@ from automl.serve.limits import Limits
 from automl.serve.settings import TOKEN, VARIABLE, Settings, private_folder
 from experiments.jobs.settings import VARIABLE as JOBS
 from experiments.jobs.settings import Jobs
+from experiments.jobs.table import Table
 from experiments.options import check_types
 
 SERVERS = ("uvicorn", "ray")
@@ -42,6 +43,7 @@ def run(cfg: DictConfig) -> None:
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     environ = {**os.environ, VARIABLE: settings.to_env(), "PYTHONPATH": os.pathsep.join(paths)}
     if jobs is not None:
+        Table.checked(private_folder(private_folder(str(settings.state)) / "jobs") / "jobs.db")
         environ[JOBS] = json.dumps(dataclasses.asdict(jobs))
     sys.stdout.flush()
     module = "automl.serve" if jobs is None else "experiments.jobs.server"
@@ -81,8 +83,8 @@ def settings_of(cfg: DictConfig, token: str | None) -> Settings:
     check_types(Settings, {n: v for n, v in options.items() if n != "limits"}, "")
     check_types(Limits, options["limits"], "limits.")
     if cfg.jobs and options["bundle"] is None and options["registry"] is None and options["state"] is not None:
-        # It serves nothing yet; what it trains can be added there.
-        options["registry"] = str(private_folder(Path(str(options["state"])) / "registry"))
+        # It serves nothing yet; what it trains can be added there. The state first: else others could read it.
+        options["registry"] = str(private_folder(private_folder(str(options["state"])) / "registry"))
     for name in ("bundle", "registry"):
         if options[name] is not None:
             options[name] = str(existing(options[name], option=name).absolute())

@@ -14,7 +14,7 @@ from torch import nn
 from automl.metrics import score
 from automl.training.folds import cross_validate
 from automl.training.module import Begins
-from automl.training.predictor import Predictor, network_size, predict
+from automl.training.predictor import Predictor, network_bytes, network_size, predict
 from automl.training.refit import refit
 from automl.training.state import TrainingState
 from automl.training.train import find_device, train
@@ -34,10 +34,11 @@ def evaluate(job: Job, order: Order) -> Outcome:
         parameters = network_size(network)
         if order.weights is not None:
             return trained_again(job, order, network)
-        too_big = over_limit(job.task, parameters)
+        size = network_bytes(network)
+        too_big = over_limit(job.task, parameters, size)
         if not too_big and (job.latency or job.task.limits.latency_ms is not None):
             latency = latency_ms(network, job.task, job.train)
-            too_big = over_limit(job.task, parameters, latency)
+            too_big = over_limit(job.task, parameters, size, latency)
         if too_big:
             return Outcome("skipped", parameters=parameters, latency_ms=latency, error=too_big)
         needed, free = memory_gb(network, job.task, job.train, candidate), free_gb(job.device)
@@ -99,7 +100,8 @@ def evaluate(job: Job, order: Order) -> Outcome:
             predictions=fit.predictions,
             row_ms=row_ms(network, job.task, job.valid),
             weights=save(
-                {name: tensor.contiguous().cpu() for name, tensor in fit.state.items()}, {"candidate": candidate.id}
+                {name: tensor.contiguous().cpu() for name, tensor in fit.state.items()},
+                {"candidate": candidate.id, "bytes": str(size)},
             ),
             resume=fit.resume.to_bytes() if order.keep and fit.resume is not None else None,
         )

@@ -69,10 +69,10 @@ class Outcome:
 
     ``predictions``: probabilities (rows, classes) or values (rows,) for the rows of ``Job.valid``, or of
     ``Job.folds.valid`` when ``folded``. ``weights``: the trained network's state as safetensors bytes, with the
-    candidate's id as ``candidate`` in their metadata. Both None unless ok. ``epochs``: really trained; ``cut``: they
-    are fewer than asked because time was up, not because the curve was flat. ``latency_ms``: of one row, when it was
-    asked for. ``row_ms``: of a row among many, once trained. ``resume``: what a longer training goes on from, when the
-    order asked to keep it.
+    candidate's id as ``candidate`` in their metadata, and what they take in a graph as ``bytes``. Both None unless ok.
+    ``epochs``: really trained; ``cut``: they are fewer than asked because time was up, not because the curve was flat.
+    ``latency_ms``: of one row, when it was asked for. ``row_ms``: of a row among many, once trained. ``resume``: what a
+    longer training goes on from, when the order asked to keep it.
     """
 
     status: Status

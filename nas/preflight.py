@@ -36,10 +36,10 @@ QUICK = 0.02  # seconds: what takes less for them is measured by more, because m
 SHARE = 0.9  # of the free memory that a training may fill
 
 
-def over_limit(task: Task, parameters: int, latency: float | None = None) -> str:
-    """Which hard limit a network of this size and latency (milliseconds) breaks, or an empty string."""
+def over_limit(task: Task, parameters: int, size: int, latency: float | None = None) -> str:
+    """Which hard limit a network of so many numbers, bytes and milliseconds breaks, or an empty string."""
     limits = task.limits
-    megabytes = parameters * 4 / 1e6
+    megabytes = size / 1e6
     if limits.parameters is not None and parameters > limits.parameters:
         return f"{parameters} parameters, the limit is {limits.parameters}"
     if limits.megabytes is not None and megabytes > limits.megabytes:

@@ -51,9 +51,9 @@ import numpy as np
 import onnxruntime
 
 from automl import serial
-from automl.data.encode.encoding import Encoding
-from automl.deploy.examples import ROWS_NAME, check_examples, read_examples
-from automl.deploy.explain import Explanation, explain, read_background
+from automl.data.encode.encoding import ARRAYS_NAME, JSON_NAME, Encoding
+from automl.deploy.examples import ROWS_NAME, TOLERANCE, Row, check_examples, read_examples
+from automl.deploy.explain import BACKGROUND, Explanation, explain, read_background
 from automl.deploy.graph import answers
 from automl.deploy.processor import features
 from automl.deploy.rows import FastRows
@@ -103,8 +103,8 @@ class Bundle:
 
         ``variant``: name or file of the graph that answers, ``model.onnx`` is the one that was exported; None: the one
         that meta.json chose where the processor has what it needs, else ``model.onnx``. Raises UserError when the
-        bundle is absent, broken, changed or of another format, and when ``model.onnx`` does not answer the examples as
-        it did when it was made.
+        bundle is absent, broken, changed or of another format, and when the graph does not answer the examples as it
+        did when it was made.
         """
         folder = Path(folder)
         try:
@@ -124,15 +124,39 @@ class Bundle:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise UserError(f"{folder} holds no readable bundle ({error}); export the model again") from error
         bundle = cls(folder, task, meta, session_of(folder / answering.get("file", MODEL), threads), answering)
-        if ROWS_NAME in meta["files"] and not answering:  # a variant's answers differ, as it says itself
-            asked = bundle.predict if task.kind == "regression" else bundle.predict_proba
-            check_examples(asked, *read_examples(folder))
+        if ROWS_NAME in meta["files"]:
+            bundle._try(*read_examples(folder))
         return bundle
+
+    def _try(self, rows: list[Row], answers: np.ndarray, unit: float) -> None:
+        """Raises UserError where it does not answer its examples as it did. A variant has answers of its own, which
+        another processor may round by as much as 8 bits do; one of an earlier version has none.
+        """
+        if self.variant:
+            answers = np.asarray(self.variant.get("examples", ()), dtype=np.float64)
+            rows, apart = rows[: len(answers)], float(self.variant["agreement"]["max_difference"])
+            unit *= 1 + apart / TOLERANCE
+        check_examples(self.answers_of_examples, rows, answers, unit)
+
+    def answers_of_examples(self, rows: list[Row]) -> np.ndarray:
+        """In the form of examples.json: probabilities (rows, classes) or values (rows,)."""
+        return self.predict(rows) if self.task.kind == "regression" else self.predict_proba(rows)
 
     @functools.cached_property
     def encoding(self) -> Encoding:
         """Raw rows -> encoded inputs."""
+        self.unchanged(JSON_NAME, ARRAYS_NAME)
         return Encoding.load(self.folder)
+
+    def unchanged(self, *names: str) -> None:
+        """Raises UserError where these files are of another model by now: some are read when they are asked for first,
+        and the folder may have been written anew since the graph was.
+        """
+        known = self.meta["files"]
+        for name in names:
+            path = self.folder / name
+            if name in known and path.is_file() and checksum_of(path) != known[name]:
+                raise UserError(f"{path} is of another model by now; load the bundle again")
 
     @functools.cached_property
     def fast(self) -> FastRows:
@@ -147,6 +171,7 @@ class Bundle:
             raise UserError(
                 f"{self.folder} holds no calibration: made with objective.calibrate=none, or by an earlier version"
             )
+        self.unchanged(name)
         try:
             return Calibration.from_json((self.folder / name).read_text(encoding="utf-8"))
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -249,6 +274,7 @@ class Bundle:
     @functools.cached_property
     def background(self) -> dict[int, np.ndarray]:
         """What ``explain`` compares with. Raises UserError where the bundle has none (format 1)."""
+        self.unchanged(BACKGROUND)
         return read_background(self.folder)
 
     def _interval(self, told: Sequence[np.ndarray], level: float) -> np.ndarray:

@@ -53,6 +53,13 @@ _FILES = {
     "Dockerfile": "an image that serves the model: docker run -p 127.0.0.1:8000:8000 -e LEVEL4_TOKEN=...",
     "README.md": "this text",
 }
+_BESIDE = {
+    "model.onnx": "the whole network in fp32, which answers where the variant of meta.json cannot",
+    "raw.onnx": "the whole network in fp32 from raw columns, not the variant, for programs in other languages: its "
+    "metadata say what goes in",
+}
+"""Of these where a variant answers."""
+CARD, NO_RAW = "README.md", "There is no raw.onnx"
 _LIKE = {
     "*.whl": "the code that answers, to install",
     "model.*.onnx": "a smaller or faster variant of the network, which answers where meta.json chose it",
@@ -67,7 +74,8 @@ def card(facts: Mapping[str, Any]) -> str:
     ``license`` of the data; ``columns``, how many the model reads; ``inputs``, name, kind, values and missing share of
     each; ``balance``, shares of the classes; ``example``, a raw row; ``classes``, as
     ``class_rows`` gives them; ``decision``, how an answer comes of probabilities; ``knowledge``, what was used of past
-    runs; ``files``, names of the folder; ``no_raw``, why there is no raw.onnx; ``digest``.
+    runs; ``files``, names of the folder; ``no_raw``, that there is no raw.onnx, and why; ``digest``; ``answers``, what
+    meta.json says of the variant that does.
     """
     sections = {
         "": _what(facts),
@@ -322,12 +330,39 @@ def _search(facts: Mapping[str, Any]) -> str:
 
 
 def _files(facts: Mapping[str, Any]) -> str:
-    rows = []
-    for name in facts.get("files", ()):
-        rows.append((f"`{name}`", _FILES.get(name) or next((t for p, t in _LIKE.items() if fnmatch(name, p)), "")))
-    text = table(("file", "what"), rows) if rows else ""
+    text = _list_of(facts.get("files", ()), facts.get("answers") or {})
     why = sentence(facts["no_raw"]) if facts.get("no_raw") else ""
     return "\n\n".join([t for t in (text, why, f"Digest: `{facts['digest']}`." if facts.get("digest") else "") if t])
+
+
+def _list_of(files: Sequence[str], answers: Mapping[str, Any]) -> str:
+    """``answers``: what meta.json says of the variant that does, empty for ``model.onnx``."""
+    known = _FILES | (_BESIDE if answers else {})
+    what = [known.get(name) or next((t for p, t in _LIKE.items() if fnmatch(name, p)), "") for name in files]
+    rows = [(f"`{name}`", text) for name, text in zip(files, what, strict=True)]
+    return table(("file", "what"), rows) if rows else ""
+
+
+def renewed(text: str, meta: Mapping[str, Any], files: Sequence[str]) -> str:
+    """The card of a bundle whose variants changed after it was judged: its files, and that all else is of before.
+
+    ``text``: the card, also one that was renewed before; another text stays as it is. ``meta``: meta.json as it is now.
+    """
+    above, mark, last = text.rpartition("\n\n## Files\n\n")
+    known = re.findall(r"`([0-9a-f]{64})`", last)
+    if not mark or not known:
+        return text
+    variant = next((v for v in meta.get("variants", ()) if v["name"] == meta.get("chosen")), {})
+    parts = [_list_of(files, variant), *(p for p in last.split("\n\n") if p.startswith(NO_RAW))]
+    parts.append(f"Digest: `{meta['digest']}`.")
+    if meta["digest"] != known[-1]:
+        how = f" ({variant['members']} of its members, {variant['precision']})" if variant else ""
+        file = variant.get("file", "model.onnx")
+        parts.append(
+            f"Since this was written its variants were changed: `{file}`{how} answers now. "
+            f"What is told above was measured before, when the digest was `{known[-1]}`."
+        )
+    return f"{above}{mark}" + "\n\n".join(parts) + "\n"
 
 
 def _kinds(facts: Mapping[str, Any]) -> list[Modality]:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+from automl.deploy.runtime import NEEDS, OPTIONAL, version_of
 
-from automl.deploy.runtime import NEEDS, OPTIONAL
-
-SELF_TEST = (
-    "from level4 import Bundle; from automl.deploy.examples import check_examples, read_examples; "
-    "bundle = Bundle.load('.'); answer = bundle.predict_proba if bundle.task.classes else bundle.predict; "
-    "check_examples(answer, *read_examples('.')); print('the examples are answered as they were')"
-)
+SELF_TEST = "from level4 import Bundle; Bundle.load('.'); print('the examples are answered as they were')"
+"""To load a bundle asks them of the graph that answers: a variant's answers are not those of examples.json."""
 
 
 def requirements_text(*, sounds: bool = False) -> str:
     """requirements.txt: the runtime's needs in the versions that run here. ``sounds``: it is sent files of sounds."""
     names = [*NEEDS, *(OPTIONAL["audio"] if sounds else ())]
-    return "".join(f"{name}=={importlib.metadata.version(name)}\n" for name in names)
+    return "".join(f"{name}=={version_of(name)}\n" for name in names)
 
 
 def dockerfile(wheel: str) -> str:

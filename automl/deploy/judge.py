@@ -101,15 +101,19 @@ class Ensemble:
     def score(self, y: np.ndarray, prediction: np.ndarray) -> float:
         """By the task's metric and the bundle's decision."""
         task: Task = self.bundle.task
-        weights = np.asarray(self.bundle.decision or np.ones(task.num_outputs))
-        return metrics.score(task.metric, task.kind, y, prediction, weights)
+        return metrics.score(task.metric, task.kind, y, prediction, self._decided)
+
+    @property
+    def _decided(self) -> np.ndarray:
+        return np.asarray(self.bundle.decision or np.ones(self.bundle.task.num_outputs))
 
     def error(self, y: np.ndarray, prediction: np.ndarray, rows: np.ndarray | None = None) -> float:
         """Standard error of the score, over bootstrap samples of the rows. ``rows``: see ``Rows``."""
         rng = np.random.default_rng(0)
         size = len(y) if rows is None else effective(rows)
-        drawn = [rng.integers(0, len(y), size) for _ in range(DRAWS)]
-        return float(np.std([self.score(y[some], prediction[some]) for some in drawn]))
+        drawn = (rng.integers(0, len(y), size) for _ in range(DRAWS))
+        task: Task = self.bundle.task
+        return float(np.std(metrics.redrawn(task.metric, task.kind, y, prediction, drawn, self._decided)))
 
 
 @dataclass(frozen=True)

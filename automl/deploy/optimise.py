@@ -43,7 +43,7 @@ within one error would count as equal."""
 GAIN = 0.05
 """Of latency, rows a second or megabytes: for less the model that was exported is not given up. By judgement: less may
 be noise of a shared machine."""
-ROUNDS, FEWEST = 25, 3  # of timing; where time is short
+ROUNDS, CALLS, FEWEST = 5, 5, 2  # of timing, and calls of each in a round; rounds where time is short, of a call each
 MAKING = 0.5
 """Share of the time after which no further variant is made."""
 
@@ -155,31 +155,41 @@ def make(variant: Variant, of: Ensemble, rows: Rows, drafts: Path) -> None:
 
 
 def time_them(bundle: Bundle, variants: Sequence[Variant], raw: Callable[[int], Any], until: float) -> None:
-    """Fill in the times: medians over rounds in which all take turns; the first round warms up."""
+    """Fill in the times: medians over rounds in which all take turns.
+
+    A graph is opened for its turn, which begins with a call that warms it up: all of them at once would be thirty of
+    five members, and large ones do not fit into memory so often.
+    """
     asked = {rows: raw(rows) for rows in BATCHES}
     encoded = {rows: bundle.encoding.transform(bundle.encoding.dataset(asked[rows])) for rows in BATCHES}
-    opened: dict[tuple[int, int], Bundle] = {}
-    for threads, (i, variant) in itertools.product(THREADS, enumerate(variants)):
-        assert variant.path is not None
-        opened[threads, i] = with_session(bundle, variant.path, threads)
-        opened[threads, i].__dict__["encoding"] = bundle.encoding  # a cached property: not to be read by each
-    turns = [(threads, i, rows) for threads, i in opened for rows in BATCHES]
-    times: dict[tuple[int, int, int], list[tuple[float, float]]] = {turn: [] for turn in turns}
-    for at in range(ROUNDS + 1):
-        for threads, i, rows in turns:
+    turns = [*itertools.product(THREADS, range(len(variants)))]
+    times: dict[tuple[int, int, int], list[tuple[float, float]]] = {(*t, rows): [] for t in turns for rows in BATCHES}
+    for at in range(ROUNDS):
+        for threads, i in turns:
             if at >= FEWEST and time.perf_counter() > until:
                 break
-            of = opened[threads, i]
-            took = ms_of(of.predict, asked[rows]) / rows, ms_of(of.predict_encoded, encoded[rows]) / rows
-            if at:
-                times[threads, i, rows].append(took)
+            of = opened(bundle, variants[i], threads)
+            for rows, call in itertools.product(BATCHES, range(1 + CALLS)):
+                if call > 1 and time.perf_counter() > until:
+                    continue
+                took = ms_of(of.predict, asked[rows]) / rows, ms_of(of.predict_encoded, encoded[rows]) / rows
+                if call:
+                    times[threads, i, rows].append(took)
+            del of  # before the next one is opened
     for rows in BATCHES:
         beyond = [whole - graph for turn, took in times.items() if turn[2] == rows for whole, graph in took]
         reading = max(statistics.median(beyond), 0.0)
-        for threads, i in opened:
+        for threads, i in turns:
             graph = statistics.median(graph for _, graph in times[threads, i, rows])
             variants[i].graph_ms[threads, rows] = round(graph, 5)
             variants[i].raw_ms[threads, rows] = round(reading + graph, 5)
+
+
+def opened(bundle: Bundle, variant: Variant, threads: int) -> Bundle:
+    assert variant.path is not None
+    found = with_session(bundle, variant.path, threads)
+    found.__dict__.update(encoding=bundle.encoding, fast=bundle.fast)  # cached properties: not to be made by each
+    return found
 
 
 def ms_of(call: Callable[[Any], Any], argument: Any) -> float:

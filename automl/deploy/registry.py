@@ -12,7 +12,7 @@ lock               held by whoever writes
 
 A change is one rename of a NAME.json, and a bundle is whole before a name speaks of it. So who reads needs no lock and
 never sees half of anything, and of a process that is killed nothing stays but a draft, which the next writer removes.
-At worst a whole copy stays that no name holds: adding the same bundle again takes it, and ``orphans`` tells of it.
+At worst a whole copy stays that no name holds: adding the same bundle again takes it, and ``clean`` removes it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +42,7 @@ WAIT = 60.0  # seconds for another writer, which at most copies a bundle
 LARGEST = 4_000_000  # bytes of a NAME.json: some thirty thousand versions
 _UNLISTED = ("README.md", "*.whl")  # of a bundle, what comes along beside the files that meta.json lists
 _DRAFT = ".part"
+_COPY = re.compile(rf"[0-9a-f]{{{DIGITS}}}")
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,8 @@ class Registry:
     def orphans(self) -> list[Path]:
         """Copies of bundles that no name holds: of an ``add`` or ``drop`` that was killed, or one that runs now.
 
-        They are not removed by themselves, as a NAME.json may be brought back. Raises UserError as ``names`` does.
+        They are not removed by themselves, as a NAME.json may be brought back: ``clean`` does. Raises UserError as
+        ``names`` does.
         """
         held: set[str] = set()
         for name in self.names():
@@ -191,6 +194,26 @@ class Registry:
                 return []
         copies = self._bundles.iterdir() if self._bundles.is_dir() else ()
         return sorted(c for c in copies if c.name not in held and not c.name.endswith(_DRAFT))
+
+    def clean(self) -> list[Path]:
+        """Remove the copies among the ``orphans``, and tell which. What servers answer by is held by an alias.
+
+        Raises UserError where a name cannot be read, or there is none at all: it may hold any of them, and may be
+        brought back. And where something cannot be removed.
+        """
+        if not self._bundles.is_dir():
+            return []
+        with self._writing():
+            for name in self.names():
+                self.entry(name)
+            gone = [copy for copy in self.orphans() if _COPY.fullmatch(copy.name)]
+            if gone and not self.names():
+                fix = f"bring back {self._names}, or remove the folder"
+                raise UserError(f"{self.folder} has copies and not a single name, as if these were lost; {fix}")
+            for copy in gone:
+                copy.rename(copy.with_name(f"{copy.name}{_DRAFT}"))
+            self._clear()
+        return gone
 
     def state(self) -> tuple[tuple[str, int, int, int], ...]:
         """A stamp that differs after every change: of each file of a name its time (ns), size and inode.

@@ -67,9 +67,14 @@ def metadata() -> str:
 
 def _as_here(name: str) -> str:
     try:
-        return f"{name}>={importlib.metadata.version(name)}"
+        return f"{name}>={version_of(name)}"
     except importlib.metadata.PackageNotFoundError:  # an extra that is not installed here
         return name
+
+
+def version_of(name: str) -> str:
+    """Without what a build adds for itself (1.2+cpu): no index has it, and no installer compares it."""
+    return importlib.metadata.version(name).partition("+")[0]
 
 
 def assets() -> Iterator[tuple[str, bytes]]:

@@ -223,6 +223,13 @@ class Answers:
             yield base
 
 
+def fix_of(error: Exception) -> str:
+    """What a person does about a file that cannot be read or written."""
+    if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.OperationalError):
+        return f"remove {NAME}, and it begins anew"
+    return "free some space there, or mend its rights"  # the disk is full, or another process writes
+
+
 def _differs(a: bytes, b: bytes) -> bool:
     """Whether a row was told otherwise than before; both float32."""
     before, now = (np.frombuffer(said, dtype=np.float32) for said in (a, b))

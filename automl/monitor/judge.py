@@ -24,7 +24,7 @@ import numpy as np
 
 from automl.files import write_atomically
 from automl.monitor import alerts, live, windows
-from automl.monitor.answers import Answers
+from automl.monitor.answers import Answers, fix_of
 from automl.monitor.counter import Counter
 from automl.monitor.effects import words
 from automl.monitor.tests import Alarm, Event, Level, Watch
@@ -165,9 +165,7 @@ def judged_labels(state: State, folder: Path, counter: Counter, now: float) -> I
             return
         state.live = {"last": last} | live.confirmed(counter.bundle, answers.labelled())
     except sqlite3.Error as error:
-        broken = not isinstance(error, sqlite3.OperationalError)  # else the disk is full, or another process writes
-        fix = "remove the file, and it begins anew" if broken else "free some space there, or mend its rights"
-        log.warning("labels in %s cannot be read (%s); %s", answers.path, error, fix)
+        log.warning("labels in %s cannot be read (%s); %s", answers.path, error, fix_of(error))
         return
     for what, low, text in live.worse(counter.bundle, state.live, LEVEL, ALARM_SURE):
         if low != state.low.get(what, False):
@@ -202,17 +200,16 @@ def _alone(folder: Path) -> Iterator[bool]:
 
 def load(folder: Path, counter: Counter) -> State:
     """The state as it was kept; a new one where there is none, or it is broken or of another bundle."""
-    fresh = State(Watch.new(counter.reference))
     try:
         plain = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        if plain["version"] != VERSION or plain["size"] != counter.layout.size:
-            return fresh
-        return _from_plain(plain, fresh)
+        if plain["version"] == VERSION and plain["size"] == counter.layout.size:
+            return _from_plain(plain, State(Watch.new(counter.reference)))
     except FileNotFoundError:
-        return fresh
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("%s cannot be read (%s); what was written since is judged anew", folder / NAME, error)
-        return fresh
+        pass
+    except Exception as error:  # a file may hold anything
+        why = f"{type(error).__name__}: {error}"
+        log.warning("%s cannot be read (%s); what was written since is judged anew", folder / NAME, why)
+    return State(Watch.new(counter.reference))
 
 
 def to_plain(state: State, counter: Counter) -> dict[str, Any]:
@@ -245,11 +242,14 @@ def _from_plain(plain: Mapping[str, Any], state: State) -> State:
     state.pending = None if pending is None else Window(pending[0], pending[1], np.array(pending[2], dtype=np.int64))
     state.history = [Point(a, b, np.array(h, dtype=np.int64), e) for a, b, e, h in plain["history"]]
     state.live, state.low = dict(plain["live"]), dict(plain["low"])
-    watch = state.watch
+    watch, cells = state.watch, state.watch.total.shape
     watch.looks, watch.windows = int(plain["looks"]), int(plain["windows"])
     watch.total = np.array(plain["total"], dtype=np.int64)
     watch.levels = [Level(int(n), vector(before), vector(last)) for n, before, last in plain["levels"]]
     watch.alarms = {int(of): Alarm(*rest) for of, *rest in plain["alarms"]}
+    vectors = [watch.total, *(b for at in watch.levels for b in (at.before, at.last) if b is not None)]
+    if any(v.shape != cells for v in vectors) or not watch.alarms.keys() <= {*range(len(watch.cells))}:
+        raise ValueError("its counts are not those of the bundle")
     return state
 
 

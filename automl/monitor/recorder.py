@@ -27,7 +27,7 @@ from automl.clock import Evenly
 from automl.deploy.bundle import Bundle
 from automl.monitor import windows
 from automl.monitor.alerts import checked_webhook
-from automl.monitor.answers import Answers
+from automl.monitor.answers import Answers, fix_of
 from automl.monitor.counter import HEAD, Counter
 from automl.monitor.judge import judge
 from automl.monitor.windows import Window
@@ -187,7 +187,7 @@ class Recorder:
         try:
             work()
         except (OSError, sqlite3.Error) as error:
-            fix = "free some space there, or mend its rights; counting goes on, and it is written then"
+            fix = f"{fix_of(error)}; counting goes on, and it is written then"
             self._tell(what, f"{self.folder}: requests cannot be {what} ({error}); {fix}")
         except Exception as error:  # whatever it is, the server answers on
             self._tell(what, f"{self.folder}: requests cannot be {what} ({type(error).__name__}: {error})")

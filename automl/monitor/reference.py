@@ -33,6 +33,8 @@ BINS = 32  # of a number, as ``tests.CUTS`` ask for, and values of a category th
 SHOWN = 40  # characters of a value
 ROWS = 10_000  # more rows tell hardly more about a share, and pictures take memory
 CHUNK = 1_000  # rows looked at together
+ENOUGH = 100  # rows: with a reference of so many the tests were measured, ``+experiment=bench/drift``
+UNKNOWN_SHARE = "unknown share"
 
 
 class Measure(NamedTuple):
@@ -49,28 +51,48 @@ class Measure(NamedTuple):
 
 
 def reference_of(
-    encoding: Encoding, dataset: Dataset, rows: np.ndarray, predictions: np.ndarray, task: Task
+    encoding: Encoding,
+    dataset: Dataset,
+    rows: np.ndarray,
+    predictions: np.ndarray,
+    task: Task,
+    unseen: Sequence[int] | np.ndarray = (),
 ) -> dict[str, Any]:
     """The reference as plain JSON: ``version``, ``rows`` and ``measures``, which ``counts_of`` reads.
 
     ``dataset``: after its steps, as the encoding was fitted on it. ``rows``: positions (rows,), of which ``ROWS`` are
     looked at, evenly spread. ``predictions``: probabilities (n, classes) or values (n,) of the very model that will
-    answer, of rows that it has not learned from, as it is surer of those that it has.
+    answer, of rows that it has not learned from, as it is surer of those that it has. ``unseen``: positions of rows
+    that the encoding was not fitted on. Where there are ``ENOUGH`` these tell how often categories and words are
+    unknown: of those that it was fitted on it knows more, so that every later stream would seem to have moved.
 
     Each measure has ``field``, ``what`` and ``counts``. With ``edges`` it is a number: bin i holds the values above
     edge i up to edge i + 1, the first its lower edge too; behind the bins are counted: missing, below, above. With
     ``values`` it is a category: behind its values are counted: missing, other known ones, unknown ones.
     """
-    rows = np.asarray(rows)
+    fields = _of_rows(encoding, dataset, np.asarray(rows))
+    if len(unseen) >= ENOUGH and any(map(_knows, fields)):
+        others = _of_rows(encoding, dataset, np.asarray(unseen))
+        fields = [other if _knows(one) else one for one, other in zip(fields, others, strict=True)]
+    measures = [binned(m) for m in (*fields, *answered(task, predictions))]
+    looked_at = min(len(rows), ROWS)
+    return {"version": VERSION, "rows": looked_at, "predictions": len(predictions), "measures": measures}
+
+
+def _of_rows(encoding: Encoding, dataset: Dataset, rows: np.ndarray) -> list[Measure]:
+    """What is counted of the fields of rows at these positions."""
     if len(rows) > ROWS:
         rows = rows[np.linspace(0, len(rows) - 1, ROWS).astype(np.int64)]
     parts: list[list[Measure]] = []
     for at in range(0, len(rows), CHUNK):
         some = take(dataset, rows[at : at + CHUNK])
         parts.append(list(measured(encoding, some, encoding.transform(some))))
-    fields = [m._replace(values=np.concatenate([p[i].values for p in parts])) for i, m in enumerate(parts[0])]
-    measures = [binned(m) for m in (*fields, *answered(task, predictions))]
-    return {"version": VERSION, "rows": len(rows), "predictions": len(predictions), "measures": measures}
+    return [m._replace(values=np.concatenate([p[i].values for p in parts])) for i, m in enumerate(parts[0])]
+
+
+def _knows(measure: Measure) -> bool:
+    """Whether it tells what the encoding knows: of a category, or of words."""
+    return measure.names is not None or measure.what == UNKNOWN_SHARE
 
 
 def counts_of(reference: Mapping[str, Any], values: Sequence[np.ndarray]) -> np.ndarray:
@@ -123,7 +145,7 @@ def _text(encoder: TextEncoder, dataset: Dataset, encoded: np.ndarray) -> Iterat
     tokens = encoded[:, : encoder.length]
     unknown = (tokens >= FIRST + len(encoder.vocabulary)) | (tokens == UNKNOWN)
     yield Measure(encoder.name, "length", np.where(length == 0, np.nan, length))
-    yield Measure(encoder.name, "unknown share", unknown.sum(1) / np.maximum((tokens > 0).sum(1), 1))
+    yield Measure(encoder.name, UNKNOWN_SHARE, unknown.sum(1) / np.maximum((tokens > 0).sum(1), 1))
 
 
 def _image(encoder: ImageEncoder, dataset: Dataset, encoded: np.ndarray) -> Iterator[Measure]:

@@ -23,7 +23,7 @@ from automl.deploy.bundle import Answer
 from automl.errors import UserError
 from automl.serve.access import Access
 from automl.serve.answers import encoded, reply
-from automl.serve.life import lifespan
+from automl.serve.life import lifespan, patience
 from automl.serve.limits import LONGEST_CELL, Bodies, Gone, Headers, Receive, Refused, check_cells
 from automl.serve.log import RequestLog, request_id
 from automl.serve.metrics import Metrics
@@ -89,6 +89,8 @@ class Server(FastAPI):
         """Raises Refused."""
         if self.draining:
             raise Refused(503, "draining: this server will end soon")
+        if not self.queue.threads.free and self.queue.threads.longest() > patience(self.limits):
+            raise Refused(503, "stuck: nothing that takes a thread has been answered for long; start it anew")
         if not self.parts and not any(entry.aliases for entry in self.models.table.values()):
             raise Refused(503, "no model is ready", Retry_After="1")
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from automl.serve.app import Server
+    from automl.serve.limits import Limits
 
 STUCK = 60.0
 """Seconds after which nobody waits any more for a loop or a thread that has not moved (limits.seconds are fewer)."""
@@ -59,11 +60,19 @@ async def _beat(app: Server) -> None:
         await asyncio.sleep(TICK)
 
 
+def patience(limits: Limits) -> float:
+    """Seconds after which what has not moved is stuck."""
+    return max(STUCK, 2 * limits.seconds)
+
+
 def _keep(app: Server, stop: threading.Event) -> None:
-    limit = max(STUCK, 2 * app.limits.seconds)
+    limit = patience(app.limits)
     parent = os.getppid()
     while not stop.wait(TICK):
-        app.log.flush()
+        try:
+            app.log.flush()
+        except Exception:  # a fault over one line must not end the looks at what is stuck
+            log.exception("requests are not logged, but answered")
         if app.replaceable and os.getppid() != parent and not app.draining:
             log.error("the process that started this worker is gone: it ends")
             os.kill(os.getpid(), signal.SIGTERM)

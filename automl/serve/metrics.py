@@ -15,6 +15,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from automl.errors import UserError
+
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 FILES, FIRST, KEY = ("counter", "histogram", "gauge_livesum"), 2**16, 2**13
 """Of a worker, as prometheus_client names them; bytes that it gives them first, and that a model's numbers take."""
@@ -23,10 +25,17 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 def metrics_folder(state: Path) -> None:
-    """Choose where the workers keep their numbers, emptied of those of the last run. Before workers are started."""
+    """Choose where the workers keep their numbers, emptied of those of the last run. Before workers are started.
+
+    Raises UserError where these cannot be removed.
+    """
     folder = state / "metrics"
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        fix = "Remove it, or set state=FOLDER"
+        raise UserError(f"{folder} cannot be made anew: {error.strerror}. {fix}") from error
     if "prometheus_client" in sys.modules:
         raise RuntimeError("prometheus_client was imported before its mode was chosen: workers would count in vain")
     os.environ[VARIABLE] = str(folder)

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from automl.errors import UserError
 from automl.serve.connections import Protocol
+from automl.serve.life import REPLACED
 from automl.serve.metrics import metrics_folder
 from automl.serve.settings import VARIABLE, Settings, private_folder
 
@@ -67,7 +67,12 @@ def serve(settings: Settings, factory: str = APP) -> None:
 @contextmanager
 def alone(state: Path) -> Iterator[None]:
     """Two servers in one folder would remove each other's numbers. Raises UserError."""
-    with (state / "lock").open("ab") as lock:
+    try:
+        opened = (state / "lock").open("ab")
+    except OSError as error:  # as of another user
+        fix = "Mend its rights, or set state=FOLDER"
+        raise UserError(f"{state / 'lock'} cannot be written: {error.strerror}. {fix}") from error
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -97,8 +102,14 @@ def app(mount: Callable[[Any], None] = lambda made: None) -> Any:
     from automl.serve.app import create_app
 
     sys.setswitchinterval(SWITCH)
-    made = create_app(Settings.from_env())
-    mount(made)
+    settings = Settings.from_env()
+    try:
+        made = create_app(settings)
+        mount(made)
+    except UserError as error:
+        if settings.workers == 1:
+            raise  # whoever started it tells it
+        return quiet(_refusing(error))
     gc.freeze()
     gc.set_threshold(*GARBAGE)
     made.replaceable = made.settings.workers > 1
@@ -118,6 +129,15 @@ def quiet(made: Any) -> Any:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
 
     return run
+
+
+def _refusing(error: UserError) -> Any:
+    """An application that cannot start: its worker says why in a line, and ends as one whose models do not load."""
+
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        raise error
+
+    return refuse
 
 
 def _without_text(send: Any) -> Any:
@@ -183,7 +203,7 @@ class Supervisor(Multiprocess):
             process.kill()
             process.process.join()
             self._asked.pop(process.pid, None)
-            if process.exitcode == STARTUP_FAILURE:
+            if process.exitcode is not None and process.exitcode > 0 and process.exitcode != REPLACED:
                 if not self._served:
                     self.failed = FAILED
                     self.should_exit.set()

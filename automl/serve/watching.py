@@ -15,7 +15,7 @@ from typing import Any
 from automl.deploy.bundle import Bundle
 from automl.deploy.entry import DIGITS
 from automl.errors import UserError
-from automl.monitor.answers import KEEP_DAYS, NAME, Answers, Feedback
+from automl.monitor.answers import KEEP_DAYS, NAME, Answers, Feedback, fix_of
 from automl.monitor.recorder import Recorder
 from automl.monitor.status import status
 from automl.serve.limits import Refused
@@ -109,5 +109,5 @@ class Watching:
 
 
 def _not_kept(folder: Path, error: Exception) -> Refused:
-    log.error("%s: labels cannot be kept (%s); free some space there, or mend its rights", folder, error)
+    log.error("%s: labels cannot be kept (%s); %s", folder, error, fix_of(error))
     return Refused(503, "labels cannot be kept now; send them again later", Retry_After="5")

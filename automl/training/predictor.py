@@ -41,11 +41,27 @@ def network_size(network: nn.Module) -> int:
     """Numbers that a network holds: trained weights, what is saved with them (trees, fixed kernels, statistics), and
     those of a known network that is not trained.
     """
-    known: dict[int, int] = {}
+    return sum(t.numel() for t in _held(network))
+
+
+def network_bytes(network: nn.Module) -> int:
+    """What they take in the exported graph. A layer that is exported in fewer bytes than its numbers have tells how
+    many, as ``graph_bytes``.
+    """
+    found = sum(t.nbytes for t in _held(network))
+    for module in network.modules():
+        size: Any = getattr(module, "graph_bytes", None)
+        if size is not None:
+            found += size - sum(t.nbytes for t in module.state_dict().values())
+    return found
+
+
+def _held(network: nn.Module) -> list[Tensor]:
+    known: dict[int, Tensor] = {}
     for module in network.modules():
         if isinstance(module, Frozen):  # members of an ensemble hold the same one
-            known |= {t.data_ptr(): t.numel() for t in module.body.state_dict().values()}
-    return sum(known.values()) + sum(t.numel() for t in network.state_dict().values())
+            known |= {t.data_ptr(): t for t in module.body.state_dict().values()}
+    return [*known.values(), *network.state_dict().values()]
 
 
 class Prepare(nn.Module):

@@ -4,12 +4,13 @@
 
 FOLDER holds the sets as NAME.npz or NAME.csv.gz. Trains on the training and validation rows together for a fixed
 number of epochs and scores the test rows once: accuracy, or R2. Slow: hours on one core for all of it. Every training
-is written to ``bench.out`` as it ends and not run again unless ``bench.fresh``. Exit status 1 when a check misses its
-bar.
+is written to ``bench.out`` as it ends and not run again by the same code unless ``bench.fresh``. Exit status 1 when a
+check misses its bar.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -38,11 +39,15 @@ from automl.training.train import train
 from automl.types import Candidate, Family, active_choices
 from experiments import configuration
 from experiments.bench import options_from
+from experiments.bench._commit import commit
 from experiments.bench._family_checks import Check, checks
 from nas.family import build, search_axes
 from nas.recipe import training_axes
 
 CONF = configuration.CONF / "family"
+TRAINING = (":/automl/data", ":/automl/metrics.py", ":/automl/models", ":/automl/task", ":/automl/training", ":/nas")
+TRAINING += (":/conf/family", f":/experiments/bench/{Path(__file__).name}")
+"""What a score depends on."""
 SCORES = {"regression": "r2"}
 
 
@@ -108,8 +113,14 @@ def baseline(data: str) -> Check:
 
 def key(check: Check, seed: int) -> str:
     """Names a training by all that defines it."""
-    text = json.dumps([check.family, check.data, dict(check.choices), check.epochs, seed], sort_keys=True)
+    text = json.dumps([program(), check.family, check.data, dict(check.choices), check.epochs, seed], sort_keys=True)
     return f"{check.name} on {check.data}, seed {seed}, {hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+@functools.cache
+def program() -> str:
+    """Which code trains, see ``_commit``."""
+    return commit(paths=TRAINING)
 
 
 def read(path: Path) -> dict[str, Score]:

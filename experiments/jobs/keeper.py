@@ -92,6 +92,10 @@ class Keeper:
                 if not told:
                     log.error("jobs cannot be started: %s", error)
                 told = True
+            except Exception:  # a fault of ours over one job must not end the starting of all others
+                if not told:
+                    log.exception("jobs cannot be started")
+                told = True
 
     def _begun(self, lease: Lease) -> subprocess.Popen[bytes]:
         folder = self.folder / lease.id

@@ -189,14 +189,13 @@ async def changes(service: Service, id: str, ends: Callable[[], bool]) -> AsyncI
     seen, waited, loop = -1, 0.0, asyncio.get_running_loop()
     until = loop.time() + LONGEST
     while not ends() and loop.time() < until:
-        job = await asyncio.to_thread(service.table.get, id)
-        if job is None:
-            return
-        if job.version != seen:
+        if await asyncio.to_thread(service.table.told, id, "version") != seen:
+            if (job := await asyncio.to_thread(service.table.get, id)) is None:
+                return
             seen, waited = job.version, 0.0
             yield b"id: %d\nevent: job\ndata: %s\n\n" % (seen, encoded(whole(job)))
-        if job.state in ENDED:
-            return
+            if job.state in ENDED:
+                return
         await asyncio.sleep(LOOK)
         waited += LOOK
         if waited >= COMMENT:

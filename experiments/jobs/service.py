@@ -15,6 +15,7 @@ from typing import IO, Any, TypeVar
 
 from automl.errors import UserError
 from automl.serve.limits import Refused
+from automl.serve.settings import private_folder
 from experiments.jobs.data import Data
 from experiments.jobs.desk import Clerk
 from experiments.jobs.keeper import Keeper
@@ -36,14 +37,14 @@ class Wrong(Exception):
 
 
 class Service:
-    """``folder``: of all that jobs write."""
+    """``folder``: of all that jobs write. Raises UserError where it or the table in it cannot be used."""
 
     def __init__(self, settings: Jobs, folder: Path) -> None:
         self.settings, self.folder = settings, folder
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(folder)
         datasets = None if settings.datasets is None else Path(settings.datasets).expanduser()
         self.data = Data(folder / "data", datasets)
-        self.table = Table(folder / "jobs.db")
+        self.table = Table.checked(folder / "jobs.db")
         words = [*settings.clerk, "--uploads", str(self.data.uploads)]
         words += ["--seconds", str(settings.seconds)]
         words += [] if datasets is None else ["--datasets", str(datasets)]
@@ -190,11 +191,12 @@ def brief(job: Job) -> dict[str, Any]:
     """A job in a list."""
     said = {name: getattr(job, name) for name in IN_BRIEF}
     progress = job.progress or {}
+    trials = progress.get("trials", ())  # of a list their number
     return said | {
         "name": job.asked.get("name"),
         "what": job.asked.get("model") or "layers",
         "stage": progress.get("stage") if job.state == "running" else None,
-        "trials": len(progress.get("trials", ())),
+        "trials": trials if isinstance(trials, int) else len(trials),
         "metric": progress.get("metric"),
         "best": progress.get("best"),
     }

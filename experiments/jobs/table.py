@@ -23,11 +23,13 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from automl.errors import UserError
 from automl.processes import born, here
+from automl.serial import dumps
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 Word = Literal["go", "stop", "lost"]
@@ -49,6 +51,13 @@ create table if not exists jobs (
 )
 """
 _MINE = "id = ? and lease = ? and state = 'running'"
+# Of the progress what a list shows: the curves of two hundred jobs are megabytes, and Python would parse them alone.
+_BRIEF = """
+id, number, key, asked, data, state, attempts, made, began, ended, cancel, version, result, error, lease,
+case when json_valid(progress) then json_extract(progress, '$.stage', '$.metric', '$.best') end as told,
+case when json_valid(progress) then json_array_length(progress, '$.trials') end as trials,
+case when not json_valid(progress) then progress end as progress
+"""
 
 
 class Full(Exception):
@@ -89,6 +98,24 @@ class Table:
         self._looked = time.monotonic()
         with self._write() as db:
             db.execute(_MADE)
+
+    @classmethod
+    def checked(cls, file: Path) -> Table:
+        """The same for who begins with it: raises UserError where it is damaged, another's, or cannot be written."""
+        try:
+            self = cls(file)
+            with self._read() as db, closing(sqlite3.connect(":memory:")) as empty:
+                empty.execute(_MADE)
+                if lacking := {*_columns(empty)} - {*_columns(db)}:
+                    raise sqlite3.DatabaseError(f"its jobs have no {', '.join(sorted(lacking))}")
+                if (found := db.execute("pragma quick_check(1)").fetchone()[0]) != "ok":
+                    raise sqlite3.DatabaseError(" ".join(found.split()))
+        except sqlite3.Error as error:
+            fix = "Mend its rights, or free some space there"
+            if not isinstance(error, sqlite3.OperationalError):
+                fix = "Move it away, and a new one is made; what jobs left lies in the folders beside it"
+            raise UserError(f"{file} holds no jobs that can be read ({error}). {fix}") from error
+        return self
 
     # -- those who ask --
 
@@ -133,16 +160,22 @@ class Table:
     def get(self, id: str) -> Job | None:
         return self._find("id", id) if ID.fullmatch(id) else None
 
+    def told(self, id: str, what: Literal["version", "cancel"]) -> int | None:
+        """One number of a job, None where it is gone: whoever asks again and again need not read all of it."""
+        with self._read() as db:
+            row = db.execute(f"select {what} from jobs where id = ?", (id,)).fetchone()
+        return None if row is None else int(row[what])
+
     def keyed(self, key: str) -> Job | None:
         """The job that was made with this key."""
         return self._find("key", key)
 
     def all(self, *, data: str | None = None, last: int = 200) -> list[Job]:
-        """Newest first."""
+        """Newest first, in brief: of the progress no curves, and of its trials how many they are."""
         where, values = ("where data = ?", (data,)) if data is not None else ("", ())
+        brief = f"select {_BRIEF} from jobs {where} order by number desc limit ?"
         with self._read() as db:
-            rows = db.execute(f"select * from jobs {where} order by number desc limit ?", (*values, last)).fetchall()
-        return [_job(row) for row in rows]
+            return [_listed(row) for row in db.execute(brief, (*values, last))]
 
     def cancel(self, id: str) -> Job | None:
         """One that waits has ended; one that runs hears of it with its next sign of life."""
@@ -269,11 +302,10 @@ class Lease:
         if progress is None:
             mine = self._change("beat = beat + 1")
         else:
-            mine = self._change("beat = beat + 1, progress = ?, version = version + 1", json.dumps(progress))
+            mine = self._change("beat = beat + 1, progress = ?, version = version + 1", _plain(progress))
         if not mine:
             return "lost"
-        job = self.table.get(self.id)
-        return "stop" if job is not None and job.cancel else "go"
+        return "stop" if self.table.told(self.id, "cancel") else "go"
 
     def vanished(self) -> None:
         """The process that was to work on it has ended; where it has not said how, it was lost."""
@@ -315,6 +347,26 @@ def _lose(db: sqlite3.Connection, row: sqlite3.Row) -> None:
 def _lives(row: sqlite3.Row) -> bool:
     """Whether the process that works on a running job can be seen from here, and lives."""
     return row["host"] == here() and row["pid"] is not None and born(row["pid"]) == row["born"]
+
+
+def _columns(db: sqlite3.Connection) -> list[str]:
+    return [row[1] for row in db.execute("pragma table_info(jobs)")]
+
+
+def _plain(progress: Mapping[str, Any]) -> str:
+    """JSON, which knows no NaN: SQLite reads it."""
+    try:
+        return json.dumps(progress, allow_nan=False)
+    except (ValueError, TypeError):  # a score that is no number, or one of numpy's
+        return dumps(progress)
+
+
+def _listed(row: sqlite3.Row) -> Job:
+    job = _job(row)
+    if row["told"] is None:
+        return job
+    told = dict(zip(("stage", "metric", "best"), json.loads(row["told"]), strict=True))
+    return replace(job, progress={**told, "trials": row["trials"] or 0})
 
 
 def _job(row: sqlite3.Row) -> Job:

@@ -1,7 +1,7 @@
 """``+experiment=ladder``: every level of automation on the same data and split, each as the command that it is.
 
 Each level is a process of its own, so that none has what another has imported, and one that is killed takes no other
-with it. A level that has finished with the same options is not run again.
+with it. A level that has finished with the same options, by the same program, is not run again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from automl.data.columns import modality_of
 from automl.errors import UserError
 from automl.files import write_atomically
+from experiments.bench._commit import commit
 from experiments.configuration import CONF
 from experiments.explain import flat
 from experiments.ladder.levels import ROOT, Level, level
@@ -33,6 +34,8 @@ from experiments.runs.text import aligned
 HEAD = ("level", "val", "test", "95 %", "seconds", "parameters", "ms a row", "lines", "model")
 NUMBERS = ("val", "test", "seconds", "parameters", "ms a row", "lines")
 WRONG = 2  # exit status of a command that does not fit
+PROGRAM = "program.txt"
+"""Of a level's folder: which program ran it."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,10 @@ def run(cfg: DictConfig) -> None:
 def climb(
     options: Options, typed: Sequence[str], budget: Mapping[str, Any], modality: str, folder: Path
 ) -> tuple[list[tuple[Level, Run]], dict[str, str]]:
-    """What each level came to, and why others are left out. Raises UserError where other options are in the folder."""
+    """What each level came to, and why others are left out. Raises UserError where another ladder is in the folder."""
     climbed: list[tuple[Level, Run]] = []
     out: dict[str, str] = {}
+    program = commit()
     for name in options.levels:
         layers = options.layers.get(modality, [])
         if not (CONF / f"experiment/{name}.yaml").is_file():
@@ -76,7 +80,7 @@ def climb(
         else:
             one = level(name, typed, budget, layers, options.code.get(name, ()))
             print(f"{name}: {one.command}", file=sys.stderr, flush=True)
-            if why := done(one, folder / name):
+            if why := done(one, folder / name, program):
                 out[name] = why
             else:
                 climbed.append((one, Run.of(folder / name)))
@@ -85,15 +89,24 @@ def climb(
     return climbed, out
 
 
-def done(one: Level, folder: Path) -> str:
-    """Run a level, unless it has finished with the same options. Why it does not fit, else an empty text."""
-    if (folder / RESULT).is_file():
+def done(one: Level, folder: Path, program: str) -> str:
+    """Run a level, unless it has finished with the same options. Why it does not fit, else an empty text.
+
+    ``program``: see ``experiments.bench._commit``. Levels of two of them are no ladder.
+    """
+    finished, begun, by = (folder / RESULT).is_file(), (folder / CONFIG).is_file(), folder / PROGRAM
+    if finished:
         before = [word for word in Run.of(folder).result.get("overrides") or [] if word != "resume=true"]
         if before != [*one.words]:
             raise UserError(f"{folder} holds a finished run of other options. Set hydra.run.dir to a new folder")
+    if (finished or begun) and (not by.is_file() or by.read_text(encoding="utf-8") != program):
+        raise UserError(f"{folder} holds a run of another version of the program. Set hydra.run.dir to a new folder")
+    if finished:
         print(f"{one.name} has finished before, with the same options: it is not run again", file=sys.stderr)
         return ""
-    again = ["resume=true"] if (folder / CONFIG).is_file() else []
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(by, program)
+    again = ["resume=true"] if begun else []
     command = [sys.executable, str(ROOT / "level4.py"), *one.words, *again, f"hydra.run.dir={folder}"]
     # Set by who reads our own errors: a level is to tell its in one line.
     environ = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}

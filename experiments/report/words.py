@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from automl.metrics import higher_is_better, score, scores
+from automl.metrics import higher_is_better, redrawn, scores
 from automl.types import Kind
 from experiments.bootstrap import drawn_groups
 
@@ -156,7 +156,6 @@ def _drawn(
         return None
     # A fixed decision, not one that each draw finds best.
     fixed = [(prediction, 1.0 if weights is None else weights) for prediction, weights in of]
-    drawn = [[score(metric, kind, y[r], p[r], w) for p, w in fixed] for r in drawn_groups(groups, times)]
-    told = [one[0] - sum(one[1:]) for one in drawn]
-    low, high = np.quantile(told, [0.025, 0.975])
+    first, *second = [redrawn(metric, kind, y, p, drawn_groups(groups, times), w) for p, w in fixed]
+    low, high = np.quantile(first - sum(second), [0.025, 0.975])
     return [float(low), float(high)] if higher_is_better(metric) else [float(-high), float(-low)]

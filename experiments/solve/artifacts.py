@@ -96,16 +96,25 @@ class Artifacts:
         """The same as ``Outcome.weights``."""
         return self._file(trial.number, "safetensors").read_bytes()
 
+    def megabytes(self, trial: Trial) -> float:
+        """What its network takes in a graph; where that was not written yet, four bytes a number."""
+        size = self._said(trial, "bytes")
+        return (4 * (trial.parameters or 0) if size is None else int(size)) / 1e6
+
     def _is_there(self, trial: Trial) -> bool:
         file = self._file(trial.number, "safetensors")
         if not file.exists() or not any(self._file(trial.number, ending).exists() for ending in ENDINGS.values()):
             return False
         try:
-            with safe_open(file, "pt") as weights:
-                named = (weights.metadata() or {}).get("candidate")
+            named = self._said(trial, "candidate")
         except SafetensorError:
             return False
         return named in (None, trial.candidate.id)  # None: written when weights did not name their candidate
+
+    def _said(self, trial: Trial, what: str) -> str | None:
+        """By the metadata of its weights."""
+        with safe_open(self._file(trial.number, "safetensors"), "pt") as weights:
+            return (weights.metadata() or {}).get(what)
 
     def _remove(self, number: int) -> None:
         for ending in ("safetensors", *ENDINGS.values()):

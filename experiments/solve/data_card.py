@@ -1,4 +1,4 @@
-"""The data of a bundle, for its card: what each input held among the rows that were learned from."""
+"""The data of a bundle, for its card: what each input held among the rows of its reference."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import numpy as np
 from automl.data.dataset import Dataset
 from automl.data.prepare import Prepared
 from automl.deploy.bundle import CALIBRATION, META, Bundle
-from automl.deploy.card import card, class_rows
+from automl.deploy.card import CARD, NO_RAW, card, class_rows
 from automl.deploy.examples import ROWS_NAME, raw_row, read_examples, write_examples
 from automl.deploy.explain import write_background
 from automl.deploy.fold import RAW, fold, obstacle
@@ -31,7 +31,7 @@ EXAMPLES = 3
 """Raw rows with the model's answers, which a bundle is tried with when it is loaded."""
 JUDGED = 3_000
 """Rows whose answers later ones are compared with, at most: they tell a share to a point."""
-CARD, REFERENCE, SCHEMA = "README.md", "reference.json", "schema.json"
+REFERENCE, SCHEMA = "reference.json", "schema.json"
 
 
 def fill(
@@ -62,8 +62,10 @@ def fill(
         step = -(-len(prepared.parts.test) // JUDGED)
         judged = outputs(predictor, [a[::step] for a in prepared.parts.test.inputs])[0]
     # Each row once: requests weigh the same, and a copy is no further row to be sure by.
-    learned = prepared.learned.rows[prepared.learned.once]
-    reference = reference_of(encoding, prepared.dataset, learned, judged, task)
+    learned, parts = prepared.learned.rows[prepared.learned.once], prepared.parts
+    others = [part.rows for part in (parts.valid, parts.test, parts.held) if part is not None]
+    unseen = np.setdiff1d(np.concatenate(others), learned)
+    reference = reference_of(encoding, prepared.dataset, learned, judged, task, unseen)
     write_atomically(folder / REFERENCE, dumps(reference) + "\n")
     sounds = any(i.modality == "audio" for i in task.inputs)
     write_atomically(folder / "requirements.txt", requirements_text(sounds=sounds))
@@ -94,13 +96,14 @@ def write_card(bundle: Path, prepared: Prepared, result: Mapping[str, Any], pred
         "target": str(prepared.dataset.target.name),
         "columns": len(loaded.encoding.fields),
         "digest": loaded.meta["digest"],
+        "answers": loaded.variant,
         "files": [*sorted(f.name for f in bundle.iterdir() if f.name != META), META],
     }
     facts["inputs"] = list(inputs_told(loaded.encoding.fields, reference_in(loaded)))
     facts["balance"] = classes_told(task, prepared.learned.y[prepared.learned.once])
     if RAW not in facts["files"]:
         why = obstacle(loaded.encoding) or "it would not answer the same"
-        facts["no_raw"] = f"There is no {RAW}, which takes raw columns in other languages: {why}"
+        facts["no_raw"] = f"{NO_RAW}, which takes raw columns in other languages: {why}"
     if ROWS_NAME in loaded.meta["files"] and (rows := read_examples(bundle).rows):
         facts["example"] = rows[0]
     if task.kind != "regression" and len(predictions):

@@ -14,7 +14,7 @@ from automl.deploy.judge import Ensemble, Judge, Rows
 from automl.deploy.measure import measured
 from automl.deploy.optimise import Variant, make, time_them
 from automl.deploy.quantise import DYNAMIC, STATIC
-from automl.deploy.variants import Kept, calibrated, write
+from automl.deploy.variants import Kept, write
 from automl.types import Limits, Task, Trial
 from automl.uncertainty.sets import Calibration
 
@@ -75,31 +75,37 @@ def eight_bits(folder: Path, rows: Rows, dataset: Dataset, limits: Limits, notes
                 of.bundle, [v for _, v in found], lambda n: [raw_row(dataset, i % len(dataset)) for i in range(n)], 0
             )
         for verdict, variant in sorted(found, key=lambda pair: -pair[0].score):
-            assert variant.path is not None
-            known = calibrated(of, rows, variant)
-            write(of.bundle, [Kept(variant, variant.path.read_bytes(), known)], variant.name)
+            kept = Kept.of(of, rows, variant)
+            write(of.bundle, [kept], variant.name)
             cost = measured(folder, dataset)
             if beyond(limits, cost):
                 continue
             told = f"{of.bundle.task.metric} {judge.full:.4g} -> {verdict.score:.4g} on the rows that judged it"
             if verdict.behind <= WORSE:
-                return Eight(cost, known, f"the model answers in 8 bits ({variant.precision}) to keep a limit: {told}")
+                note = f"the model answers in 8 bits ({variant.precision}) to keep a limit: {told}"
+                return Eight(cost, kept.calibration, note)
             notes.append(f"8 bits would keep the limit, and answer too badly: {told}")
             break
     write(of.bundle, [], None)
     return None
 
 
-def within_limits(task: Task, trials: Sequence[Trial]) -> Callable[[tuple[int, ...]], bool]:
-    """Whether the trials with these indices keep the hard limits together, deployed as one graph."""
+def within_limits(
+    task: Task, trials: Sequence[Trial], megabytes: Callable[[Trial], float]
+) -> Callable[[tuple[int, ...]], bool]:
+    """Whether the trials with these indices keep the hard limits together, deployed as one graph.
+
+    ``megabytes``: of a trial's network in it.
+    """
     limits = task.limits
+    sizes = [] if limits.megabytes is None else [megabytes(trial) for trial in trials]
 
     def allowed(members: tuple[int, ...]) -> bool:
         parameters = sum(trials[i].parameters or 0 for i in members)
         latency = sum(trials[i].latency_ms or 0.0 for i in members)
         return (
             (limits.parameters is None or parameters <= limits.parameters)
-            and (limits.megabytes is None or parameters * 4 / 1e6 <= limits.megabytes)
+            and (limits.megabytes is None or sum(sizes[i] for i in members) <= limits.megabytes)
             and (limits.latency_ms is None or latency <= limits.latency_ms)
         )
 

@@ -110,7 +110,7 @@ class Networks:
     def chosen(self, size: int) -> Members:
         """The ensemble of at most ``size`` of those that are not left out."""
         task, pool = self.prepared.task, [t for t in self.best if t.number not in self.left_out]
-        allowed = within_limits(task, pool)
+        allowed = within_limits(task, pool, self.artifacts.megabytes)
         if not any(allowed((i,)) for i in range(len(pool))):
             why = next(iter(self.left_out.values()), "each is over a limit")
             raise UserError(f"none of {len(self.best)} networks can be deployed; {why}")

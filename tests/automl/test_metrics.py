@@ -142,3 +142,17 @@ def test_every_score_is_finite(p, y):
     found = metrics.scores("multiclass", y, p)
     assert all(math.isfinite(v) for v in found.values())
     assert all(0 <= found[n] <= 1 for n in ("accuracy", "balanced_accuracy", "roc_auc", "f1_macro", "ece"))
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "balanced_accuracy", "log_loss"])
+@pytest.mark.parametrize("classes", [2, 5, 40])
+def test_draws_are_scored_as_each_alone(metric, classes):
+    """Rows of equal probabilities, and classes that a draw lacks, among them."""
+    rng = np.random.default_rng(classes)
+    y, p = _classes(60, classes)
+    p = p.round(1)
+    draws = [rng.integers(0, 60, 60) for _ in range(20)] + [np.flatnonzero(y == y[0]).repeat(2)]
+    kind = "binary" if classes == 2 else "multiclass"
+    found = metrics.redrawn(metric, kind, y, p, iter(draws), 1.0)
+    alone = [metrics.score(metric, kind, y[rows], p[rows], 1.0) for rows in draws]
+    np.testing.assert_allclose(found, alone, rtol=1e-12)

@@ -10,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from automl.types import Candidate, Trial
+from automl.types import Candidate, Limits, Task, Trial
 from experiments.solve.artifacts import Artifacts
+from experiments.solve.limits import within_limits
 from nas.job import Outcome
 
 
@@ -105,3 +106,18 @@ def test_a_kill_while_writing_loses_none_of_the_best(tmp_path: Path, monkeypatch
         again = Artifacts(tmp_path, keep=2)
         again.remember(trials)
         assert [t.number for t in again.best([*trials, trial(2, 0.9)])] == [1, 0]
+
+
+def test_an_ensemble_is_as_large_as_its_graphs_are(tmp_path: Path) -> None:
+    """Networks of bits take a part of four bytes a number, and so more of them keep a limit."""
+    kept, trials = Artifacts(tmp_path), []
+    for number, size in enumerate((None, 1000, 1000)):
+        one = replace(trial(number, 0.5), parameters=1000)
+        about = {"candidate": one.candidate.id} | ({} if size is None else {"bytes": str(size)})
+        weights = save({"w": torch.zeros(1)}, about)
+        kept.write(one, Outcome("ok", 0.5, predictions=np.zeros((2, 2)), weights=weights))
+        trials.append(one)
+    assert [kept.megabytes(t) for t in trials] == [0.004, 0.001, 0.001], "the first was written before it was told"
+    task = Task("t", "binary", (), 2, "accuracy", limits=Limits(megabytes=0.002))
+    allowed = within_limits(task, trials, kept.megabytes)
+    assert allowed((1, 2)) and not allowed((0,)) and not allowed((0, 1))

@@ -52,3 +52,18 @@ def test_two_states_of_a_changed_checkout_are_two_programs(checkout: Path) -> No
         (checkout / "automl/new.py").write_text(text)
         found.append(commit(checkout))
     assert len({*found}) == 5 and all(name.startswith(f"{found[0]}-") for name in found[1:])
+
+
+def test_what_is_no_checkout_is_told_apart_by_its_files(tmp_path: Path, monkeypatch) -> None:
+    """As what was installed: all versions of it once were the same program, which was called nothing."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "automl").mkdir()
+    found = []
+    for text in ("1\n", "2\n", "1\n"):
+        (tmp_path / "automl" / "a.py").write_text(text)
+        found.append(commit(tmp_path))
+    assert found[0] == found[2] != found[1] and all(found)
+    monkeypatch.setenv("PATH", str(tmp_path))  # where no git is
+    assert commit(tmp_path) == found[2]

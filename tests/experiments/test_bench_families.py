@@ -50,6 +50,11 @@ def test_scores_are_kept_and_bars_are_held(root, capsys, monkeypatch):
     assert not missed(root=root, out=out, only="mlp")
     assert missed(root=root, out=out)
 
+    again = []
+    monkeypatch.setattr(families, "measure", lambda *of: again.append(of) or families.Score(0.99))
+    monkeypatch.setattr(families, "program", lambda: "another")
+    assert missed(root=root, out=out) and len(again) == 4, "the scores of other code tell nothing of this one"
+
 
 def test_a_failed_training_is_a_miss_not_a_crash(root, capsys, monkeypatch):
     monkeypatch.setattr(families, "measure", lambda *args: families.Score(None, error="failed: planted"))

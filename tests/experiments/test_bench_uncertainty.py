@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from automl.uncertainty.calibrate import Answers
 from experiments.bench import _calibrated as calibrated
 from experiments.bench import options_from, uncertainty
 from experiments.bench._calibrated import Asked, Run, file_of, train_and_keep
-from experiments.bench.uncertainty import Measured, cost, default_of
+from experiments.bench.uncertainty import Covered, Measured, cost, default_of, in_common
 from tests.experiments.recipes import recipe
 
 SAID = {"name": "toy", "file": "toy.csv", "baseline_best": {"metric": "accuracy", "value": 0.5}}
@@ -42,6 +43,24 @@ def test_the_default_of_a_set_is_its_own_run_where_another_way_failed() -> None:
     assert [(m.run.seed, m.run.way) for m in default_of(seeds)] == [(0, "holdout"), (1, "holdout")]
     timed = [measured("one", way, alike=False) for way in ("holdout", "valid")]
     assert [m.run.way for m in default_of(timed)] == ["valid"], "the latest rows are not held out by themselves"
+
+
+def test_ways_are_compared_on_the_sets_that_have_all(capsys, monkeypatch) -> None:
+    """Folds are made of few rows alone: over all sets each way was judged on others."""
+    ways = {"few": ("holdout", "valid", "folds"), "many": ("holdout", "valid")}
+    inside = {"few": False, "many": True}
+    found = [
+        dataclasses.replace(measured(name, way), covered=[Covered(0.9, 0.8, inside[name], 1.0, 1.0)])
+        for name in ways
+        for way in ways[name]
+    ]
+    assert {(m.run.name, m.run.way) for m in in_common(found)} == {("few", way) for way in ways["few"]}
+    monkeypatch.setattr(uncertainty, "measured", lambda run: next(m for m in found if m.run is run))
+    uncertainty.show([m.run for m in found])
+    said = capsys.readouterr().out
+    over, common = said.split("on the 1 sets that have all ways:")
+    assert "holdout: 2 runs, 50.0% of 2" in over and "folds: 1 runs, 0.0% of 1" in over
+    assert all(f"{way}: 1 runs, 0.0% of 1 (set, level)" in common for way in ways["few"])
 
 
 def test_sets_of_a_group_are_drawn_together(capsys) -> None:

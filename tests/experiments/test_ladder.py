@@ -100,8 +100,20 @@ def test_it_goes_on_where_it_was_stopped(made_up: Path) -> None:
     assert [one.name for one, _ in climbed] == ["level1", "level3"] and out == {}
     calls = (made_up / "calls.txt").read_text().splitlines()
     assert [("level1" in c, "resume=true" in c) for c in calls] == [(True, False), (False, False), (False, True)]
-    with pytest.raises(UserError, match="to a new folder"):
+    with pytest.raises(UserError, match=r"of other options\. Set hydra.run.dir to a new folder"):
         climb(options, [*TYPED, "seed=1"], BUDGET, "tabular", made_up)
+
+
+@pytest.mark.parametrize("name", ["level1", "level3"])
+def test_levels_of_two_programs_are_no_ladder(made_up: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Neither one that has finished, nor one that was stopped."""
+    options = Options([name], {"tabular": ["ReLU"]}, {})
+    climb(options, TYPED, BUDGET, "tabular", made_up)
+    (made_up / name / "config.yaml").touch()
+    monkeypatch.setattr(module, "commit", lambda: "another")
+    with pytest.raises(UserError, match=r"another version of the program\. Set hydra.run.dir to a new folder"):
+        climb(options, TYPED, BUDGET, "tabular", made_up)
+    assert len((made_up / "calls.txt").read_text().splitlines()) == 1
 
 
 @pytest.mark.slow

@@ -67,12 +67,21 @@ def test_what_a_person_does(bundles, tmp_path, capsys, monkeypatch):
     with pytest.raises(UserError, match="cannot be read"):
         show(registry, "rent")
     assert told(do="drop", name="price", version=two[:6]) == f"price@{two} is forgotten"
+    (registry.folder / "names/rent.json").unlink()
+    # Its copy stayed, as rent.json might have held it too.
+    assert told(do="clean") == f"{two} removed: copies that no name holds"
+    assert told(do="clean") == "no copy is without a name"
+    left = registry.folder / "bundles" / ("0" * 16)
+    left.mkdir()
+    show(registry)
+    assert f"{left} is of no name" in capsys.readouterr().out
+    assert told(do="clean") == f"{'0' * 16} removed: copies that no name holds" and not left.exists()
 
 
 @pytest.mark.parametrize(
     ("values", "line"),
     [
-        ({"do": "delete"}, "do=delete is unknown; use one of: list, add, promote, rollback, drop"),
+        ({"do": "delete"}, "do=delete is unknown; use one of: list, add, promote, rollback, drop, clean"),
         ({"do": "add", "name": "x"}, "bundle is missing, and do=add needs it. Set bundle=..."),
         ({"do": "add", "name": "x", "bundle": "nowhere"}, "nowhere does not exist"),
         ({"do": "add", "name": "x", "bundle": ".", "version": "abcdef"}, "version=abcdef does nothing with do=add"),

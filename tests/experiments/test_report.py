@@ -438,6 +438,16 @@ def test_the_interval_holds_the_metric_and_narrows_with_rows():
     assert 0.03 < width(1000) < 0.07  # 2 * 1.96 * sqrt(0.8 * 0.2 / 1000) = 0.05
 
 
+def test_hundreds_of_classes_are_not_sorted_in_each_draw(monkeypatch):
+    y, rng = np.tile(np.arange(300), 3), np.random.default_rng(0)
+    p = np.eye(300)[y] / 2 + rng.random((900, 300))
+    p /= p.sum(axis=1, keepdims=True)
+    value = metrics.score("roc_auc", "multiclass", y, p)
+    monkeypatch.setattr(metrics, "_area", lambda *of: pytest.fail("sorted once more"))
+    low, high = interval("roc_auc", "multiclass", y, p) or (0, 0)
+    assert low < value < high and high - low < 0.1
+
+
 def test_what_depends_on_each_other_is_drawn_together():
     """20 groups of 20 equal rows say what 20 rows say."""
     rng = np.random.default_rng(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -86,3 +87,19 @@ def test_a_wrong_option_of_jobs_is_one_line(words: list[str], told: str) -> None
     with pytest.raises(UserError) as caught:
         run(composed(["+experiment=serve", "bundle=.", *words]))
     assert told in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_broken_table_of_jobs_is_told_before_the_server_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "execve", lambda *of: pytest.fail("it became a server"))
+    jobs = tmp_path / "state" / "jobs"
+    jobs.mkdir(parents=True)
+    (jobs / "jobs.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(UserError, match=r"jobs\.db holds no jobs that can be read .+ Move it away") as caught:
+        run(composed(["+experiment=serve", "jobs=true", f"state={tmp_path / 'state'}"]))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_server_writes_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "execve", lambda *of: None)
+    run(composed(["+experiment=serve", "jobs=true", f"state={tmp_path / 'state'}"]))
+    assert [(tmp_path / "state" / name).stat().st_mode & 0o077 for name in (".", "jobs", "registry")] == [0, 0, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import time
 
@@ -10,7 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from automl.models.binary.layers import BinaryLinear
 from automl.models.remember import Remember
+from automl.training.predictor import network_bytes, network_size
 from automl.types import Candidate, Limits, Task
 from nas import evaluate as module
 from nas import preflight
@@ -65,7 +68,24 @@ def test_memory_that_torch_keeps_for_what_comes_next_is_free(monkeypatch):
 
 def test_limits_are_inclusive():
     task = dataclasses.replace(job().task, limits=Limits(latency_ms=2.0, parameters=10, megabytes=4e-5))
-    assert over_limit(task, 10, 2.0) == "" and over_limit(task, 11) and over_limit(task, 1, 2.1)
+    assert over_limit(task, 10, 40, 2.0) == ""
+    assert over_limit(task, 11, 40) and over_limit(task, 1, 41) and over_limit(task, 1, 4, 2.1)
+
+
+def test_weights_that_are_exported_as_bits_weigh_their_bits():
+    network = nn.Sequential(BinaryLinear(1024, 512), nn.Linear(512, 2))
+    assert network_size(network) == 1024 * 512 + 1026 and network_bytes(network) == 1024 * 512 // 8 + 4 * 1026
+    task = dataclasses.replace(job().task, limits=Limits(megabytes=0.1))
+    assert over_limit(task, network_size(network), network_bytes(network)) == ""
+    assert network_bytes(nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2, track_running_stats=False))) == 4 * 14
+
+
+def test_what_a_network_takes_goes_with_its_weights():
+    """Of networks that were trained the ensemble knows no more than these."""
+    outcome = evaluate(limited(parameters=30), Order(CANDIDATE, 1, 0))
+    assert outcome.weights is not None
+    header = outcome.weights[8 : 8 + int.from_bytes(outcome.weights[:8], "little")]
+    assert json.loads(header)["__metadata__"] == {"candidate": CANDIDATE.id, "bytes": "120"}
 
 
 class Wide(nn.Module):

@@ -56,6 +56,11 @@ class _Binary(nn.Module):
         self.register_buffer("packed", pack(self.weight.detach()), persistent=False)
         self._of: tuple[int, int] | None = None
 
+    @property
+    def graph_bytes(self) -> int:
+        """Of the bits alone: the float weights stay here."""
+        return self.packed.nbytes
+
     def train(self, mode: bool = True):
         super().train(mode)
         self._of = None  # a fused optimizer changes weights without counting a version

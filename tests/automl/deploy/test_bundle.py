@@ -23,7 +23,7 @@ from torch import nn
 from automl.data.dataset import Dataset
 from automl.data.encode.encoding import Encoding
 from automl.deploy import onnx as graph
-from automl.deploy.bundle import Bundle, digest_of
+from automl.deploy.bundle import Bundle, checksum_of, digest_of
 from automl.deploy.explain import write_background
 from automl.deploy.export import export, write_meta
 from automl.deploy.onnx import ExportMismatch, compare, write_onnx
@@ -244,10 +244,11 @@ def test_an_interval_holds_the_center_that_float32_cannot(tmp_path):
     session = SimpleNamespace(
         get_inputs=lambda: [named], get_outputs=lambda: [named], run=lambda _, rows: [rows["output"][:, 0]]
     )
-    bundle = Bundle(tmp_path, task, {"files": ["calibration.json"]}, session)  # type: ignore[arg-type]
     known = Answers(np.zeros(60), np.linspace(-1, 1, 60))
     text = calibrate(task, known, known, source="holdout", alike=True).to_json()
     (tmp_path / "calibration.json").write_text(text)
+    files = {"calibration.json": checksum_of(tmp_path / "calibration.json")}
+    bundle = Bundle(tmp_path, task, {"files": files}, session)  # type: ignore[arg-type]
     bundle.__dict__["encoding"] = encoding
     values, ends = bundle.predict(dataset.table), bundle.predict_interval(dataset.table, 0.5)
     np.testing.assert_allclose(ends.mean(1), values)
@@ -286,6 +287,18 @@ def test_a_digest_names_a_model_and_nothing_else(tmp_path):
     (other.folder / "calibration.json").write_text("{}")
     with pytest.raises(UserError, match=r"calibration\.json"):
         Bundle.load(other.folder)
+
+
+def test_what_is_read_later_is_of_the_model_that_was_loaded(tmp_path):
+    """The folder was written anew meanwhile: sets of the new calibration would be those of no model."""
+    bundle, dataset = calibrated("binary", tmp_path)
+    text = (bundle.folder / "calibration.json").read_text()
+    (bundle.folder / "calibration.json").write_text(text + "\n")
+    with pytest.raises(UserError, match=r"calibration\.json is of another model by now; load the bundle again"):
+        bundle.predict_set(dataset.table, 0.9)
+    (bundle.folder / "encoding.json").write_text((bundle.folder / "encoding.json").read_text() + "\n")
+    with pytest.raises(UserError, match=r"encoding\.json is of another model by now"):
+        Bundle(bundle.folder, bundle.task, bundle.meta, bundle.session).predict(dataset.table)
 
 
 def test_a_decision_is_a_number_for_each_class(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -20,12 +21,12 @@ from onnx import helper
 
 from automl.data.encode import Encoding
 from automl.deploy.bundle import Bundle
-from automl.deploy.card import card, class_rows, head
+from automl.deploy.card import card, class_rows, head, renewed
 from automl.deploy.examples import write_examples
 from automl.deploy.export import write_meta
 from automl.deploy.install import SELF_TEST, dockerfile, requirements_text
 from automl.deploy.markdown import escaped
-from automl.deploy.runtime import NEEDS
+from automl.deploy.runtime import NEEDS, metadata
 from automl.types import Task
 from tests.automl.deploy.rows import ROWS, mixed, task_of
 
@@ -261,9 +262,39 @@ def test_requirements_are_pinned() -> None:
     assert requirements_text(sounds=True).splitlines()[:-1] == lines and "scipy==" in requirements_text(sounds=True)
 
 
+def test_builds_of_one_s_own_are_asked_for_by_what_an_index_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.2.3+cpu")
+    assert requirements_text().splitlines() == [f"{name}==1.2.3" for name in NEEDS]
+    assert "Requires-Dist: numpy>=1.2.3\n" in metadata()
+
+
 def test_the_image_runs_as_nobody_special() -> None:
     lines = dockerfile("w.whl").splitlines()
     assert lines[0] == "FROM python:3.11-slim" and lines.index("USER bundle") < len(lines) - 1
     assert f'RUN python -c "{SELF_TEST}"' in lines and '"' not in SELF_TEST
     assert lines[-1] == 'CMD ["python", "-m", "automl.serve", "/bundle", "--host", "0.0.0.0"]'
     assert "COPY requirements.txt w.whl ./" in lines
+
+
+def test_a_card_of_changed_variants_tells_what_answers_and_what_it_was_measured_on() -> None:
+    first, now = "a" * 64, "b" * 64
+    files = ["README.md", "model.onnx", "raw.onnx", "meta.json"]
+    why = "There is no raw.onnx, which takes raw columns: column 'a' has no operator"
+    text = card(FACTS | MORE | {"digest": first, "files": files, "no_raw": why})
+    entry = {"name": "2-fp32", "file": "model.2-fp32.onnx", "members": 2, "precision": "fp32"}
+    meta = {"digest": now, "variants": [entry], "chosen": "2-fp32"}
+    changed = renewed(text, meta, [*files, "model.2-fp32.onnx"])
+    for part in (
+        "| `model.2-fp32.onnx` | a smaller or faster variant",
+        "| `raw.onnx` | the whole network in fp32 from raw columns, not the variant",
+        "There is no raw.onnx, which takes raw columns",
+        f"Digest: `{now}`.",
+        "`model.2-fp32.onnx` (2 of its members, fp32) answers now.",
+        f"measured before, when the digest was `{first}`.",
+    ):
+        assert changed.count(part) == 1, part
+    again = renewed(changed, {**meta, "digest": "c" * 64, "chosen": None}, files)
+    assert "`model.onnx` answers now." in again and f"the digest was `{first}`." in again and now not in again
+    assert renewed(changed, {"digest": first}, files) == text, "what was judged answers again"
+    for other in ("", "# Mine\n", text.replace("## Files", "## All")):
+        assert renewed(other, meta, files) == other

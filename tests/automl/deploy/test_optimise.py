@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,8 +21,10 @@ from automl.data.encode.encoding import Encoding
 from automl.deploy import bundle as bundles
 from automl.deploy import optimise as optimising
 from automl.deploy import variants
-from automl.deploy.bundle import Bundle, digest_of
+from automl.deploy.bundle import Bundle, checksum_of, digest_of
+from automl.deploy.card import card
 from automl.deploy.cut import cut, together
+from automl.deploy.examples import raw_row, write_examples
 from automl.deploy.export import export
 from automl.deploy.judge import Ensemble, Judge, Rows, shifted
 from automl.deploy.optimise import FP32, Variant, best, make, optimise, order
@@ -29,6 +32,7 @@ from automl.deploy.processor import VNNI, features
 from automl.deploy.quantise import DYNAMIC, STATIC
 from automl.deploy.variants import Kept, keep
 from automl.errors import UserError
+from automl.monitor import reference
 from automl.training.predictor import Deployed, Predictor, outputs
 from automl.types import Task
 from automl.uncertainty.calibrate import Answers, calibrate
@@ -160,6 +164,23 @@ def test_a_graph_without_products_is_told_not_fatal(classes, tmp_path, monkeypat
     assert found[0].verdict is not None and found[0].verdict.behind == 0 and found[0].verdict.flips == 0
 
 
+def test_one_graph_is_open_at_a_time(classes, tmp_path, monkeypatch):
+    real, made, most = optimising.with_session, list[weakref.ref[Bundle]](), 0
+
+    def with_session(*of):
+        nonlocal most
+        most = max(most, sum(one() is not None for one in made))
+        found = real(*of)
+        made.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(optimising, "with_session", with_session)
+    monkeypatch.setattr(optimising, "ROUNDS", 1)
+    found = optimise(Ensemble.of(Bundle.load(classes.folder)), classes.rows(), classes.raw, tmp_path, 60)
+    assert len(made) == 2 * sum(not v.error for v in found) > 6 and most == 0
+    assert all(v.raw_ms[1, 1] > 0 and v.graph_ms[2, 32] > 0 for v in found if not v.error)
+
+
 def test_what_there_is_no_time_for_is_not_made(classes, tmp_path, monkeypatch):
     monkeypatch.setattr(optimising, "ROUNDS", 1)
     found = optimise(Ensemble.of(Bundle.load(classes.folder)), classes.rows(), classes.raw, tmp_path, 1e-6)
@@ -206,6 +227,8 @@ def test_what_is_kept_answers_and_is_as_sure_as_its_rows_allow(made, tmp_path):
     expected = outputs(made.whole(1), made.inputs)[0]
     np.testing.assert_allclose(fast.outputs_encoded(made.inputs)[0], expected, rtol=1e-5)
     assert fast.variant["needs"] == [] and fast.calibration.source == "holdout"
+    own = [reference.binned(m) for m in reference.answered(made.task, fast.outputs_encoded(made.inputs)[0])]
+    assert [m["counts"] for m in fast.variant["outputs"]] == [m["counts"] for m in own]
     assert Bundle.load(folder, variant="model.onnx").calibration.source == "valid"
     assert Bundle.load(folder, variant="1-fp32").variant == Bundle.load(folder, variant="model.1-fp32.onnx").variant
     if made.task.kind == "regression":
@@ -216,12 +239,56 @@ def test_what_is_kept_answers_and_is_as_sure_as_its_rows_allow(made, tmp_path):
         Bundle.load(folder, variant="9")
     # Rows that its networks have learned from do not tell how sure they are.
     assert keep(of, made.rows(honest=False), found, "latency") is None
+    assert Bundle.load(folder, variant="1-fp32").variant["outputs"] == []
     assert Bundle.load(folder).variant == {} and Bundle.load(folder, variant="1-fp32").variant["calibration"] is None
     with pytest.raises(UserError, match="no calibration"):
         _ = Bundle.load(folder, variant="1-fp32").calibration
     assert keep(of, made.rows(), found[:1], "latency") is None
     assert {f.name for f in folder.iterdir()} == {f.name for f in made.folder.iterdir()}, "the old variants are gone"
     assert json.loads((folder / "meta.json").read_text())["digest"] == bundle.meta["digest"]
+
+
+def sealed(folder: Path) -> None:
+    """meta.json for the files as they are."""
+    meta = json.loads((folder / "meta.json").read_text())
+    meta["files"] = {f: checksum_of(folder / f) for f in (*meta["files"], "examples.json")}
+    meta["digest"] = digest_of(meta)
+    (folder / "meta.json").write_text(json.dumps(meta))
+
+
+def test_a_variant_is_asked_its_examples_too(made, tmp_path):
+    """They are its own: those of the whole ensemble are not what it answers."""
+    folder = copied(made, tmp_path)
+    bundle, rows = Bundle.load(folder), [raw_row(made.dataset, at) for at in range(3)]
+    unit = 1e6 if made.task.kind == "regression" else 1.0
+    write_examples(folder, made.dataset, range(3), bundle.answers_of_examples(rows), unit=unit)
+    sealed(folder)
+    variant = Variant(1, FP32)
+    make(variant, Ensemble.of(bundle), made.rows(), tmp_path)
+    assert variant.path is not None
+    variants.write(Bundle.load(folder), [Kept(measured(1, 0.5, 0.0), variant.path.read_bytes(), None)], "1-fp32")
+    fast = Bundle.load(folder)
+    np.testing.assert_allclose(fast.answers_of_examples(rows), fast.variant["examples"], rtol=1e-5)
+    (folder / "model.1-fp32.onnx").write_bytes((folder / "model.onnx").read_bytes())
+    sealed(folder)
+    with pytest.raises(UserError, match=r"the model answers .+ for row 1 of its examples"):
+        Bundle.load(folder)
+    assert Bundle.load(folder, variant="model.onnx").variant == {}
+
+
+def test_the_card_is_that_of_the_bundle_as_it_is(classes, tmp_path):
+    folder = copied(classes, tmp_path)
+    first = json.loads((folder / "meta.json").read_text())["digest"]
+    facts = {"task": {"name": "toy", "kind": "binary", "metric": "accuracy", "classes": ["no", "yes"]}}
+    files = [*sorted(f.name for f in [*folder.iterdir(), folder / "README.md"] if f.name != "meta.json"), "meta.json"]
+    text = card(facts | {"files": files, "digest": first})
+    (folder / "README.md").write_text(text)
+    variants.write(Bundle.load(folder), [kept(1, (folder / "model.onnx").read_bytes())], "1-fp32")
+    told, digest = (folder / "README.md").read_text(), Bundle.load(folder).meta["digest"]
+    assert f"Digest: `{digest}`." in told and f"when the digest was `{first}`" in told and digest != first
+    assert "| `model.1-fp32.onnx` |" in told and "`model.1-fp32.onnx` (1 of its members, fp32) answers now" in told
+    variants.write(Bundle.load(folder), [], None)
+    assert (folder / "README.md").read_text() == text
 
 
 def copied(made: Made, folder: Path) -> Path:

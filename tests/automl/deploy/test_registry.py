@@ -535,3 +535,21 @@ def test_copies_of_no_name_are_told(registry, bundles, digests):
     assert [c.name for c in registry.orphans()] == [digests[1][:16]]
     (registry.folder / "names" / "rent.json").write_text("{")
     assert registry.orphans() == [], "what cannot be read may hold any"
+
+
+def test_copies_of_no_name_are_removed_where_all_names_are_known(registry, bundles, digests, tmp_path):
+    assert Registry(tmp_path / "nothing").clean() == [] and registry.clean() == []
+    copies, names = registry.folder / "bundles", registry.folder / "names"
+    (names / "price.json").rename(tmp_path / "price.json")
+    with pytest.raises(UserError, match="not a single name, as if these were lost"):
+        registry.clean()
+    registry.add(bundles[2], "rent")
+    (names / "odd.json").write_text("{")
+    with pytest.raises(UserError, match=r"odd\.json cannot be read"):
+        registry.clean()
+    (names / "odd.json").unlink()
+    (copies / "notes.txt").write_text("mine")
+    assert {c.name for c in copies.iterdir()} == {*(d[:16] for d in digests), "notes.txt"}
+    assert [c.name for c in registry.clean()] == sorted(d[:16] for d in digests[:2])
+    assert {c.name for c in copies.iterdir()} == {digests[2][:16], "notes.txt"} and registry.clean() == []
+    assert registry.resolve(f"rent@{digests[2]}").digest == digests[2]

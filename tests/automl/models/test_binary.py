@@ -16,6 +16,7 @@ from automl.deploy.onnx import write_onnx
 from automl.models.binary import layers, operator
 from automl.models.binary.layers import BinaryConv2d, BinaryLinear, sign
 from automl.models.binary.operator import pack, plain, unpack
+from automl.training.predictor import network_bytes
 
 
 @pytest.fixture(scope="module")
@@ -132,5 +133,6 @@ def test_a_graph_holds_bits_and_answers_as_the_network(tmp_path: Path):
     assert agreement.max_difference < 1e-5
     weights = 64 * 32 * 9 + 128 * 1024
     assert (tmp_path / "m.onnx").stat().st_size < weights / 8 * 1.3 + 6_000, "an eighth of a byte a weight"
+    assert 0 <= (tmp_path / "m.onnx").stat().st_size - network_bytes(network) < 12_000, "as limits are judged by"
     kept = {i.name: i.data_type for i in onnx.load(tmp_path / "m.onnx").graph.initializer if len(i.dims) == 2}
     assert onnx.TensorProto.UINT8 in kept.values()

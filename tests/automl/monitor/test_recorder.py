@@ -238,6 +238,15 @@ def test_what_cannot_be_kept_does_not_fill_the_memory(bundle, tmp_path: Path, mo
     assert [a.request for a in recorder._unkept] == ["8", "9"]
 
 
+def test_answers_that_are_broken_are_told_with_what_helps(bundle, tmp_path: Path, caplog) -> None:
+    (tmp_path / NAME).write_bytes(b"no database" * 100)
+    recorder = Recorder(tmp_path, bundle, seconds=0.01)
+    with caplog.at_level(logging.WARNING):
+        recorder.add("a", *asked(bundle, people(2, 1)))
+        until(lambda: "kept for feedback (file is not a database); remove answers.db" in caplog.text)
+    recorder.close()
+
+
 def test_whatever_breaks_inside_is_a_line(bundle, tmp_path: Path, monkeypatch, caplog) -> None:
     def broken(*args: Any) -> None:
         raise RuntimeError("odd")

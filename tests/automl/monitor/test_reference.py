@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper
 
 from automl.data.dataset import Dataset
 from automl.data.encode import Encoding
+from automl.deploy.bundle import MODEL, Bundle
+from automl.deploy.judge import Verdict
+from automl.deploy.optimise import Variant
+from automl.deploy.variants import Kept, write
 from automl.monitor import reference as module
+from automl.monitor.counter import Counter
 from automl.monitor.reference import BINS, answered, counts_of, measured, reference_of
+from automl.monitor.tests import Watch
 from automl.types import Task
 from tests.automl.deploy.rows import ROWS, mixed, task_of
+from tests.automl.monitor.bundles import asked, made, people
 
 MIXED = mixed()
 ENCODING = Encoding.fit(MIXED, np.arange(ROWS), kind="binary")
@@ -188,3 +198,60 @@ def test_many_rows_are_looked_at_by_the_spread_of_them(monkeypatch) -> None:
     few = reference_of(ENCODING, MIXED, np.arange(ROWS), PREDICTIONS, TASK)
     assert few["rows"] == 20 and sum(of("size", "value", few)["counts"]) == 20
     assert sum(of("", "class", few)["counts"]) == ROWS == few["predictions"]
+
+
+def rare(rows: int, seed: int) -> Dataset:
+    """Texts and categories of which most are rare, as words and names are."""
+    rng = np.random.default_rng(seed)
+    texts = [" ".join(f"word{n}" for n in rng.zipf(1.5, 12).clip(max=10**6)) for _ in range(rows)]
+    shops = [f"shop{n}" for n in rng.zipf(1.5, rows).clip(max=10**6)]
+    return Dataset("rare", pd.DataFrame({"note": texts, "shop": shops}), pd.Series(rng.normal(size=rows), name="y"))
+
+
+def test_what_the_encoding_knows_is_told_of_rows_that_it_does_not_know() -> None:
+    """Of those that it was fitted on it knows more: every stream that came after them once seemed to have moved."""
+    dataset, learned, unseen = rare(1500, 0), np.arange(900), np.arange(900, 1500)
+    encoding = Encoding.fit(dataset, learned, kind="regression")
+    task, said = task_of(encoding), np.random.default_rng(2).normal(size=1500)
+
+    def moved(unseen: np.ndarray) -> set[tuple[str, str]]:
+        reference = reference_of(encoding, dataset, learned, said, task, unseen)
+        watch = Watch.new(reference)
+        found = set()
+        for number in range(20):
+            stream = rare(100, 1000 + number)
+            fields = measured(encoding, stream, encoding.transform(stream))
+            values = [m.values for m in (*fields, *answered(task, np.random.default_rng(number).normal(size=100)))]
+            for event in watch.step(counts_of(reference, values)):
+                measure = reference["measures"][event.measure]
+                found.add((measure["field"], measure["what"]))
+        return found
+
+    assert moved(unseen[:50]) == {("note", "unknown share")}, "so few do not tell"
+    assert moved(unseen) == set()
+    reference = reference_of(encoding, dataset, learned, said, task, unseen)
+    assert sum(of("note", "length", reference)["counts"]) == len(learned)
+    assert sum(of("note", "unknown share", reference)["counts"]) == len(unseen)
+
+
+def test_a_variant_is_compared_with_answers_of_its_own(tmp_path) -> None:
+    """Its probabilities are not those of the whole model: of the model's own rows the first window once alarmed."""
+    bundle = made(tmp_path)
+    graph = onnx.load(bundle.folder / MODEL)
+    (out,) = graph.graph.output
+    bold = helper.make_node("Round", [out.name], ["bold"])  # surer than the model ever was
+    graph.graph.node.append(bold)
+    out.name = "bold"
+    times = {(threads, rows): 1.0 for threads in (1, 2) for rows in (1, 32)}
+    variant = Variant(1, "fp32", megabytes=1.0, verdict=Verdict(0.5, 0, 1, 0), raw_ms=times, graph_ms=times)
+    _, outputs = asked(bundle, people(400, 3))
+    own = [module.binned(m) for m in answered(bundle.task, outputs[0].round())]
+    write(bundle, [Kept(variant, graph.SerializeToString(), None, own)], variant.name)
+    bold_bundle = Bundle.load(bundle.folder)
+
+    def moved(counter: Counter) -> int:
+        _, outputs = asked(bold_bundle, people(400, 4))
+        return len(Watch.new(counter.reference).step(counter.answers(outputs)[counter.layout.counts]))
+
+    assert moved(Counter(bold_bundle)) == 0
+    assert moved(Counter(dataclasses.replace(bold_bundle, variant={}))) > 0, "with those of the whole model"

@@ -105,6 +105,20 @@ def test_a_broken_state_is_begun_anew(bundle, tmp_path: Path, text: str) -> None
     assert status(tmp_path, bundle, now=START)["judged"]["windows"] == 1
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [{"pending": []}, {"total": [10**30]}, {"total": [1]}, {"levels": [[1, None, [1]]]}, {"alarms": [[99, 0, 0, 0.1]]}],
+)
+def test_a_state_that_is_half_right_is_begun_anew_as_a_whole(bundle, tmp_path: Path, spoil: dict[str, object]) -> None:
+    """What it read before it met the fault, how far the files were judged, once stayed: the past was lost."""
+    minute(tmp_path, bundle, 0)
+    status(tmp_path, bundle, now=START)
+    state = json.loads((tmp_path / judging.NAME).read_text())
+    (tmp_path / judging.NAME).write_text(json.dumps({**state, **spoil}))
+    found = status(tmp_path, bundle, now=START)
+    assert found["judged"]["windows"] == 1 and found["judged"]["rows"] > 0 and found["verdict"] == "fine"
+
+
 def test_the_past_takes_little_room(bundle, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(judging, "HISTORY", 20)
     assert HISTORY >= POINTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -179,6 +180,16 @@ def test_health(bundle: Bundles) -> None:
     app.draining = True
     assert [asked(app, "GET", p).status_code for p in ("/healthz", "/readyz")] == [200, 503]
     assert predicted(app, rows=[ROW]).status_code == 200  # what comes until then is answered
+
+
+def test_the_only_worker_says_that_it_is_stuck(bundle: Bundles) -> None:
+    """Nobody replaces it: whoever asks whether it is ready must hear of it."""
+    app = server(bundle("table"))
+    app.queue.threads.free, app.queue.threads.since = 0, {0: time.monotonic() - 1000}
+    stuck = asked(app, "GET", "/readyz")
+    assert stuck.status_code == 503 and "start it anew" in stuck.text
+    app.queue.threads.free = 1  # another one answers
+    assert asked(app, "GET", "/readyz").status_code == 200
 
 
 def test_openapi_has_the_columns_of_the_model(bundle: Bundles) -> None:

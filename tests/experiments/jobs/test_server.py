@@ -22,7 +22,9 @@ import schemathesis
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import status_code_conformance
 
+from automl.errors import UserError
 from automl.serve.app import Server
+from experiments.jobs import keeper
 from experiments.jobs.service import WAITING, Service
 from experiments.jobs.settings import RUN, SEARCHES
 from experiments.jobs.table import ENDED, TRIES
@@ -334,3 +336,30 @@ def test_no_request_is_a_fault(made: Made) -> None:
 
         check()
     assert looked == 14
+
+
+@pytest.mark.parametrize("spoil", ["table", "folder"])
+def test_what_jobs_write_to_is_broken_in_one_line(made: Made, tmp_path: Path, spoil: str) -> None:
+    jobs = tmp_path / "state" / "jobs"
+    (jobs if spoil == "table" else jobs.parent).mkdir(parents=True)
+    (jobs / "jobs.db" if spoil == "table" else jobs).write_bytes(b"no database" * 1000)
+    with pytest.raises(UserError) as caught:
+        made()
+    told = "Move it away, and a new one is made" if spoil == "table" else "Set state=FOLDER"
+    assert str(jobs) in str(caught.value) and told in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_fault_over_one_job_does_not_end_the_starting_of_others(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, service = made()
+    looks, again = [], threading.Event()
+
+    def look() -> None:
+        looks.append(1)
+        if len(looks) == 1:
+            raise ValueError("what it was asked is no JSON")
+        again.set()
+
+    monkeypatch.setattr(keeper, "LOOK", 0.01)
+    monkeypatch.setattr(service.keeper, "look", look)
+    service.keeper.start()
+    assert again.wait(30)

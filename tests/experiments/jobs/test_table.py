@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from automl.errors import UserError
 from experiments.jobs import table as module
+from experiments.jobs.service import brief
 from experiments.jobs.table import Full, Lease, Table
 
 
@@ -231,3 +237,61 @@ def test_many_that_take_together_take_each_once(table: Table) -> None:
 def test_odd_ids_are_nobody(table: Table) -> None:
     for id in ("", "x", "../..", "\udcff", "0" * 12, "a' or 1=1"):
         assert table.get(id) is None and table.cancel("0" * 12) is None
+
+
+def test_a_list_holds_no_curves(table: Table) -> None:
+    (id,) = submitted(table)
+    lease = taken(table)
+    trials = [{"number": n, "curve": [math.nan, 1.0]} for n in range(3)]
+    progress = {"stage": "search", "metric": "accuracy", "trials": trials, "now": [], "best": 1 / 3}
+    assert lease.begin() and lease.beat(progress) == "go"
+    (job,), whole = table.all(), table.get(id)
+    assert job.progress == {"stage": "search", "metric": "accuracy", "best": 1 / 3, "trials": 3}
+    assert whole is not None and whole.progress is not None and brief(job) == brief(whole)
+    assert whole.progress["trials"][0]["curve"] == [None, 1.0]
+    lease._change("progress = ?", json.dumps(progress))  # as an earlier program wrote it: no JSON
+    (old,) = table.all()
+    assert brief(old) == {**brief(job), "version": brief(old)["version"]}
+
+
+def not_a_database(file: Path) -> None:
+    file.write_bytes(b"no database" * 1000)
+
+
+def cut(file: Path) -> None:
+    table = Table(file)
+    for n in range(50):
+        table.submit({"name": "x" * 1000, "seed": n}, "iris", most=100)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def of_another(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("create table jobs (id text, asked text)")
+
+
+@pytest.mark.parametrize("spoil", [not_a_database, cut, of_another])
+def test_a_table_that_is_damaged_is_one_line(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    file = tmp_path / "jobs.db"
+    Table.checked(file)
+    file.unlink()
+    spoil(file)
+    with pytest.raises(UserError, match=r"jobs\.db holds no jobs that can be read \(.+\)\. Move it away") as caught:
+        Table.checked(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_that_cannot_be_written_is_another_s_fault(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nothing/jobs\.db .+ Mend its rights"):
+        Table.checked(tmp_path / "nothing" / "jobs.db")
+
+
+def test_a_sign_of_life_reads_no_curves(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given each second, and what it told before is megabytes."""
+    (id,) = submitted(table)
+    lease = taken(table)
+    monkeypatch.setattr(table, "get", lambda id: pytest.fail("all of it was read"))
+    assert lease.begin() and lease.beat({"stage": "search"}) == "go"
+    assert table.told(id, "version") == 2 and table.told("0" * 12, "version") is None
+    table.cancel(id)
+    assert lease.beat() == "stop"

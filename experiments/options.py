@@ -86,7 +86,7 @@ def _family(cfg: DictConfig, name: str) -> Family:
 
 def task_options(cfg: DictConfig) -> dict[str, Any]:
     """The options of ``automl.data.prepare.prepare``, checked."""
-    from automl.data.prepare import prepare  # not before the scalars are checked: it takes a second
+    from automl.data.prepare import check_repairs, prepare  # not before the scalars are checked: it takes a second
     from automl.data.split import check_shares
     from automl.task.goal import METRICS, parse_goal
 
@@ -97,6 +97,7 @@ def task_options(cfg: DictConfig) -> dict[str, Any]:
         raise UserError(f"task.metric={plain['metric']} is unknown; use one of: {', '.join(dict.fromkeys(known))}")
     parse_goal(plain["goal"])
     check_shares(plain["test_share"], plain["valid_share"], plain["folds"])
+    check_repairs(plain["check"], plain["repairs"])
     limits = made(cfg, "task.limits")
     for name, value in dataclasses.asdict(limits).items():
         if value is not None and not value > 0:

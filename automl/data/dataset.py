@@ -25,6 +25,7 @@ class Dataset:
     ``weight``: above 0 per row, how much it counts in training and in choosing; None: all alike. Test rows count alike.
     ``modalities``: what the source knows of its inputs (array name or table column -> modality).
     ``decoded``: the arrays that were read from picture or sound files, so that a model can be sent such a file.
+    ``white``: of decoded pictures of more than 8 bits the number that is white in their files.
     ``origin``: for people: the path or name it came from. ``notes``: what the source did, a line each.
     ``steps``: what loading did to the cells of ``table``, in order; a model repeats it on raw rows (``quality.clean``).
     ``decimal``: the sign that begins decimals in the file, empty when it is not known.
@@ -40,6 +41,7 @@ class Dataset:
     weight: np.ndarray | None = None
     modalities: Mapping[str, Modality] = field(default_factory=dict)
     decoded: frozenset[str] = frozenset()
+    white: Mapping[str, float] = field(default_factory=dict)
     origin: str = ""
     notes: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()

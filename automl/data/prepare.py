@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
+from automl.data.cells.numbers import is_bound
 from automl.data.dataset import Dataset, Part, Parts, take, taken
 from automl.data.encode import Encoding
 from automl.data.folds import Folds
@@ -21,6 +22,7 @@ from automl.data.quality.parse import counts_of
 from automl.data.split import split
 from automl.data.weights import copies_of, repeated
 from automl.data.windows import in_order
+from automl.errors import UserError
 from automl.task.formulate import formulate
 from automl.task.kind import check_kind, infer_kind, numeric_target, plain_target
 from automl.types import Kind, Limits, Task
@@ -64,7 +66,7 @@ def prepare(
     name: str | None = None,
     group: str = "",
     seed: int = 0,
-    test_share: float = 0.25,
+    test_share: float | None = None,
     valid_share: float | None = None,
     folds: int | None = 0,
     hold: bool | None = False,
@@ -79,6 +81,7 @@ def prepare(
     ``check`` False skips the quality report and its repairs; ``repairs`` switches single ones. ``wordpieces``: see
     ``Encoding.fit``.
     """
+    check_repairs(check, repairs)
     why, columns, data = list(dataset.notes), list(dataset.table.columns), identity(dataset)
     raw, dataset = dataset.target, plain_target(dataset)
     if said := counts_of(cast(pd.Series, raw[dataset.target.isna()])):
@@ -90,6 +93,8 @@ def prepare(
     else:
         check_kind(dataset, kind)
     if kind == "regression":
+        if bounds := [v for v in dataset.target if is_bound(v)]:
+            why.append(f"target: {len(bounds):,} rows give a bound, such as {bounds[0]!r}: its number is the value")
         dataset = numeric_target(dataset)
     quality, dropped, steps = None, np.zeros(0, dtype=np.int64), dataset.steps
     given = np.arange(len(dataset))
@@ -156,6 +161,12 @@ def prepare(
         pairs = tuple((train, valid) for train, valid in places if len(train) and len(valid))
         crossed = Folds(learned, pairs) if len(pairs) > 1 else None
     return Prepared(task, parts, encoding, dataset, quality, crossed, given)
+
+
+def check_repairs(check: bool, repairs: Mapping[str, bool | None] | None) -> None:
+    """Raises UserError for the switch of a repair where nothing is looked for, and so nothing repaired."""
+    if not check and (asked := [name for name, on in (repairs or {}).items() if on is not None]):
+        raise UserError(f"repairs.{asked[0]} does nothing with check=false: nothing is repaired; leave out one of them")
 
 
 def drop_unlabelled(dataset: Dataset, marked: np.ndarray, why: list[str]) -> tuple[Dataset, np.ndarray]:

@@ -13,6 +13,7 @@ from automl.data.dataset import TEST, TRAIN, VALID, Dataset
 from automl.errors import UserError
 from automl.types import Kind
 
+TEST_SHARE = 0.25  # of the rows that it is drawn from, as scikit-learn has it
 # Validation rows beyond this choose no better and are missed in training: they tell 90 % of accuracy to +- .4 points.
 MAX_VALID_ROWS = 5_000
 # With fewer rows to learn from than this, or a class of fewer than that, one validation split is a lottery: folds are
@@ -51,7 +52,7 @@ def split(
     kind: Kind,
     *,
     seed: int = 0,
-    test_share: float = 0.25,
+    test_share: float | None = None,
     valid_share: float | None = None,
     fold_count: int | None = 0,
     drop: np.ndarray | Sequence[int] = (),
@@ -61,29 +62,32 @@ def split(
 
     What is given stays: a test split is drawn from the rows that are given as train alone. Rows of one time stay in
     one split, so do rows of one group; where both are set, whole groups go by their last time.
-    ``test_share``: share of the rows that it is drawn from, 0 for no test rows. ``valid_share``: share of the training
-    rows; None fits it to their number. ``fold_count``: 0 for no folds, None for as many as ``advised_folds`` says.
-    ``drop``: rows that are kept out of ``train`` and of the folds. ``hold``: whether rows are held out to calibrate on;
-    None: where there are ``PLENTY_ROWS``, no folds, no order in time, and groups that are small enough.
-    Same data and seed, same split. Raises UserError for shares and folds out of range and for groups or rows too few
-    to split.
+    ``test_share``: share of the rows that it is drawn from, 0 for no test rows; None: ``TEST_SHARE``. ``valid_share``:
+    share of the training rows; None fits it to their number. ``fold_count``: 0 for no folds, None for as many as
+    ``advised_folds`` says. ``drop``: rows that are kept out of ``train`` and of the folds. ``hold``: whether rows are
+    held out to calibrate on; None: where there are ``PLENTY_ROWS``, no folds, no order in time, and groups that are
+    small enough.
+    Same data and seed, same split. Raises UserError for shares and folds out of range, for a share of what is given,
+    and for groups or rows too few to split.
     """
     check_shares(test_share, valid_share, fold_count)
     rng = np.random.default_rng(seed)
     why: list[str] = []
     rows = np.arange(len(dataset))
     given = dataset.split
+    share = TEST_SHARE if test_share is None else test_share
     if given is not None and (given == TEST).any():
         test, rest = rows[given == TEST], rows[given != TEST]
-        why.append(f"test: the {len(test):,} rows that are given as test")
-    elif not test_share:
+        _refuse_share("test_share", test_share, dataset, test)
+        why.append(f"test: the {len(test):,} rows that are given as test{_unkept(dataset, test, rest)}")
+    elif not share:
         test, rest = rows[:0], rows
         why.append("test: no rows are held out, as asked")
     else:
         free, kept = _free(dataset, rows)
-        test, rest, how = _draw(dataset, free, test_share, kind, rng, 2 if len(kept) == 0 else 1)
+        test, rest, how = _draw(dataset, free, share, kind, rng, 2 if len(kept) == 0 else 1)
         rest = np.union1d(rest, kept)
-        why.append(f"test: {len(test):,} rows ({test_share:.0%}), {how}")
+        why.append(f"test: {len(test):,} rows ({share:.0%}), {how}")
     held = _hold(dataset, rest, kind, seed) if hold else rest[:0]
     if hold is None and not fold_count:
         held = _hold_of_plenty(dataset, rest, kind, seed)
@@ -92,14 +96,15 @@ def split(
     rest = np.setdiff1d(rest, held)
     if given is not None and (given[rest] == VALID).any():
         valid, train = rest[given[rest] == VALID], rest[given[rest] != VALID]
+        _refuse_share("valid_share", valid_share, dataset, valid)
         why.append(f"validation: the {len(valid):,} rows that are given as valid")
     else:
-        share = valid_share or default_valid_share(len(rest))
-        valid, train, how = _draw(dataset, rest, share, kind, rng, 1)
-        why.append(f"validation: {len(valid):,} of {len(rest):,} training rows ({share:.0%}), {how}")
-    for part, found in ((TRAIN, train), (VALID, valid), (TEST, test)):
-        if len(found) == 0 and (part != TEST or test_share):
-            raise UserError(f"{dataset.origin or dataset.name} leaves no {part} rows of {len(dataset)}; give more rows")
+        part = valid_share or default_valid_share(len(rest))
+        valid, train, how = _draw(dataset, rest, part, kind, rng, 1)
+        why.append(f"validation: {len(valid):,} of {len(rest):,} training rows ({part:.0%}), {how}")
+    for name, found in ((TRAIN, train), (VALID, valid), (TEST, test)):
+        if len(found) == 0 and (name != TEST or share):
+            raise UserError(f"{dataset.origin or dataset.name} leaves no {name} rows of {len(dataset)}; give more rows")
     learn = np.setdiff1d(rest, drop)
     if fold_count is None:
         fold_count = advised_folds(dataset, learn, kind)
@@ -134,7 +139,7 @@ def _hold_of_plenty(dataset: Dataset, rows: np.ndarray, kind: Kind, seed: int) -
     return held if len(held) <= MOST_HELD_UNASKED * len(free) else rows[:0]
 
 
-def check_shares(test_share: float, valid_share: float | None, fold_count: int | None) -> None:
+def check_shares(test_share: float | None, valid_share: float | None, fold_count: int | None) -> None:
     """Raises UserError for shares and folds that no data could be split by."""
     if isinstance(fold_count, bool) or not (fold_count is None or (isinstance(fold_count, int) and fold_count >= 0)):
         raise UserError(f"folds={fold_count} must be null (as advised), 0 (one validation split) or from 2 on")
@@ -144,6 +149,27 @@ def check_shares(test_share: float, valid_share: float | None, fold_count: int |
     ):
         if share is not None and not 0 < share < 1 and not (none and share == 0):
             raise UserError(f"{name}={share} must lie between 0 and 1, such as 0.25{none}")
+
+
+def _refuse_share(option: str, share: float | None, dataset: Dataset, given: np.ndarray) -> None:
+    """Raises UserError for a share of rows that are given, of which none are drawn."""
+    if share is not None:
+        part = option.partition("_")[0]
+        raise UserError(
+            f"{option}={share:g} does nothing: {dataset.origin or dataset.name} gives {len(given):,} rows as {part}; "
+            "leave it out, or drop what marks them"
+        )
+
+
+def _unkept(dataset: Dataset, test: np.ndarray, rest: np.ndarray) -> str:
+    """What given test rows do not keep of the group and the time that were named."""
+    if dataset.group is not None:
+        codes = group_codes(dataset.group)
+        if shared := len(np.intersect1d(codes[test], codes[rest])):
+            return f"; {shared:,} of their groups stand in other rows too, so that the test flatters"
+    if dataset.time is not None and len(rest) and dataset.time[test].min() < dataset.time[rest].max():
+        return "; some of them are earlier than other rows"
+    return ""
 
 
 def folds(

@@ -72,7 +72,7 @@ def category_reader(column: CategoryColumn, steps: Sequence[Step]) -> Callable[[
         return _unsure
     codes = range(len(column.categories) + 1)
     encoded = list(zip(column.frequency, codes, strict=True)) if column.frequency else [(code,) for code in codes]
-    encoded_of = dict(zip(column.categories, encoded[1:], strict=True))
+    encoded_of = dict(zip(map(text_of, column.categories), encoded[1:], strict=True))
     unknown, missing = encoded[0], encoded_of.get(MISSING, encoded[0])
     words = {c.lower(): c for c in column.categories if c.lower() in BOOLS}  # true and false as training spells them
 

@@ -32,7 +32,7 @@ import numpy as np
 import pandas as pd
 
 from automl.data.cells.numbers import LARGEST as EXACT
-from automl.data.cells.numbers import number_of
+from automl.data.cells.numbers import is_bound, number_of
 from automl.data.cells.reading import READERS, reading_of, to_number, to_seconds
 from automl.data.cells.words import distinct, is_missing_word, spread, text_of
 from automl.data.dataset import TEST, Dataset
@@ -128,7 +128,7 @@ def plain_target(dataset: Dataset) -> Dataset:
         code = len(names) >= 3 and all(len(t) == 2 and t.isalpha() and t.isupper() for t in names)
         texts = [None if is_missing_word(t) and not (code and t == "NA") else t for t in texts]
         texts = _spelt(texts, np.bincount(codes[codes >= 0], minlength=len(texts)))
-        if texts != list(values):
+        if any(type(a) is not type(b) or a != b for a, b in zip(texts, values, strict=True)):  # True is not 1
             target = spread(target, codes, texts, None, object)
     return dataset if target is dataset.target else dataclasses.replace(dataset, target=target)
 
@@ -136,10 +136,10 @@ def plain_target(dataset: Dataset) -> Dataset:
 def _spelt(texts: list[Any], rows: np.ndarray) -> list[Any]:
     """Texts of equal numbers written as the commonest of them, where all are whole and none is padded with zeros.
 
-    Of versions and sections 3.1 and 3.10 are two.
+    Of versions and sections 3.1 and 3.10 are two, and so are <30 and >30.
     """
     numbers = [number_of(t) for t in texts if t is not None]
-    whole = all(abs(n) < 2**53 and n == round(n) for n in numbers)
+    whole = all(abs(n) < 2**53 and n == round(n) for n in numbers) and not any(map(is_bound, texts))
     if len(set(numbers)) == len(numbers) or _padded(texts) or not whole:
         return texts
     first: dict[float, Any] = {}
@@ -207,7 +207,7 @@ def _check_size(values: np.ndarray, where: str) -> None:
 def _kind_of_words(target: pd.Series, distinct: int, where: str) -> tuple[Kind, str]:
     if pd.api.types.is_datetime64_any_dtype(target):
         raise UserError(f"{where} holds dates, which are no classes; set data.target to a number or a class")
-    known = np.isfinite(_numbers(target))
+    known = np.isfinite(_numbers(target)) & ~np.array([is_bound(v) for v in target], dtype=bool)
     if known.all() and distinct > WORDS:
         raise UserError(f"{where} holds numbers too large to tell apart, such as {target.iloc[0]}; scale them down")
     if known.mean() > 0.9 and distinct > WORDS:

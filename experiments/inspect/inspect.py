@@ -61,6 +61,8 @@ def run(cfg: DictConfig) -> None:
     """The command line's way in. Raises UserError for data that cannot be read at all."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     asked = task_options(cfg)  # what is wrong in it is told before the data are read
+    if not asked["check"]:
+        raise UserError("task.check=false does nothing here: to inspect is to check. Leave it out")
     found = inspect_dataset(made(cfg, "data").load(), folder, seed=cfg.seed, asked=asked)
     show(found)
     print(f"\nWritten to {folder}: inspect.html, quality.json, profile.json")

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from automl.data.dataset import Dataset, take
 from automl.data.prepare import Prepared
+from automl.data.split import TEST_SHARE
 from automl.deploy.judge import Ensemble, Rows
 from automl.errors import UserError
 from automl.metrics import scores
@@ -93,6 +94,8 @@ def prepared_again(cfg: DictConfig, dataset: Dataset) -> Prepared:
     from experiments.settings import settings
     from experiments.solve.pipeline import prepared_as_before
 
+    if cfg.task.test_share == TEST_SHARE:  # as earlier versions wrote it down where nothing was asked
+        cfg = OmegaConf.merge(cfg, {"task": {"test_share": None}})  # pyright: ignore[reportAssignmentType]
     wanted = settings(cfg)
     with contextlib.ExitStack() as stack:
         # A search that was resumed tells there how it judged.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from automl.data.split import TEST_SHARE
 from automl.store.search import Search, SearchSummary
 from experiments.report.words import count
 
@@ -15,6 +16,8 @@ SHAPING = ("data", "task", "family", "strategy", "metalearner", "portfolio", "se
 def shaping(config: Mapping[str, Any]) -> dict[str, Any]:
     """The options that shape a search: with the same ones it can be resumed."""
     kept = {name: config.get(name) for name in SHAPING}
+    if kept["task"] and kept["task"].get("test_share") is None:  # as earlier versions had it where nothing was asked
+        kept["task"] = {**kept["task"], "test_share": TEST_SHARE}
     kept["budget"] = {"epochs": config["budget"]["epochs"]}
     kept["objective"] = {"latency": config["objective"]["latency"]}
     return kept

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +24,7 @@ from nas.time import patience
 
 AGAIN = 5.0  # seconds between two alarms for one training
 SOON = 0.05  # the same for one that is given up
+EARLY = 0.001  # seconds by which a timer may ring before the clock says so
 
 
 class SequentialEngine(Engine):
@@ -88,21 +92,40 @@ class TrialHangs(BaseException):
 def alarm(seconds: float | None) -> Iterator[None]:
     """Interrupt Python code that ignores its time limit (``nas.time.patience``). Needs the main thread.
 
-    Without a limit it only waits for whoever sets the timer.
+    Without a limit it only waits for whoever sets the timer. A timer of the caller, such as that of a test's time-out,
+    goes off when it is due, also within the block, and goes on behind it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     hangs = 0.0 if seconds is None else patience(seconds)
+    delay, again = signal.setitimer(signal.ITIMER_REAL, 0)
+    began = time.monotonic()
+    own, due = (began + hangs if hangs else math.inf), (began + delay if delay else math.inf)
 
     def ring(signum: int, frame: FrameType | None) -> None:
-        raise TrialHangs(hangs)
+        nonlocal due
+        if time.monotonic() + EARLY < due:
+            raise TrialHangs(hangs)
+        due = due + again if again else math.inf
+        wait()
+        if callable(before):
+            before(signum, frame)
+        elif before is signal.SIG_DFL:  # which ends the process
+            signal.signal(signum, before)
+            os.kill(os.getpid(), signum)
+
+    def wait() -> None:
+        """For whichever is due first. Again and again: Python swallows what is raised while it collects garbage."""
+        first = min(own, due)
+        signal.setitimer(signal.ITIMER_REAL, max(first - time.monotonic(), EARLY) if first < math.inf else 0, AGAIN)
 
     before = signal.signal(signal.SIGALRM, ring)
-    # Again and again: Python swallows what is raised while it collects garbage.
-    signal.setitimer(signal.ITIMER_REAL, hangs, AGAIN)  # 0: none
+    wait()
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if due < math.inf:
+            signal.setitimer(signal.ITIMER_REAL, max(due - time.monotonic(), EARLY), again)

@@ -56,6 +56,9 @@ class Earlier:
     left_out: tuple[str, ...] = field(default=(), init=False)
     level: ClassVar[int] = 2
 
+    def __post_init__(self) -> None:
+        self._read: dict[str, Kept] = {}  # no field: what travels to other processes is plain
+
     def supports(self, task: Task) -> bool:
         return bool(self.admitted) and can_be_kept(task)
 
@@ -94,9 +97,13 @@ class Earlier:
         return [k for k in like if k.task.inputs[0].shape[0] == of.shape[0]]
 
     def found(self, name: str) -> Kept | None:
-        """An admitted one, if it is still there."""
-        there = kept(Path(self.folder)) if name in self.admitted else []
-        return next((k for k in there if k.name == name), None)
+        """An admitted one, if it is still there. The folder is read once: a network is built for each training."""
+        if name not in self.admitted:
+            return None
+        if name not in self._read:
+            self._read = {k.name: k for k in kept(Path(self.folder))}
+        one = self._read.get(name)
+        return one if one is not None and one.path.is_file() else None
 
     def origin(self, task: Task, candidate: Candidate) -> Origin | None:
         one = self.found(str(candidate.choices[NAMED]))

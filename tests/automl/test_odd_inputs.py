@@ -95,6 +95,23 @@ class TestNumbers:
         np.testing.assert_allclose(values(prepared), numbers)
         same_when_served(prepared, [{"x": cells[i], "z": i % 7} for i in range(5)])
 
+    @pytest.mark.parametrize("sep", [",", ";"])
+    def test_bounds_of_an_instrument_are_read_as_their_numbers(self, tmp_path: Path, sep: str) -> None:
+        cells = [f"{v:.3f}" for v in X]
+        cells[1], cells[5], cells[9] = "<-1.5", "> 2.5", "\u2264 -1.5"
+        if sep == ";":
+            cells = [c.replace(".", ",") for c in cells]
+        prepared = csv(tmp_path, cells, sep=sep)
+        assert values(prepared)[[1, 5, 9]].tolist() == [-1.5, 2.5, -1.5]
+        assert prepared.quality is not None
+        (told,) = prepared.quality.named("mixed_types")
+        assert "3 rows give a bound" in told.text and told.repaired
+        same_when_served(prepared, [{"x": cells[i], "z": str(i % 7)} for i in range(10)])
+
+    def test_answers_to_choose_from_are_no_bounds(self, tmp_path: Path) -> None:
+        table = csv(tmp_path, [("<18", "18-30", "31-65", ">65")[i % 4] for i in range(N)]).dataset.table
+        assert column_kinds(table)["x"] == "categorical" and table["x"].nunique() == 4
+
     def test_numbers_after_a_long_empty_beginning(self, tmp_path: Path) -> None:
         # Arrow guesses types from its first block of 8 MiB: what comes later must not break the reading.
         filler = "a" * 90
@@ -201,6 +218,12 @@ class TestDates:
         lines = [f"{d:%Y%m%d},{i % 7},{'late' if i > 60 else 'early'}" for i, d in enumerate(days)]
         assert "x" in file(tmp_path, "\n".join(["x,z,y", *lines])).dataset.table
 
+    def test_spans_are_a_quantity(self, tmp_path: Path) -> None:
+        cells = [f"{i}h" if i % 5 == 0 else f"{i % 24}h {(7 * i) % 60}m" for i in range(N)]
+        prepared = csv(tmp_path, cells)
+        assert values(prepared)[[1, 5]].tolist() == [3600 + 420, 5 * 3600]
+        same_when_served(prepared, [{"x": cells[i], "z": i % 7} for i in range(6)])
+
     def test_time_of_day_is_a_quantity(self, tmp_path: Path) -> None:
         cells = [f"{i % 24}:{(7 * i) % 60:02d}" for i in range(N)]
         prepared = csv(tmp_path, cells)
@@ -291,10 +314,27 @@ class TestTargets:
         prepared = prepare(FrameSource(X[:, None], y=np.where(X > 0, 1, -1)).load())
         assert prepared.task.classes == ("-1", "1")
 
+    def test_true_and_one_are_one_label(self) -> None:
+        target = pd.Series([(True, 1)[i % 2] if x > 0 else 0 for i, x in enumerate(X)], dtype=object)
+        prepared = prepare(FrameSource(pd.DataFrame({"x": X}), y=target).load())
+        assert prepared.task.kind == "binary" and len(prepared.task.classes) == 2
+
     def test_whole_floats_with_a_gap(self) -> None:
         target = pd.Series(np.where(X > 0, 2.0, 1.0)).where(np.arange(N) % 11 > 0)
         prepared = prepare(FrameSource(pd.DataFrame({"x": X}), y=target).load())
         assert prepared.task.classes == ("1", "2")
+
+    def test_bounds_are_classes_where_they_are_few(self) -> None:
+        target = np.where(X > 0, ">30", np.where(NOISE > 0, "<30", "30"))
+        prepared = prepare(FrameSource(pd.DataFrame({"x": X, "y": target}), target="y").load())
+        assert set(prepared.task.classes) == {"<30", "30", ">30"}
+
+    def test_bounds_among_the_values_to_predict_are_told(self) -> None:
+        target = [f"{v:.3f}" for v in X + NOISE]
+        target[3] = "<-1.5"
+        prepared = prepare(FrameSource(pd.DataFrame({"x": X, "y": target}), target="y").load())
+        assert prepared.task.kind == "regression" and prepared.dataset.target[3] == -1.5
+        assert any("1 rows give a bound, such as '<-1.5'" in line for line in prepared.task.why)
 
     def test_infinite(self) -> None:
         target = NOISE.copy()
@@ -312,6 +352,25 @@ class TestTargets:
         labels = np.where(X > 0, "👍🏽", "לא")
         text = "\n".join(["x,y", *(f"{v},{y}" for v, y in zip(X, labels, strict=True))])
         assert set(file(tmp_path, text).task.classes) == {"👍🏽", "לא"}
+
+    def test_labels_that_look_the_same_are_one(self, tmp_path: Path) -> None:
+        """Accents as one sign or two, and signs that nobody sees: two classes that no person could tell apart."""
+        twins = np.array(["caf\u00e9", "cafe\u0301", "caf\u00e9\u200b", "\ufeffcaf\u00e9"])
+        labels = np.where(X > 0, twins[np.arange(N) % 4], "bar")
+        prepared = file(tmp_path, "\n".join(["x,y", *(f"{v},{y}" for v, y in zip(X, labels, strict=True))]))
+        assert prepared.task.classes == ("bar", "caf\u00e9")
+        frame = pd.DataFrame({"place": labels, "x": X, "y": Y})
+        for one in (frame, frame.astype({"place": object})):
+            encoding = prepare(FrameSource(one, target="y").load()).encoding
+            sent = [{"place": place, "x": 0.0} for place in (*twins, "bar")]
+            alone = np.concatenate([encoding.transform(encoding.dataset(row))[0] for row in sent])
+            assert (alone[:4] == alone[0]).all() and (alone[4] != alone[0]).any()
+            np.testing.assert_array_equal(encoding.transform(encoding.dataset(sent))[0], alone)
+
+    def test_errors_of_spreadsheets_and_gaps_of_databases_are_missing(self, tmp_path: Path) -> None:
+        words = ("#DIV/0!", "#NAME?", "#NUM!", "\\N", "(null)", "a", "b", "c")
+        table = csv(tmp_path, [words[i % 8] for i in range(N)]).dataset.table
+        assert set(table["x"].dropna()) == {"a", "b", "c"}
 
     def test_a_label_that_is_nan_as_a_word(self, tmp_path: Path) -> None:
         # "None" is a class of garages, as people write it; it is no missing value.

@@ -150,6 +150,10 @@ COLUMNS: dict[str, Any] = {
     "durations with gaps": pd.Series(pd.to_timedelta(np.arange(ROWS) % 11, unit="min")).where(np.arange(ROWS) % 9 > 0),
     "periods": pd.period_range("2020-01", periods=ROWS, freq="M"),
     "decimals": np.array([decimal.Decimal(i) / 4 for i in range(ROWS)], dtype=object),
+    "truths and 0 and 1": np.array([(True, 1, 0, False, None)[i % 5] for i in range(ROWS)], dtype=object),
+    "truths and numbers": np.array([(True, 2, 0.5, False)[i % 4] for i in range(ROWS)], dtype=object),
+    "truths, numbers and words": np.array([(True, 1, "x", False, 0)[i % 5] for i in range(ROWS)], dtype=object),
+    "numbers, truths and words": np.array([(1, True, "x", 0)[i % 4] for i in range(ROWS)], dtype=object),
     "text": PROSE,
 }
 
@@ -316,13 +320,14 @@ def test_pictures_of_another_range_are_told(
     assert len(caplog.messages) == bool(told) and told in "".join(caplog.messages)
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "LA", "I;16", "CMYK", "dark"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "LA", "I;16", "12 bits", "CMYK", "dark"])
 def test_picture_files(tmp_path: Path, mode: str) -> None:
     """A file that is sent is read as those of training were."""
     for i in range(6):
         pixels = RNG.integers(0, 14 if mode == "dark" else 256, (8, 10, 3)).astype(np.uint8)
-        if mode == "I;16":
-            image = Image.fromarray(RNG.integers(0, 65_536, (8, 10)).astype(np.uint16))
+        if mode in ("I;16", "12 bits"):
+            top = 65_536 if mode == "I;16" else 4_096
+            image = Image.fromarray(RNG.integers(0, top, (8, 10)).astype(np.uint16))
         else:
             image = Image.fromarray(pixels).convert("L" if mode == "dark" else mode)
         path = tmp_path / "ab"[i % 2] / f"{i}.{'tif' if mode == 'CMYK' else 'png'}"

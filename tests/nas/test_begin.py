@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_matrix, random_array
+from sklearn.base import BaseEstimator
 
 from automl.data.dataset import Part
 from automl.models.closed_form import linear_head as dense
@@ -78,6 +79,25 @@ class TestTrees:
         monkeypatch.setattr(trees, "grow", lambda *_: pytest.fail("grown"))
         with pytest.raises(OutOfTime, match="one round of 5 trees would take about"):
             boosted(x, y, 5, **GROWN, until=time.monotonic())
+
+    def test_a_round_is_priced_as_what_it_takes(self, monkeypatch):
+        """Binning takes a second, a tree a tenth: a round of 100 trees takes 11 s, and two were spent to know that."""
+        at = [0.0]
+
+        class Growing(BaseEstimator):
+            def __init__(self, max_iter=1):
+                self.max_iter = max_iter
+
+            def fit(self, x, y):
+                at[0] += 1.0 + 0.1 * (self.max_iter - getattr(self, "grown_", 0))
+                self.grown_ = self.max_iter
+
+        monkeypatch.setattr(time, "monotonic", lambda: at[0])
+        x, y = classes(2)
+        with pytest.raises(OutOfTime, match=r"about 11\.0 s, 10\.5 s are left"):
+            trees.check_round(Growing(), x, y, 100, until=2.6 + 10.5)
+        at[0] = 0.0
+        trees.check_round(Growing(), x, y, 100, until=2.6 + 11.5)
 
 
 class TestDense:

@@ -1,6 +1,7 @@
 """Networks of earlier runs as a source: what is kept, who may start from it, and that it is the same network."""
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from automl.store.place import trunks_beside
 from automl.store.trunks import SKETCH, keep, kept
 from automl.types import Candidate, Input, Task
 from nas.evaluate import evaluate
+from nas.families import earlier
 from nas.families.convnet import ConvNet
 from nas.families.earlier import Earlier, may_help, trunk
 from nas.family import build, search_axes
@@ -182,6 +184,18 @@ def test_a_search_that_is_resumed_goes_on_with_its_networks(tmp_path):
     assert axes[0].options == (first.name,), "the space stays as it was"
     with pytest.raises(UserError, match=f"{first.name} of an earlier run is gone"):
         build(family, NEW, candidate_at(family, axes, 0), axes, seed=0)
+
+
+def test_its_folder_is_read_once(tmp_path, monkeypatch):
+    put(tmp_path)
+    (one,) = kept(tmp_path)
+    family, reads = offering(tmp_path), []
+    monkeypatch.setattr(earlier, "kept", lambda folder: reads.append(folder) or kept(folder))
+    axes = search_axes({"earlier": family}, NEW, ())["earlier"]
+    for seed in range(3):
+        build(family, NEW, candidate_at(family, axes, 0), axes, seed=seed)
+        assert family.origin(NEW, candidate_at(family, axes, 0)) is not None
+    assert len(reads) == 1 and pickle.loads(pickle.dumps(family)).found(one.name) == one
 
 
 def test_a_network_that_took_its_place_is_not_taken_for_it(tmp_path):

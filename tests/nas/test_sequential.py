@@ -75,3 +75,31 @@ def test_a_container_s_share_of_the_machine_bounds_torch_s_own_choice_of_threads
         assert seen == [expected] and torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_timer_of_a_caller_goes_off_in_time_and_goes_on():
+    """Such as that of a test's time-out, which would else never come."""
+    rings = []
+    before = signal.signal(signal.SIGALRM, lambda signum, frame: rings.append(signum))
+    try:
+        handler = signal.getsignal(signal.SIGALRM)
+        signal.setitimer(signal.ITIMER_REAL, 1000, 7)
+        with sequential.alarm(60):
+            pass
+        left, again = signal.getitimer(signal.ITIMER_REAL)
+        assert signal.getsignal(signal.SIGALRM) is handler and 900 < left <= 1000 and again == 7 and not rings
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        with sequential.alarm(1000):
+            end = time.monotonic() + 60
+            while not rings and time.monotonic() < end:
+                pass
+        assert len(rings) == 1 and signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+        signal.setitimer(signal.ITIMER_REAL, 1000)
+        with pytest.raises(sequential.TrialHangs), sequential.alarm(0.001):
+            signal.setitimer(signal.ITIMER_REAL, sequential.SOON)  # as the engine does that is told to stop
+            while True:
+                pass
+        assert 900 < signal.getitimer(signal.ITIMER_REAL)[0] <= 1000
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

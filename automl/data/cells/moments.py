@@ -46,8 +46,14 @@ _TIME = re.compile(
     re.IGNORECASE,
 )
 _LONGEST = 100  # characters of a date or a duration
+_UNITS = (86_400.0, 3600.0, 60.0, 1.0)  # seconds in a day, an hour, a minute, a second
 _YEAR_FIRST = re.compile(r"\D*\d{4}\D")
 _DAYS = re.compile(r"(-?\d+) days?", re.IGNORECASE)
+_SPAN = re.compile(  # 2h 50m, 1 d 3 h, 5 min 30 sec
+    r"(?:(\d+) ?d(?:ays?)?[ ,]*)?(?:(\d+(?:\.\d+)?) ?h(?:(?:ou)?rs?)?[ ,]*)?"
+    r"(?:(\d+(?:\.\d+)?) ?m(?:in(?:ute)?s?)?[ ,]*)?(?:(\d+(?:\.\d+)?) ?s(?:ec(?:ond)?s?)?)?"
+)
+_ISO_SPAN = re.compile(r"P(?=\d|T\d)(\d+D)?(?:T((?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d+)?S)?))?")  # P1DT2H30M
 
 
 def is_date(value: object) -> bool:
@@ -143,7 +149,10 @@ def seconds_of(value: object) -> float:
         return 86_400.0 * int(found[1])
     found = _TIME.fullmatch(text)
     if found is None:
-        return float("nan")
+        iso = _ISO_SPAN.fullmatch(text)
+        span = _SPAN.fullmatch(text if iso is None else f"{iso[1] or ''}{iso[2] or ''}".lower())
+        parts = [] if span is None else [(float(n), unit) for n, unit in zip(span.groups(), _UNITS, strict=True) if n]
+        return sum(n * unit for n, unit in parts) if parts else float("nan")
     hours = int(found["hours"])
     if found["half"]:
         hours = hours % 12 + (12 if found["half"].lower() == "p" else 0)

@@ -15,7 +15,8 @@ _SIGNS = "$€£¥₹₽₩₺₴₫₪₱฿"
 _CURRENCY = rf"[A-Z]{{0,2}}[{_SIGNS}]|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|Rs\.?"
 _GROUP = "'’_ \u00a0\u2009\u202f"  # signs that only ever group digits
 _CELL = re.compile(
-    rf"(?P<sign>[+-]?)\s*+(?P<before>{_CURRENCY})?\s*+(?P<inner>[+-]?)\s*+"  # +: or a line of blanks takes hours
+    r"(?P<bound>[<>]=?|[≤≥])?\s*+"  # +: or a line of blanks takes hours
+    rf"(?P<sign>[+-]?)\s*+(?P<before>{_CURRENCY})?\s*+(?P<inner>[+-]?)\s*+"
     rf"(?P<digits>[.,]?\d[\d.,{_GROUP}]*+)(?P<exponent>[eE][+-]?\d{{1,3}})?\s*"
     rf"(?P<after>(?:[^\W\d_]|[%‰°{_SIGNS}])(?:[^\W\d_]|[/%°.^]){{0,9}})?"
 )
@@ -26,6 +27,7 @@ _OPEN = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
 _COMMON = ("%", "$", "€")  # units that a number may bear though its column does not
 _TIMES = frozenset({"k", "K", "M", "B", "mn", "bn", "Mio", "Mrd"})  # a bare number does not share them: 5k is 5000
 _NAN = float("nan")
+BOOL_TYPES = (bool, np.bool_)
 SLIP = 0.05  # fewer cells of a column do not say what all of them are
 LONGEST = 1_100
 """Characters of a number: the exact decimals of a float64 are 1,077. A longer cell is none, and takes no time."""
@@ -63,9 +65,9 @@ class Found:
 
 
 def number_of(value: object, notation: Notation = PLAIN) -> float:
-    """A cell as a number; NaN when it is none, or bears another unit than its column."""
+    """A cell as a number, of a bound ("<0.1") its own; NaN when it is none, or bears another unit than its column."""
     if not isinstance(value, str):
-        return _NAN if isinstance(value, (bool, np.bool_)) else float_of(value)
+        return float_of(value)
     if len(value) > LONGEST:
         return _NAN
     bare = notation.unit not in _TIMES
@@ -124,13 +126,22 @@ def find_notation(values: Sequence[object], weights: np.ndarray, hint: str = "")
     notation = Notation(max(votes, key=lambda s: votes[s]) if sure else hint or ".", by_rows[0] if by_rows else "")
     own = [_unit(c) if c else "" for c in cells]
     shaped = [not np.isnan(number_of(v, Notation(notation.decimal, u))) for v, u in zip(values, own, strict=True)]
-    numbers = np.array(shaped, dtype=bool)
+    numbers, truths = (np.array(of, dtype=bool) for of in (shaped, [isinstance(v, BOOL_TYPES) for v in values]))
+    numbers &= (numbers & ~truths).any()  # true and false are numbers beside others only
     shared = {notation.unit} if notation.unit in _TIMES else {"", notation.unit}
     readable = numbers & np.array([u in shared for u in own], dtype=bool)
     total = weights.sum()
     slip = padded < SLIP * total and padded + whole < total / 2  # 007 among fractions
     codes = codes or (padded > 0 and not slip) or 2 * long > total
     return Found(notation, numbers, readable, tuple(by_rows), "" if sure or hint else example, codes)
+
+
+def is_bound(value: object) -> bool:
+    """Whether a cell says only on which side of a number it lies, as where an instrument can tell no more: "<0.1"."""
+    if not isinstance(value, str) or value.strip()[:1] not in tuple("<>≤≥"):
+        return False
+    cell = _match(value)
+    return cell is not None and bool(cell["bound"])
 
 
 def decimal_sign(cells: Sequence[str]) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
 
 from automl.data.cells.moments import date_notation, dates_of, is_date, seconds_of
-from automl.data.cells.numbers import Found, Notation, find_notation, number_of
+from automl.data.cells.numbers import Found, Notation, find_notation, float_of, is_bound, number_of
 from automl.data.cells.words import bool_of, distinct, is_missing_word, spread, text_of
 
 MOSTLY = 0.95
@@ -20,6 +20,9 @@ become gaps; with more, one slip in twenty makes words of a column of numbers.""
 GAPS = 3
 """So many words that are no numbers may mean "no value" in a column that is numbers else. By judgement: more of them
 are an answer of their own."""
+
+SCARCE = 10
+"""So many numbers for each word, or bound, that stands among them: else the words are an answer. By judgement."""
 
 FEW = 20
 """Fewer values of several "units", such as 1st, 2nd, 3rd, are just categories. By judgement, as ``number.FEW``."""
@@ -51,6 +54,10 @@ def read_as(values: Sequence[object], weights: np.ndarray, decimal: str = "") ->
     total = float(weights.sum())
     if not total:
         return Reading("words", found)
+    bounds = np.array([is_bound(v) for v in values], dtype=bool)
+    plain = found.readable & ~bounds
+    if bounds.any() and plain.sum() < SCARCE * bounds.sum() and float(weights[plain].sum()) < MOSTLY * total:
+        found = replace(found, numbers=found.numbers & ~bounds, readable=plain)  # of a scale such as "<18", "18", ">18"
     share = float(weights[found.readable].sum()) / total
     if not found.codes and (share >= MOSTLY or _gaps(found.readable, share)):
         notation = (found.notation.decimal, found.notation.unit)
@@ -59,7 +66,10 @@ def read_as(values: Sequence[object], weights: np.ndarray, decimal: str = "") ->
         return Reading("units", found)
     texts = sum(isinstance(v, str) for v in values)
     if share < 0.5 or found.codes:
-        timed = np.array([not np.isnan(seconds_of(v)) for v in values]) & ~found.readable
+        seconds = np.array([not np.isnan(seconds_of(v)) for v in values])
+        timed = seconds & ~found.readable
+        if float(weights[seconds & ~found.numbers].sum()) >= total / 2:  # 19h among 2h 50m is a time, and no number
+            timed = seconds & np.array([np.isnan(float_of(v)) for v in values])
         if float(weights[timed].sum()) / total >= MOSTLY:
             return Reading("seconds", found, (), _where(~timed))
         if float(weights[[is_date(v) for v in values]].sum()) / total >= 0.7:
@@ -77,7 +87,7 @@ def _where(mask: np.ndarray) -> tuple[int, ...]:
 def _gaps(readable: np.ndarray, share: float) -> bool:
     """Whether a few words stand among many numbers: they say why there is no number."""
     words = int((~readable).sum())
-    return share >= 0.5 and words <= GAPS and int(readable.sum()) >= 10 * words
+    return share >= 0.5 and words <= GAPS and int(readable.sum()) >= SCARCE * words
 
 
 def reading_of(column: pd.Series, decimal: str = "", most: int | None = None) -> Reading:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,12 +10,18 @@ import numpy as np
 import pandas as pd
 
 MISSING = frozenset(
-    {"", "?", "na", "n/a", "#n/a", "nan", "-nan", "null", "nil", "missing", "<na>", "nat", "#value!", "#ref!"}
+    {
+        *("", "?", "na", "n/a", "nan", "-nan", "null", "nil", "missing", "<na>", "nat"),
+        *("#n/a", "#value!", "#ref!", "#div/0!", "#name?", "#num!", "#null!"),  # of spreadsheets
+        *("\\n", "(null)", "[null]", "<null>"),  # of databases
+    }
 )
 """Texts (stripped, lower case) that mean "no value". "none", "-" and "unknown" are often a real answer: left."""
 
 _LONGEST = 100
 """Characters of such a word at most: megabytes need not be put in small letters to be none."""
+
+_UNSEEN = " \t\u200b\u2060\ufeff"  # spaces without width, and the mark that stands before a file
 
 BOOLS = {"true": 1.0, "false": 0.0}
 
@@ -25,9 +32,16 @@ def is_missing_word(value: object) -> bool:
 
 
 def distinct(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Codes, shape (rows,), -1 where missing, and the distinct values as objects."""
-    codes, values = pd.factorize(column)
-    return codes, np.asarray(values, dtype=object)
+    """Codes, shape (rows,), -1 where missing, and the distinct values as objects. Not as for pandas, true is not 1."""
+    truths = np.full(len(column), -1)
+    if column.dtype == object and pd.api.types.infer_dtype(column).startswith("mixed"):
+        truths = np.array([int(v) if isinstance(v, (bool, np.bool_)) else -1 for v in column])
+    codes, found = pd.factorize(column.mask(truths >= 0) if (truths >= 0).any() else column)
+    values = np.asarray(found, dtype=object)
+    for truth in (False, True):
+        if (own := truths == truth).any():
+            codes[own], values = len(values), np.append(values, truth)
+    return codes, values
 
 
 def spread(column: pd.Series, codes: np.ndarray, values: Iterable[Any], missing: Any, dtype: Any) -> pd.Series:
@@ -37,9 +51,19 @@ def spread(column: pd.Series, codes: np.ndarray, values: Iterable[Any], missing:
 
 
 def text_of(value: object) -> str:
-    """A cell as a stripped string that utf-8 can hold; a whole number has no ".0": 3, 3.0 and "3" are one category."""
+    """A cell as a stripped string that utf-8 can hold; a whole number has no ".0": 3, 3.0 and "3" are one category.
+
+    So are words that look the same: accents are one sign, which some systems write as two, and signs that nobody sees
+    do not stand at the ends.
+    """
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))
+    text = plain_text(value)
+    return text if text.isascii() else unicodedata.normalize("NFC", text).strip(_UNSEEN)
+
+
+def plain_text(value: object) -> str:
+    """A stripped string that utf-8 can hold."""
     text = (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
     # Half of a pair of code units stands for no sign and cannot be written to any file.
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

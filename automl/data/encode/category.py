@@ -63,7 +63,7 @@ class CategoryColumn:
 
     @functools.cached_property
     def _index(self) -> dict[str, int]:
-        return {c: i + 1 for i, c in enumerate(self.categories)}
+        return {text_of(c): i + 1 for i, c in enumerate(self.categories)}  # earlier ones may hold accents as two signs
 
     @property
     def cardinalities(self) -> tuple[int, ...]:

@@ -107,7 +107,8 @@ class Encoding:
                 why.append(f"{name}: the same in every training row, left out")
                 continue
             modality = dataset.modalities[name]
-            known = {} if modality == "series" else {"decoded": name in dataset.decoded}
+            known: dict[str, Any] = {} if modality == "series" else {"decoded": name in dataset.decoded}
+            known |= {"white": dataset.white.get(name)} if modality == "image" else {}
             encoder = _ENCODERS[modality].fit(name, array, rows, **known)
             encoders.append(encoder)
             why.append(encoder.why)

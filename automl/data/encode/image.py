@@ -26,7 +26,8 @@ class ImageEncoder:
     """``low`` is taken off raw values and ``gain`` multiplies them, to fill 0..255 (0 and 1 for bytes).
 
     ``mean`` and ``std`` per channel are in units of [0, 1]; the network applies them, so the exported graph holds them.
-    ``files``: the raw values were those of picture files; those of a file that is sent are 0..255 otherwise.
+    ``files``: the raw values were those of picture files; those of a file that is sent are 0..255 otherwise. ``white``:
+    see ``automl.data.read.image.decode_image``.
     """
 
     name: str
@@ -38,16 +39,19 @@ class ImageEncoder:
     mean: list[float]
     std: list[float]
     files: bool = False
+    white: float | None = None
 
     @classmethod
-    def fit(cls, name: str, array: np.ndarray, rows: np.ndarray, decoded: bool = False) -> ImageEncoder:
+    def fit(
+        cls, name: str, array: np.ndarray, rows: np.ndarray, decoded: bool = False, white: float | None = None
+    ) -> ImageEncoder:
         """``array``: (rows, h, w), (rows, h, w, colours) or (rows, colours, h, w). ``decoded``: from picture files."""
         some = rows if len(rows) <= SAMPLE else rows[np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64)]
         raw = channels_first(array[some])
         low, gain = _range(raw)
         mean, std = _moments(to_bytes(raw, low, gain))
         channels, height, width = raw.shape[1:]
-        return cls(name, channels, height, width, low, gain, mean.tolist(), std.tolist(), decoded)
+        return cls(name, channels, height, width, low, gain, mean.tolist(), std.tolist(), decoded, white)
 
     @property
     def why(self) -> str:
@@ -64,7 +68,8 @@ class ImageEncoder:
     @property
     def fields(self) -> tuple[dict[str, Any], ...]:
         shape = [self.channels, self.height, self.width]
-        raw = {"low": self.low, "gain": self.gain, "files": self.files}
+        raw: dict[str, Any] = {"low": self.low, "gain": self.gain, "files": self.files}
+        raw |= {} if self.white is None else {"white": self.white}
         return ({"name": self.name, "kind": "image", "shape": shape, **raw},)
 
     def transform(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:

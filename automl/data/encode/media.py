@@ -92,7 +92,8 @@ def _one(field: Mapping[str, Any], value: Any, row: int) -> np.ndarray:
             pixels = np.zeros((height, width) if channels == 1 else (height, width, channels), dtype=np.uint8)
         else:
             content = content_of(file, place, "png or jpeg")
-            pixels = decode_image(content, place=place, mode=_MODES.get(channels, "RGB"))
+            mode, white = _MODES.get(channels, "RGB"), field.get("white")
+            pixels = decode_image(content, place=place, mode=mode, white=white)
         if field["files"] or channels in (1, 3):  # as the encoder would, before eight bytes are made of each
             pixels = resize_one(pixels, height, width)
         if field["files"]:

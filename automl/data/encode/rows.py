@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from automl.data.cells.numbers import BOOL_TYPES
 from automl.data.cells.words import BOOLS, is_missing_word
 from automl.data.columns import as_date, as_number
 from automl.data.dataset import Dataset
@@ -117,11 +118,15 @@ def _straight(steps: Sequence[Step]) -> list[Step]:
 
 
 def _spelt(field: Mapping[str, Any], column: pd.Series) -> pd.Series:
-    """True and false as the training rows spell them, where they are categories beside others ("true", "unknown")."""
+    """True and false as the training rows spell them, where they are categories beside others ("true", "unknown"), and
+    else as the numbers that they are where they stand alone.
+    """
     words = {c.lower(): c for c in field.get("categories", ()) if c.lower() in BOOLS}
-    if not words or (column.dtype != object and not pd.api.types.is_bool_dtype(column.dtype)):
+    if column.dtype != object and not (words and pd.api.types.is_bool_dtype(column.dtype)):
         return column
-    cells = [words.get(str(v).lower(), v) if isinstance(v, (bool, np.bool_)) else v for v in column]
+    if not any(isinstance(v, BOOL_TYPES) for v in column):
+        return column
+    cells = [words.get(str(v).lower(), float(v)) if isinstance(v, BOOL_TYPES) else v for v in column]
     return pd.Series(cells, column.index, dtype=object, name=column.name)
 
 

@@ -47,7 +47,7 @@ class TargetEncoder:
                     f"target {self.name!r} holds {str(target.iloc[row])!r} in row {row + 1}, no number; drop the row"
                 )
             return (values - self.center).astype(np.float32)
-        index = {name: i for i, name in enumerate(self.classes)}
+        index = {label(name): i for i, name in enumerate(self.classes)}
         codes, distinct = pd.factorize(target)
         known = np.array([index.get(label(v), -1) for v in distinct] + [-1], dtype=np.int64)
         encoded = known[codes]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from automl.data.cells.numbers import number_of
+from automl.data.cells.numbers import is_bound, number_of
 from automl.data.cells.reading import Reading, read_as
 from automl.data.cells.words import MISSING, is_missing_word
 from automl.data.quality.findings import MAX_ROWS, Step
@@ -87,7 +87,8 @@ def _told(name: str, values: list, weights: np.ndarray, decimal: str) -> Iterato
     lost, rows = int(weights[list(reading.bad)].sum()), int(weights.sum())
     few = ", ".join(repr(v) for v in bad[:3])
     if reading.what == "number":
-        yield _numbers(name, values, rows, reading, bad, lost)
+        bounds = [(v, w) for v, w in zip(values, weights, strict=True) if is_bound(v)]
+        yield _numbers(name, values, rows, reading, bad, lost, bounds)
     elif reading.what in ("date", "seconds"):
         dates = reading.what == "date"
         kind = f"dates{' (day first)' if any(reading.values[:1]) else ''}" if dates else "times"
@@ -114,10 +115,20 @@ def _told(name: str, values: list, weights: np.ndarray, decimal: str) -> Iterato
         yield Proposal(finding("mixed_types", "warning", int(rows - part), name, text, bad, repair))
 
 
-def _numbers(name: str, values: list, rows: int, reading: Reading, bad: list, lost: int) -> Proposal:
+def _numbers(
+    name: str, values: list, rows: int, reading: Reading, bad: list, lost: int, bounds: list[tuple[str, float]]
+) -> Proposal:
     steps = (Step("number", name, reading.values),)
+    count = int(sum(w for _, w in bounds))
+    said = (
+        f" {count:,} rows give a bound, such as {bounds[0][0]!r}: its number is taken for the value." if bounds else ""
+    )
+    if bounds and not bad:
+        text = f"'{name}' holds numbers.{said}"
+        few = [v for v, _ in bounds]
+        return Proposal(finding("mixed_types", "warning", count, name, text, few, "read it as a number"), steps=steps)
     if bad:
-        text = f"'{name}' holds numbers, but {lost:,} rows say something else: {', '.join(map(repr, bad[:3]))}."
+        text = f"'{name}' holds numbers, but {lost:,} rows say something else: {', '.join(map(repr, bad[:3]))}.{said}"
         repair = "read it as a number; what is none counts as missing"
         return Proposal(finding("mixed_types", "warning", lost, name, text, bad, repair), steps=steps)
     kind = "mixed_types" if any(not isinstance(v, str) for v in values) else "numeric_text"

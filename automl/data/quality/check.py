@@ -24,7 +24,7 @@ STAGES: Sequence[Sequence[Check]] = (
     (media.source_notes, target.missing_target),
     (cells.placeholders, cells.wrong_types, cells.infinite_values, media.media),
     (cells.missing_values, columns.constant_columns, columns.id_like_columns, columns.duplicate_columns),
-    (rows.repeated_rows,),
+    (columns.grouping_columns, rows.repeated_rows),
     (cells.sentinels, cells.outliers, columns.category_variants),
     (target.classes, target.target_outliers, target.target_leakage),
     (labels.label_errors,),

@@ -17,6 +17,9 @@ from automl.data.quality.view import Proposal, View, finding, share
 MIN_ROWS = 50
 """Fewer rows may be all different by chance."""
 
+FEW_KEYS = 20
+"""Fewer are a category: shops, states. By judgement."""
+
 MAYBE = 0.05
 """A column tells of the target when chance gives as much to fewer than this (usual) share of shuffled targets."""
 
@@ -24,10 +27,10 @@ SORTED = 0.5
 """A column that goes one way along the rows and tells more of the target than this: the file may be sorted by it. By
 judgement: it is said and nothing is dropped for it."""
 
+_KEY = r"(.*[_\s.-])?(id|uuid|guid)"
+_SAVED_INDEX = re.compile(r"unnamed: 0(\.\d+)*|__index_level_\d+__", re.IGNORECASE)  # that pandas wrote
 _ID_NAME = re.compile(
-    r"(.*[_\s.-])?(id|uuid|guid)|key|index|idx|serial|row|row[_\s-]?(id|no|nr|number|index)"
-    r"|unnamed: 0(\.\d+)*|__index_level_\d+__",
-    re.IGNORECASE,
+    rf"{_KEY}|key|index|idx|serial|row|row[_\s-]?(id|no|nr|number|index)|{_SAVED_INDEX.pattern}", re.IGNORECASE
 )
 _ID_CAMEL = re.compile(r".*[a-z](Id|ID)")
 _KEY_NAME = re.compile(r".*[_\s-](key|index|idx|serial)|.*[a-z](Key|Index)")  # a heat_index is no key
@@ -56,9 +59,9 @@ def id_like_columns(view: View) -> Iterator[Proposal]:
     file, and new rows have numbers beyond. What merely counts through, or looks like a code, may be a day, a rank or
     a depth: dropped only where it tells nothing of the target.
     """
-    if len(view.seen) < MIN_ROWS:
-        return
     for name in view.columns:
+        if len(view.seen) < MIN_ROWS and not _SAVED_INDEX.fullmatch(name):
+            continue
         if view.modality(name) not in (None, "tabular"):
             continue
         sample = view.sampled(name)
@@ -88,6 +91,24 @@ def id_like_columns(view: View) -> Iterator[Proposal]:
         yield Proposal(
             finding("id_like_column", severity, len(view.seen), name, text, sample.head(5), repair), steps=steps
         )
+
+
+def grouping_columns(view: View) -> Iterator[Proposal]:
+    """Keys that several rows share, as of a patient: a model may know in the test whom it met in training."""
+    dataset = view.dataset
+    if dataset.group is not None or view.has_split or len(view.seen) < MIN_ROWS:
+        return
+    for name in view.columns:
+        if not (re.fullmatch(_KEY, name, re.IGNORECASE) or _ID_CAMEL.fullmatch(name)):
+            continue
+        count, known = view.column(name).nunique(), int(view.column(name).notna().sum())
+        if not FEW_KEYS <= count <= known / 2:
+            continue
+        text = (
+            f"'{name}' is called like a key and stands in {known / count:.3g} rows each: if rows of one belong "
+            "together, as those of a patient do, the test flatters unless it holds whole groups."
+        )
+        yield Proposal(finding("grouped_rows", "info", known, name, text, repair=f"set data.group={name}"))
 
 
 def _sorted(column: pd.Series) -> bool:

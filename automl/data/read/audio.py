@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import struct
 import warnings
 from collections.abc import Callable
 from fractions import Fraction
@@ -32,6 +33,7 @@ MAX_VALUES = 1 << 27  # samples times channels; half a GiB as float32
 # Of the fraction that stands for RATE / rate: exact for all usual rates, within 0.1 % for others, as its filter,
 # which grows with it, must stay small.
 MAX_DENOMINATOR = 1_000
+_UNKNOWN = 0xFFFF_FFFF  # a length of who streams; so is 0
 
 
 def decode_wav(content: bytes | Path, *, place: str) -> np.ndarray:
@@ -44,7 +46,8 @@ def decode_wav(content: bytes | Path, *, place: str) -> np.ndarray:
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
         if size > MAX_BYTES:
             raise UserError(f"{place} has {size:,} bytes, more than {MAX_BYTES:,}; cut it, or save it at {RATE} Hz")
-        rate, samples = _reader()(io.BytesIO(content) if isinstance(content, bytes) else content)
+        whole = _whole(content)
+        rate, samples = _reader()(io.BytesIO(whole) if isinstance(whole, bytes) else whole)
     except UserError:
         raise
     except Exception as error:  # a decoder raises whatever it stumbles over
@@ -61,6 +64,38 @@ def decode_wav(content: bytes | Path, *, place: str) -> np.ndarray:
     if samples.size > MAX_VALUES:
         raise UserError(f"{place} has {samples.size:,} values, more than {MAX_VALUES:,}; save it as mono at {RATE} Hz")
     return _at_rate(_mono(samples), int(rate))
+
+
+def _whole(content: bytes | Path) -> bytes | Path:
+    """The file with the lengths that it has: who streams does not know them, and writes 0 or the largest number.
+
+    What is cut off ends with its last whole frame. Other files, and what is no wav, are given as they are.
+    """
+    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        head = file.read(12)
+        if head[:4] not in (b"RIFF", b"RIFX"):
+            return content
+        number, frame, at = "<I" if head[:4] == b"RIFF" else ">I", 1, 12
+        (said,) = struct.unpack(number, head[4:8])
+        while len(chunk := file.read(8)) == 8:
+            (length,), at = struct.unpack(number, chunk[4:]), at + 8
+            if chunk[:4] == b"data":
+                break
+            if chunk[:4] == b"fmt ":
+                frame = struct.unpack(f"{number[0]}12xH", file.read(14))[0] or 1
+            at += length + length % 2
+            file.seek(at)
+        else:
+            return content
+        there = size - at
+        if (0 < length <= there and said + 8 >= at + length) or (length == 0 and at < said + 8 < _UNKNOWN):
+            return content
+        length = min(length or there, there) // frame * frame
+        file.seek(0)
+        read = file.read(at + length)
+    return read[:4] + struct.pack(number, at + length - 8) + read[8 : at - 4] + struct.pack(number, length) + read[at:]
 
 
 def _mono(samples: np.ndarray) -> np.ndarray:

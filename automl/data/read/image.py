@@ -21,6 +21,8 @@ MAX_PIXELS = 100_000_000
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 _ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)  # the EXIF tag and its values that swap height and width
+# What is white in pictures of more than 8 bits: cameras, scanners and microscopes fill 10 to 16 bits of their 16.
+WHITES = tuple(2.0**bits - 1 for bits in (8, 10, 12, 14, 16))
 
 
 def open_picture(content: bytes | Path) -> Image.Image:
@@ -28,8 +30,10 @@ def open_picture(content: bytes | Path) -> Image.Image:
     return Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS)
 
 
-def decode_image(content: bytes | Path, *, place: str, mode: str = "RGB") -> np.ndarray:
+def decode_image(content: bytes | Path, *, place: str, mode: str = "RGB", white: float | None = None) -> np.ndarray:
     """uint8 (height, width, 3), or (height, width) when ``mode`` is "L". ``place`` names it in errors.
+
+    ``white``: what is white in whole numbers of more than 8 bits, one of ``WHITES``; None: the end of their range.
 
     The first frame, turned as its EXIF says; what shows through is white, unless ``mode`` is "RGBA".
     Raises UserError for what is no picture, is cut off, or claims more than 100 megapixels.
@@ -42,7 +46,7 @@ def decode_image(content: bytes | Path, *, place: str, mode: str = "RGB") -> np.
                     "shrink it or remove it"
                 )
             image.draft("RGB", (2048, 2048))  # a large jpeg is read at a half or a quarter: much faster
-            turned = _bytes(ImageOps.exif_transpose(image), image.format == "PPM", place)
+            turned = _bytes(ImageOps.exif_transpose(image), image.format == "PPM", place, white)
             return np.asarray((turned if mode == "RGBA" else _on_white(turned)).convert(mode))
     except UserError:
         raise
@@ -64,15 +68,32 @@ def measure(path: Path) -> tuple[int, int, str] | None:
         return None
 
 
-def _bytes(image: Image.Image, is_ppm: bool, place: str) -> Image.Image:
+def brightest(path: Path) -> float | None:
+    """The largest of the whole numbers of more than 8 bits that a picture holds; None where it holds none."""
+    try:
+        with open_picture(path) as image:
+            told = _is_deep(image) and image.mode != "F" and image.width * image.height <= MAX_PIXELS
+            return float(np.asarray(image).max()) if told else None
+    except Exception:  # told when it is decoded
+        return None
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
+def _bytes(image: Image.Image, is_ppm: bool, place: str, white: float | None) -> Image.Image:
     """Of 8 bits per colour, where PIL would cut high bits off instead of scaling them.
 
-    16 bits are scaled by their range. Of 32 bits, 0..255 are bytes and floats in 0..1 shares of white; raises UserError
-    for others, as one picture does not tell the range of all.
+    Whole numbers are scaled by ``white``. Where that is not known, those of 16 bits are by their range. Of 32 bits,
+    0..255 are bytes and floats in 0..1 shares of white; raises UserError for others, as one picture does not tell the
+    range of all.
     """
-    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+    if not _is_deep(image):
         return image
     values = np.asarray(image)
+    if white is not None and image.mode != "F" and values.min() >= 0:
+        return Image.fromarray((values.astype(np.float64) * 255 / white).clip(0, 255).astype(np.uint8))
     if image.mode not in ("I", "F") or (is_ppm and image.mode == "I"):  # PIL's mode for a ppm of 16 bits
         return Image.fromarray((values / 257).astype(np.uint8))
     low, top = float(values.min()), float(values.max())

@@ -27,11 +27,15 @@ Broken = str  # "stop" or "skip"
 
 @dataclass(frozen=True)
 class Loaded:
-    """``array``: one row per file that could be read; ``kept``: their positions; ``notes``: what was done."""
+    """``array``: one row per file that could be read; ``kept``: their positions; ``notes``: what was done.
+
+    ``white``: of pictures of more than 8 bits the number that is white; None where a sample of the files has none.
+    """
 
     array: np.ndarray
     kept: np.ndarray
     notes: tuple[str, ...] = ()
+    white: float | None = None
 
 
 def read_images(paths: Sequence[Path | None], *, size: int | None = None, broken: Broken = "stop") -> Loaded:
@@ -42,16 +46,18 @@ def read_images(paths: Sequence[Path | None], *, size: int | None = None, broken
     """
     if size is not None and not 1 <= size <= 1024:
         raise UserError(f"data.size={size} must lie between 1 and 1024 pixels")
-    height, width, mode, note = _common_size([p for p in paths if p is not None], size)
+    some = _some([p for p in paths if p is not None])
+    height, width, mode, note = _common_size(some, size)
+    white, notes = _white(some)
     shape = (height, width) if mode == "L" else (height, width, 3)
 
     def one(path: Path | None) -> np.ndarray:
         if path is None:
             return np.zeros(shape, dtype=np.uint8)
-        return image.resize_one(image.decode_image(path, place=str(path), mode=mode), height, width)
+        return image.resize_one(image.decode_image(path, place=str(path), mode=mode, white=white), height, width)
 
     loaded = _read(paths, one, shape, np.uint8, "reading pictures", broken)
-    return Loaded(loaded.array, loaded.kept, (note, *loaded.notes))
+    return Loaded(loaded.array, loaded.kept, (note, *notes, *loaded.notes), white)
 
 
 def read_sounds(paths: Sequence[Path | None], *, seconds: float | None = None, broken: Broken = "stop") -> Loaded:
@@ -106,9 +112,22 @@ def _read(
     return Loaded(array[: len(kept)], np.array(kept, dtype=np.int64), notes)
 
 
-def _common_size(paths: Sequence[Path], size: int | None) -> tuple[int, int, str, str]:
+def _some(paths: Sequence[Path]) -> list[Path]:
+    """A sample of the files."""
+    return [paths[i] for i in np.linspace(0, len(paths) - 1, min(_SAMPLE, len(paths))).astype(int)] if paths else []
+
+
+def _white(some: Sequence[Path]) -> tuple[float | None, tuple[str, ...]]:
+    """What is white in whole numbers of more than 8 bits, and a note where it is not the end of their 16 bits."""
+    tops = [top for path in some if (top := image.brightest(path)) is not None]
+    white = next((w for w in image.WHITES if tops and max(tops) <= w), None)
+    if white in (None, image.WHITES[-1]):
+        return white, ()
+    return white, (f"pictures of 16 bits of which {max(tops):,.0f} is the most: {white:,.0f} is taken for white",)
+
+
+def _common_size(some: Sequence[Path], size: int | None) -> tuple[int, int, str, str]:
     """(height, width, "L" or "RGB", note) from the headers of a sample of the files."""
-    some = [paths[i] for i in np.linspace(0, len(paths) - 1, min(_SAMPLE, len(paths))).astype(int)] if paths else []
     sizes, modes = [], set()
     for path in some:
         if (found := image.measure(path)) is not None:
@@ -127,9 +146,8 @@ def _common_size(paths: Sequence[Path], size: int | None) -> tuple[int, int, str
 
 def _durations(paths: Sequence[Path]) -> list[float]:
     """Seconds of a sample of sounds; unreadable ones are passed over here and told when they are read."""
-    some = [paths[i] for i in np.linspace(0, len(paths) - 1, min(_SAMPLE, len(paths))).astype(int)] if paths else []
     found = []
-    for path in some:
+    for path in _some(paths):
         try:
             found.append(len(audio.decode_wav(path, place=str(path))) / audio.RATE)
         except UserError:

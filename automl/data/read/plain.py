@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import decimal
+import numbers
 from typing import Any
 
 import numpy as np
@@ -9,12 +11,14 @@ import pandas as pd
 
 from automl.data.cells.numbers import LARGEST
 from automl.data.cells.reading import READERS
-from automl.data.cells.words import text_of
+from automl.data.cells.words import plain_text, text_of
 from automl.data.quality.parse import column_of, floats
 from automl.data.step import Step
 from automl.errors import UserError
 
 _NESTED = (list, dict, set, tuple, np.ndarray, pd.Series)
+_TRUTHS = {bool, np.bool_}
+_NUMBERS = (numbers.Real, decimal.Decimal, np.bool_)
 
 
 def plain(table: pd.DataFrame, origin: str) -> tuple[pd.DataFrame, tuple[Step, ...]]:
@@ -52,7 +56,7 @@ def plain_names(table: pd.DataFrame, origin: str) -> pd.DataFrame:
     """The table with its names as texts and rows from 0. Raises UserError for one that stands twice."""
     if isinstance(table.columns, pd.MultiIndex):
         table = table.set_axis(["_".join(map(str, c)) for c in table.columns], axis=1)
-    names = [text_of(str(c)) for c in table.columns]
+    names = [plain_text(str(c)) for c in table.columns]
     repeated = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
     if repeated:
         raise UserError(f"column name {repeated[0]!r} stands twice in {origin}; rename one of them")
@@ -99,8 +103,8 @@ def _object_reader(column: pd.Series, origin: str) -> str:
             f"column {column.name!r} in {origin} holds a {bad.__name__} in row {row + 1}; keep one number or text per "
             "cell, or give an array for images and series (npz)"
         )
-    if types and types <= {bool, np.bool_}:
-        return "bool"
+    if types & _TRUTHS and all(issubclass(t, _NUMBERS) for t in types):
+        return "bool" if known.isin([0, 1]).all() else "number"
     if types and types <= {int, np.int64, np.uint64}:
         return "text" if large(floats(known)) else ""
     mended = str in types and any(isinstance(v, str) and text_of(v) != v.strip() for v in known)

@@ -307,10 +307,12 @@ def parse_error(path: Path, dialect: Dialect, error: Exception) -> UserError:
     expected, got = found.groups()
     line = _ragged_line(path, dialect)
     place = f" in line {line}" if line else ""
-    return UserError(
-        f"{path} is ragged: {got} fields{place} where the header has {expected}; quote fields that hold "
-        f"{dialect.delimiter!r}, or set data.delimiter=..."
-    )
+    fix = f"quote fields that hold {dialect.delimiter!r}, or set data.delimiter=..."
+    if expected == "1":
+        fix = "drop what stands above the header, or set data.delimiter=..."
+    elif got == "1":
+        fix = "drop lines that are no rows (remarks, sources)"
+    return UserError(f"{path} is ragged: {got} fields{place} where the header has {expected}; {fix}")
 
 
 def _ragged_line(path: Path, dialect: Dialect) -> int | None:

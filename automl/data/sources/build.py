@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from automl.data.cells.reading import reading_of, to_date, to_number
+from automl.data.cells.words import plain_text
 from automl.data.dataset import TEST, TRAIN, VALID, Dataset
 from automl.data.quality.parse import column_of, floats, is_texty
 from automl.data.read.files import short
+from automl.data.read.media import Loaded
 from automl.data.read.plain import plain, plain_names
 from automl.data.read.typed import typed
 from automl.data.read.words import SPLITS, TARGET_NAMES, splits_of
@@ -30,6 +32,23 @@ def refuse_given(source: Any, options: Sequence[str], why: str) -> None:
             raise UserError(f"data.{field.name}={value} {why}")
 
 
+def asked_of(modality: str | Mapping[str, str] | None, table: pd.DataFrame, origin: str) -> dict[str, Modality]:
+    """What the user says columns are. Raises UserError for an unknown column or word."""
+    if not modality:
+        return {}
+    if isinstance(modality, str):
+        raise UserError(f"data.modality={modality!r} is for arrays; {origin} is a table: give {{COLUMN: {modality}}}")
+    for column, word in modality.items():
+        if column not in table.columns:
+            names = short(", ".join(map(str, table.columns)), 120)
+            raise UserError(
+                f"column {column!r} not in {origin}; columns are: {names}. Set data.modality={{COLUMN: text}}"
+            )
+        if word not in ("text", "tabular"):
+            raise UserError(f"data.modality of column {column!r} is {word!r}; use text or tabular")
+    return {plain_text(str(c)): cast(Modality, w) for c, w in modality.items()}
+
+
 def from_table(
     table: pd.DataFrame,
     *,
@@ -39,12 +58,12 @@ def from_table(
     group: str | None = None,
     time: str | None = None,
     split: np.ndarray | None = None,
-    arrays: Mapping[str, np.ndarray] | None = None,
+    media: Mapping[str, Loaded] | None = None,
     modalities: Mapping[str, Modality] | None = None,
     notes: Sequence[str] = (),
     decimal: str | None = None,
 ) -> Dataset:
-    """Split a table into features, target and the columns that say how to split. ``arrays``: decoded from files.
+    """Split a table into features, target and the columns that say how to split. ``media``: read from files.
 
     ``target`` None: the column named target, label, class or y, else the last one. ``group`` and ``time`` name
     columns that are no features. ``split``: train / valid / test per row; None: as a column named split says.
@@ -52,6 +71,7 @@ def from_table(
     target's texts stay as they are.
     Raises UserError when a named column is absent or no feature is left.
     """
+    media = media or {}
     target, group, time = (_one(o, c, origin) for o, c in (("target", target), ("group", group), ("time", time)))
     table = plain_names(table, origin)
     notes = list(notes)
@@ -69,12 +89,14 @@ def from_table(
     table = table.drop(columns=[target, *([marked[0]] if marked else [])])
     table, done = plain(table, origin) if decimal is None else typed(table, decimal)
     features = table.drop(columns=[c for c in (group, time) if c])
-    if features.shape[1] == 0 and not arrays and time:
+    if odd := next((c for c in modalities or {} if c not in features.columns and c not in media), None):
+        raise UserError(f"data.modality of column {odd!r} does nothing: it is no input of {origin}; leave it out")
+    if features.shape[1] == 0 and not media and time:
         raise UserError(
             f"{origin} has no column beside the target {target!r} and the time {time!r}; to forecast, add columns of "
             f"what was known before, such as {target}_lag1 with the value of the row before"
         )
-    if features.shape[1] == 0 and not arrays:
+    if features.shape[1] == 0 and not media:
         raise UserError(
             f"{origin} has no column beside the target {target!r}; add columns to learn from "
             "(or is the delimiter of the file another? Set data.delimiter=...)"
@@ -83,12 +105,13 @@ def from_table(
         name=name,
         table=features,
         target=answers,
-        arrays=dict(arrays or {}),
+        arrays={c: loaded.array for c, loaded in media.items()},
         split=marked[1] if marked else split,
         group=column_of(table, group).to_numpy() if group else None,
         time=_times(column_of(table, time), origin, decimal or "") if time else None,
         modalities=dict(modalities or {}),
-        decoded=frozenset(arrays or ()),
+        decoded=frozenset(media),
+        white={c: loaded.white for c, loaded in media.items() if loaded.white is not None},
         origin=origin,
         notes=tuple(notes),
         steps=tuple(s for s in done if s.column in features.columns),

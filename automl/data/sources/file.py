@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
-
-import pandas as pd
 
 from automl.data.dataset import Dataset
 from automl.data.read.arrays import as_modality, read_npy, read_npz, x_y_split
-from automl.data.read.files import existing, short
+from automl.data.read.files import existing
 from automl.data.read.table import is_columnar, read_table
-from automl.data.sources.build import from_arrays, from_table, refuse_given
+from automl.data.sources.build import asked_of, from_arrays, from_table, refuse_given
 from automl.data.sources.media_columns import load_media
 from automl.errors import UserError
-from automl.types import Modality
 
 _PICKLE = "is a pickle, which can run code, and is refused; save the data as csv or npz"
 _OTHER = "is of a kind that is not read; save the data as csv, parquet, arrow, npz or npy"
@@ -73,9 +69,9 @@ class FileSource:
             refuse_given(self, ("delimiter", "encoding"), f"is for csv files; {path} says it itself")
         read = read_table(path, delimiter=self.delimiter, encoding=self.encoding, target=self.target)
         table = read.table
-        asked = _asked(self.modality, table, str(path))
+        asked = asked_of(self.modality, table, str(path))
         named = (self.target, self.group, self.time, *asked)
-        table, arrays, modalities, more = load_media(table, path.parent, str(path), size=self.size, without=named)
+        table, media, modalities, more = load_media(table, path.parent, str(path), size=self.size, without=named)
         if "image" not in modalities.values():
             refuse_given(self, ("size",), f"is for pictures; no column of {path} names any")
         return from_table(
@@ -85,28 +81,11 @@ class FileSource:
             target=self.target,
             group=self.group,
             time=self.time,
-            arrays=arrays,
+            media=media,
             modalities={**modalities, **asked},
             notes=(*read.notes, *more),
             decimal=read.decimal,
         )
-
-
-def _asked(modality: str | Mapping[str, str] | None, table: pd.DataFrame, origin: str) -> dict[str, Modality]:
-    """What the user says columns are. Raises UserError for an unknown column or word."""
-    if not modality:
-        return {}
-    if isinstance(modality, str):
-        raise UserError(f"data.modality={modality!r} is for arrays; {origin} is a table: give {{COLUMN: {modality}}}")
-    for column, word in modality.items():
-        if column not in table.columns:
-            names = short(", ".join(map(str, table.columns)), 120)
-            raise UserError(
-                f"column {column!r} not in {origin}; columns are: {names}. Set data.modality={{COLUMN: text}}"
-            )
-        if word not in ("text", "tabular"):
-            raise UserError(f"data.modality of column {column!r} is {word!r}; use text or tabular")
-    return {str(c): cast(Modality, w) for c, w in modality.items()}
 
 
 def stem(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from automl.data.read.arrays import as_modality
 from automl.data.read.files import short
 from automl.data.read.plain import as_pandas, plain_array, plain_names
 from automl.data.read.words import splits_of
-from automl.data.sources.build import from_arrays, from_table
+from automl.data.sources.build import asked_of, from_arrays, from_table
 from automl.errors import UserError
 
 
@@ -22,9 +23,9 @@ class FrameSource:
     """A DataFrame that holds the target (``target`` names the column), or inputs ``data`` and a target array ``y``.
 
     ``data``: DataFrame, or array (rows, ...) of columns, images or series; None raises UserError, as a frame can only
-    come from Python. ``split``: train / valid / test per row, or None. ``modality``: what an
-    array holds (tabular, image, audio, series), None: found. ``weight``: above 0 per row, how much it counts in
-    training and in choosing the model; None: all alike.
+    come from Python. ``split``: train / valid / test per row, or None. ``modality``: what an array holds (tabular,
+    image, audio, series), or a mapping of columns as of ``FileSource``; None: found. ``weight``: above 0 per row, how
+    much it counts in training and in choosing the model; None: all alike.
     """
 
     data: Any = None
@@ -34,7 +35,7 @@ class FrameSource:
     time: str | None = None
     split: Any = None
     name: str | None = None
-    modality: str | None = None
+    modality: str | Mapping[str, str] | None = None
     weight: Any = None
 
     def load(self) -> Dataset:
@@ -48,7 +49,9 @@ class FrameSource:
             )
         name = self.name or "frame"
         data = plain_array(self.data) if isinstance(self.data, np.ndarray) else as_pandas(self.data)
-        if isinstance(data, np.ndarray) and (data.ndim > 2 or (self.modality and data.ndim == 2)):
+        if isinstance(data, np.ndarray) and (data.ndim > 2 or (isinstance(self.modality, str) and data.ndim == 2)):
+            if self.modality is not None and not isinstance(self.modality, str):
+                raise UserError(f"data.modality={dict(self.modality)} is for columns; this array has none: give a word")
             if self.y is None:
                 raise UserError("data=frame with an array needs y: FrameSource(x, y)")
             for option in ("target", "group", "time"):
@@ -61,6 +64,7 @@ class FrameSource:
         table = data if isinstance(data, pd.DataFrame) else _as_frame(data)
         table, notes = self._without_index(table)
         table = plain_names(table, name)  # one level of names, before one is added
+        asked = asked_of(self.modality, table, name)
         target = self.target
         if self.y is not None:
             target = target or "target"
@@ -83,6 +87,7 @@ class FrameSource:
             group=self.group,
             time=self.time,
             split=split,
+            modalities=asked,
             notes=notes,
         )
 

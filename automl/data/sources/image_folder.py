@@ -54,6 +54,7 @@ class ImageFolderSource:
             split=None if found.split is None else found.split[loaded.kept],
             modalities={"image": "image"},
             decoded=frozenset({"image"}),
+            white={} if loaded.white is None else {"image": loaded.white},
             origin=str(path),
             notes=(*found.notes, *loaded.notes),
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from automl.data.cells.words import is_missing_word
@@ -15,12 +14,12 @@ from automl.types import Modality
 
 def load_media(
     table: pd.DataFrame, folder: Path, origin: str, *, size: int | None = None, without: tuple[str | None, ...] = ()
-) -> tuple[pd.DataFrame, dict[str, np.ndarray], dict[str, Modality], list[str]]:
-    """(table without the path columns, arrays by column name, their modality, notes).
+) -> tuple[pd.DataFrame, dict[str, Loaded], dict[str, Modality], list[str]]:
+    """(table without the path columns, what was read by column name, its modality, notes).
 
     Paths are relative to ``folder`` and must lie in it. An empty cell gives a black picture or silence.
     """
-    arrays: dict[str, np.ndarray] = {}
+    read: dict[str, Loaded] = {}
     modalities: dict[str, Modality] = {}
     notes: list[str] = []
     for name in map(str, table.columns):
@@ -33,7 +32,7 @@ def load_media(
             else inside(folder, str(value), f"column {name!r} in row {i + 1} of {origin}")
             for i, value in enumerate(table[name])
         ]
-        loaded: Loaded = read_images(paths, size=size) if kind == "image" else read_sounds(paths)
-        arrays[name], modalities[name] = loaded.array, kind
-        notes += [f"column {name!r}: {note}" for note in loaded.notes]
-    return table.drop(columns=list(arrays)), arrays, modalities, notes
+        read[name] = read_images(paths, size=size) if kind == "image" else read_sounds(paths)
+        modalities[name] = kind
+        notes += [f"column {name!r}: {note}" for note in read[name].notes]
+    return table.drop(columns=list(read)), read, modalities, notes

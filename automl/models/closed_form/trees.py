@@ -122,8 +122,9 @@ def check_round(model: Any, x: np.ndarray, y: np.ndarray, trees: int, until: flo
         began = time.monotonic()
         one.set_params(max_iter=count).fit(x, y == y[0])
         times.append(time.monotonic() - began)
-    each = max(times[1] - times[0], 0.0) / PROBED  # the rest is the binning of the columns
-    needed, left = times[0] + trees * each, until - time.monotonic()
+    # A warm start grows what is missing: one tree, then ``PROBED`` more. The rest is the binning of the columns.
+    each = max(times[1] - times[0], 0.0) / (PROBED - 1)
+    needed, left = times[0] + (trees - 1) * each, until - time.monotonic()
     if needed > left:
         raise OutOfTime(f"one round of {trees} trees would take about {needed:.1f} s, {max(left, 0.0):.1f} s are left")
 

@@ -166,6 +166,14 @@ REFUSED: dict[str, tuple[Make, tuple[str, ...]]] = {
     ),
     "ragged, long row": (text(table() + "1,2,x,u,9\n"), ("ragged", "5 fields in line 26", "4", "quote")),
     "ragged, short row": (text(table() + "1,2\n"), ("ragged", "2 fields in line 26", "4")),
+    "a title above the table": (
+        text("Report of 2024\n\n" + table()),
+        ("4 fields", "the header has 1", "drop what stands above the header"),
+    ),
+    "a remark below the table": (
+        text(table() + "Source: my own\n"),
+        ("1 fields in line 26", "drop lines that are no rows"),
+    ),
     "wrong delimiter": (text(table(), delimiter=";"), ("no column beside", "data.delimiter")),
     "strange delimiter": (text(table().replace(",", "^")), ("no column beside", "data.delimiter")),
     "delimiter of two signs": (text(table(), delimiter="::"), ("'::'", "one character")),
@@ -251,6 +259,18 @@ REFUSED: dict[str, tuple[Make, tuple[str, ...]]] = {
     "frame of lists": (frame(rows(9, b=[[1, 2]] * 9), y=LONG[:9] % 2), ("'b'", "list in row 1", "one number")),
     "frame of complex numbers": (frame(rows(9, b=LONG[:9] * 1j), y=LONG[:9] % 2), ("'b'", "complex", "two columns")),
     "target of giants": (frame(rows(30), y=[10**30 + i for i in range(30)]), ("target", "too large", "scale")),
+    "kind of array for a table": (
+        frame(rows(9), y=LONG[:9] % 2, modality="series"),
+        ("data.modality='series'", "is for arrays", "{COLUMN: series}"),
+    ),
+    "kinds of columns for an array": (
+        frame(np.ones((9, 3, 3)), y=LONG[:9] % 2, modality={"a": "text"}),
+        ("is for columns", "give a word"),
+    ),
+    "kind of the target": (
+        frame(rows(9, y=["u", "v", "w"] * 3), target="y", modality={"y": "text"}),
+        ("'y'", "no input"),
+    ),
     "array without y": (frame(np.ones((9, 3, 3))), ("needs y",)),
     "unknown bundled set": (lambda _: SklearnSource("boston").load(), ("'boston'", "digits")),
     "unknown torchvision class": (lambda _: TorchvisionSource("Nothing").load(), ("'Nothing'", "MNIST")),

@@ -43,8 +43,11 @@ NUMBERS: dict[str, tuple[list[str], str, tuple[str, str], list[float]]] = {
     "bare signs": (["1.", ".5", ",5"], "", (".", ""), [1, 0.5, 0.5]),
     "decimals before an exponent": (["1,260e-01", "-6,620E+02"], "", (",", ""), [0.126, -662]),
     "thousands": (["5k", "7k", "300"], "", (".", "k"), [5, 7, NAN]),
+    "bounds": (["<0.1", "> 100", "\u2264 -2", "<=1,5", "3.5"], "", (".", ""), [0.1, 100, -2, 1.5, 3.5]),
+    "bounds with a unit": (["<5 mg", "7 mg", ">1.000,5mg"], ",", (",", "mg"), [5, 7, 1000.5]),
     "codes": (["1_2", "12_3.5"], "", (".", ""), [NAN] * 2),
     "no numbers": (["1.2.3.4", "192.168.1.1", "1/2", "16:9", "1-2", "--3", "1,23,4"], "", (".", ""), [NAN] * 7),
+    "no bounds": (["<", "<>3", "x<3", "(<3)"], "", (".", ""), [NAN] * 4),
 }  # fmt: skip
 
 
@@ -77,6 +80,11 @@ def test_an_open_notation_is_known() -> None:
         ([f"{i * 1.5}" for i in range(30)], "number"),
         ([f"{i * 1.5}" for i in range(30)] + ["-"], "number"),  # one word among many numbers says "no value"
         (["3", "4", "5+", "unknown"], "words"),
+        (["<18", "18-65", ">65"], "words"),
+        (["<=50K", ">50K"], "words"),
+        (["0", "1", "2", ">2"], "words"),  # answers to choose from
+        ([f"{i * 0.3:.1f}" for i in range(40)] + ["<0.1", "<0.2", ">11.7"], "number"),
+        ([f"{i * 0.3:.1f}" for i in range(40)] + [f"<{i}" for i in range(9)], "words"),
         ([f"{i * 1.7:.1f}" for i in range(60)] + ["007"], "number"),
         ([str(100 + i) for i in range(60)] + ["007"], "words"),
         (["01234", "12345", "20000"], "words"),
@@ -87,6 +95,10 @@ def test_an_open_notation_is_known() -> None:
         (["18:44:54", "07:05:00"], "seconds"),
         (["6:30 pm", "12:05 am"], "seconds"),
         (["1 days 02:03:04", "0 days 00:00:01"], "seconds"),
+        (["2h 50m", "7h 25m", "19h", "45m"], "seconds"),
+        (["PT2H30M", "PT45M", "P1DT2H"], "seconds"),
+        (["1d", "2h", "3m"], "words"),  # no time stands in two units
+        (["P1M", "P2Y"], "words"),  # months and years have no length
         (["31/01/2020", "01/02/2020"], "date"),
         (["2020Q1", "2020Q2"], "date"),
         (["01/2020", "12/2020"], "date"),
@@ -212,3 +224,15 @@ def test_a_cell_of_megabytes_is_no_number_no_date_and_no_word_at_once(text):
     assert not is_missing_word(text) and np.isnan(bool_of(text)) and np.isnat(dates_of([text])).all()
     assert time.process_time() - began < 0.5
     assert number_of("0." + "1" * 1000) == pytest.approx(1 / 9)
+
+
+@pytest.mark.parametrize(
+    ("cell", "seconds"),
+    [
+        *(("2h 50m", 10_200), ("2h50m", 10_200), ("19h", 68_400), ("1 d, 3 h", 97_200), ("1.5 hours", 5_400)),
+        *(("5 min 30 sec", 330), ("PT1H30M", 5_400), ("P1DT2H", 93_600), ("PT0.5S", 0.5), ("2 days", 172_800)),
+        *(("P1M", NAN), ("PT", NAN), ("h", NAN), ("2m 3h", NAN), ("3M", NAN), ("", NAN)),
+    ],
+)
+def test_spans_of_time(cell: str, seconds: float) -> None:
+    np.testing.assert_equal(seconds_of(cell), float(seconds))

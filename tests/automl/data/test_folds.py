@@ -184,4 +184,5 @@ class TestPrepared:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys.modules["automl.data.quality.check"], "STAGES", ((suspects,),))
             # More validation rows than by default, so that some of the marked are among them.
-            return prepare(data, folds=folds, seed=1, valid_share=0.6, repairs={"label_errors": True})
+            share = 0.6 if data.split is None else None
+            return prepare(data, folds=folds, seed=1, valid_share=share, repairs={"label_errors": True})

@@ -247,6 +247,11 @@ class TestIdLike:
         assert found.repaired != kept and ("it is kept" in found.text) == kept
         assert any(name in line and found.text in line for line in quality.dropped) != kept
 
+    def test_the_index_that_pandas_wrote_goes_from_a_small_file_too(self) -> None:
+        few = with_column(clean_dataset(30), "Unnamed: 0", np.arange(30))
+        assert "Unnamed: 0" not in quick(few)[0].table
+        assert "row" in quick(with_column(clean_dataset(30), "row", np.arange(30)))[0].table
+
     @pytest.mark.parametrize("form", ["clock", "unit", "currency", "point and comma", "pair"])
     @pytest.mark.parametrize("answers", [CHANCE, HALVES])
     def test_times_units_and_currencies_never_go_for_their_shape(self, form: str, answers: np.ndarray) -> None:
@@ -587,3 +592,18 @@ def test_a_large_table_costs_seconds() -> None:
     began = time.process_time()
     quick(dataset)
     assert time.process_time() - began < 6
+
+
+@pytest.mark.parametrize("name", ["patient_id", "PatientId", "id"])
+def test_a_key_that_rows_share_may_be_a_group(name: str) -> None:
+    patients = np.random.default_rng(0).integers(0, 60, ROWS)
+    dataset = with_column(clean_dataset(), name, patients)
+    (told,) = quick(dataset)[1].named("grouped_rows")
+    assert told.where == name and told.repair == f"set data.group={name}" and not told.repaired
+    quiet = [
+        dataclasses.replace(dataset, group=patients),
+        with_column(clean_dataset(), name, patients % 4),
+        with_column(clean_dataset(), name, np.arange(ROWS)),
+        with_column(clean_dataset(), "visits", patients),
+    ]
+    assert not any(quick(one)[1].named("grouped_rows") for one in quiet)

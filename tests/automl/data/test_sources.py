@@ -275,6 +275,24 @@ class TestFolders:
         array = ImageFolderSource(str(tmp_path)).load().arrays["image"]
         assert array.shape == (2, 8, 8) and array[1, 0, 0] == 127
 
+    @pytest.mark.parametrize(("bits", "ending"), [(10, "png"), (12, "png"), (12, "tif"), (14, "tif")])
+    def test_fewer_bits_in_sixteen(self, tmp_path: Path, bits: int, ending: str) -> None:
+        """As X-rays and microscopes have them: by the range of 16 bits they would be all but black."""
+        from PIL import Image
+
+        for name, level in (("a", 0), ("b", 2 ** (bits - 1)), ("c", 2**bits - 1)):
+            (tmp_path / name).mkdir()
+            Image.fromarray(np.full((8, 8), level, np.uint16)).save(tmp_path / name / f"1.{ending}")
+        dataset = ImageFolderSource(str(tmp_path)).load()
+        assert dataset.arrays["image"][:, 0, 0].tolist() == [0, 127, 255]
+        assert f"{2**bits - 1:,} is taken for white" in " ".join(dataset.notes)
+        (tmp_path / "t.csv").write_text(f"file,kind\na/1.{ending},x\nb/1.{ending},x\nc/1.{ending},y\nc/1.{ending},y\n")
+        table = FileSource(str(tmp_path / "t.csv"), target="kind").load()
+        assert table.arrays["file"][:, 0, 0].tolist() == [0, 127, 255, 255]
+        Image.fromarray(np.full((8, 8), -1, np.int32)).save(tmp_path / "a" / "2.tif")
+        with pytest.raises(UserError, match="from -1 to -1"):
+            ImageFolderSource(str(tmp_path)).load()
+
     def test_csv_of_pictures(self, tmp_path: Path) -> None:
         for i in range(4):
             picture(tmp_path / f"{i}.png")
@@ -531,3 +549,8 @@ def test_an_option_that_would_do_nothing_is_refused(tmp_path: Path, source: str,
         value = {"size": 8, "channels": 2, "broken": "skip", "encoding": "utf-8", "delimiter": ","}.get(option, "y")
         with pytest.raises(UserError, match=rf"data\.{option}={value} is for"):
             kind(str(path), **{option: value}).load()
+
+
+def test_columns_of_a_frame_may_be_called_text() -> None:
+    table = pd.DataFrame({"story": list("abcd"), "n": range(4), "y": list("uuvv")})
+    assert FrameSource(table, target="y", modality={"story": "text"}).load().modalities == {"story": "text"}

@@ -114,7 +114,30 @@ def test_no_test_rows_where_none_are_wanted(kind: Kind) -> None:
     assert len(found.test) == 0 and len(found.train) + len(found.valid) == 40
     assert found.why[0] == "test: no rows are held out, as asked"
     marked = np.array([TRAIN] * 30 + [TEST] * 10, dtype=object)
-    assert len(split(of([0, 1] * 20, split=marked), kind, test_share=0).test) == 10, "what is given stays"
+    with pytest.raises(UserError, match="test_share=0 does nothing: d gives 10 rows as test"):
+        split(of([0, 1] * 20, split=marked), kind, test_share=0)
+    assert len(split(of([0, 1] * 20, split=marked), kind).test) == 10
+
+
+def test_a_share_of_rows_that_are_given_is_refused() -> None:
+    marked = np.array([TRAIN] * 20 + [VALID] * 10 + [TEST] * 10, dtype=object)
+    for option in ("test_share", "valid_share"):
+        with pytest.raises(UserError, match=f"{option}=0.3 does nothing: d gives 10 rows as"):
+            split(of([0, 1] * 20, split=marked), "binary", **{option: 0.3})
+    assert len(split(of([0, 1] * 20, split=marked), "binary").valid) == 10
+    only_valid = np.where(marked == TEST, TRAIN, marked)
+    assert len(split(of([0, 1] * 20, split=only_valid), "binary", test_share=0.2).test) == 6  # of what is train
+
+
+def test_what_given_test_rows_do_not_keep_is_said() -> None:
+    marked = np.array([TRAIN] * 30 + [TEST] * 10, dtype=object)
+    patients = np.arange(40) % 20
+    grouped = split(of([0, 1] * 20, split=marked, group=patients), "binary")
+    assert "10 of their groups stand in other rows too" in grouped.why[0]
+    late = split(of([0, 1] * 20, split=marked, time=np.arange(40.0)), "binary")
+    assert late.why[0] == "test: the 10 rows that are given as test"
+    early = split(of([0, 1] * 20, split=marked, time=-np.arange(40.0)), "binary")
+    assert early.why[0].endswith("earlier than other rows")
 
 
 def test_two_groups_are_too_few() -> None:

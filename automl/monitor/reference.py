@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from automl.data.columns import as_date, as_number
-from automl.data.dataset import Dataset, take
+from automl.data.dataset import Dataset, Part, take, taken
 from automl.data.encode.audio import AudioEncoder
 from automl.data.encode.category import CategoryColumn
 from automl.data.encode.dates import DAY, DateColumn
@@ -49,28 +49,29 @@ class Measure(NamedTuple):
 
 
 def reference_of(
-    encoding: Encoding, dataset: Dataset, rows: np.ndarray, predictions: np.ndarray, task: Task
+    encoding: Encoding, dataset: Dataset, learned: Part, predictions: np.ndarray, task: Task
 ) -> dict[str, Any]:
     """The reference as plain JSON: ``version``, ``rows`` and ``measures``, which ``counts_of`` reads.
 
-    ``dataset``: after its steps, as the encoding was fitted on it. ``rows``: positions (rows,), of which ``ROWS`` are
-    looked at, evenly spread. ``predictions``: probabilities (n, classes) or values (n,) of the very model that will
-    answer, of rows that it has not learned from, as it is surer of those that it has.
+    ``dataset``: after its steps, as the encoding was fitted on it. ``learned``: rows of it, encoded, of which ``ROWS``
+    are looked at, evenly spread and each once: requests weigh the same, and a copy is no further row to be sure by.
+    ``predictions``: probabilities (n, classes) or values (n,) of the very model that will answer, of rows that it has
+    not learned from, as it is surer of those that it has.
 
     Each measure has ``field``, ``what`` and ``counts``. With ``edges`` it is a number: bin i holds the values above
     edge i up to edge i + 1, the first its lower edge too; behind the bins are counted: missing, below, above. With
     ``values`` it is a category: behind its values are counted: missing, other known ones, unknown ones.
     """
-    rows = np.asarray(rows)
-    if len(rows) > ROWS:
-        rows = rows[np.linspace(0, len(rows) - 1, ROWS).astype(np.int64)]
+    places = learned.once
+    if len(places) > ROWS:
+        places = places[np.linspace(0, len(places) - 1, ROWS).astype(np.int64)]
     parts: list[list[Measure]] = []
-    for at in range(0, len(rows), CHUNK):
-        some = take(dataset, rows[at : at + CHUNK])
-        parts.append(list(measured(encoding, some, encoding.transform(some))))
+    for at in range(0, len(places), CHUNK):
+        some = taken(learned, places[at : at + CHUNK])
+        parts.append(list(measured(encoding, take(dataset, some.rows), some.inputs)))
     fields = [m._replace(values=np.concatenate([p[i].values for p in parts])) for i, m in enumerate(parts[0])]
     measures = [binned(m) for m in (*fields, *answered(task, predictions))]
-    return {"version": VERSION, "rows": len(rows), "predictions": len(predictions), "measures": measures}
+    return {"version": VERSION, "rows": len(places), "predictions": len(predictions), "measures": measures}
 
 
 def counts_of(reference: Mapping[str, Any], values: Sequence[np.ndarray]) -> np.ndarray:
@@ -98,6 +99,7 @@ def answered(task: Task, predictions: np.ndarray) -> Iterator[Measure]:
 
 
 def _table(encoder: TableEncoder, dataset: Dataset, encoded: np.ndarray) -> Iterator[Measure]:
+    places = encoder.places()
     for column in encoder.columns:
         cells = column_of(dataset.table, column.name)
         if isinstance(column, NumberColumn):
@@ -106,7 +108,7 @@ def _table(encoder: TableEncoder, dataset: Dataset, encoded: np.ndarray) -> Iter
             dates = as_date(cells)
             yield Measure(column.name, "days", np.where(np.isnat(dates), np.nan, dates.astype(np.float64) / DAY))
         else:
-            yield _category(column, column.transform(cells)[:, -1], cells.isna().to_numpy())
+            yield _category(column, encoded[:, places[column.name][-1]], cells.isna().to_numpy())
 
 
 def _category(column: CategoryColumn, codes: np.ndarray, missing: np.ndarray) -> Measure:

@@ -12,9 +12,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import ray
@@ -28,6 +28,7 @@ from nas.time import SHORTEST, WORKER_START, patience
 
 NICE = 5  # Ray's own 15 is a thirtieth of another program's share (36 of 1,024 in Linux): none came up beside a few
 LOST_STARTS = 5  # workers in a row that may die before their first training: by judgement, one may be bad luck
+T = TypeVar("T")
 
 
 class Worker:
@@ -50,6 +51,10 @@ class Worker:
     def evaluate(self, order: Order) -> Outcome:
         assert self.job is not None
         return self._evaluate(self.job, order)
+
+    def make(self, work: Callable[[Job], Any]) -> Any:
+        assert self.job is not None
+        return work(self.job)
 
 
 @dataclass
@@ -224,6 +229,24 @@ class RayEngine(Engine):
         while len(found) < len(orders):
             found.update(self.collect())
         return [found[number] for number in range(len(orders))]
+
+    @property
+    def aside(self) -> bool:
+        return self.address is None and len(os.sched_getaffinity(0)) > 1  # a cluster is sent what trains, and no more
+
+    def beside(self, work: Callable[[Job], T]) -> Callable[[], T]:
+        free = [seat for seat in self._seats if seat.number is None and seat.pid is not None]
+        if not free or not self.aside:
+            return super().beside(work)
+        made = free[0].actor.make.remote(work)
+
+        def waited() -> T:
+            try:
+                return ray.get(made)
+            except RayError:  # its worker is gone, or what it raised is raised here
+                return work(self.job)
+
+        return waited
 
     def shutdown(self) -> None:
         if self._thread is not None:

@@ -1,6 +1,7 @@
 """Ray workers that crash, hang and come back."""
 
 import dataclasses
+import operator
 import signal
 import time
 from collections import deque
@@ -226,3 +227,20 @@ def test_a_cluster_gets_the_code_and_no_path_of_this_machine():
 def test_a_memory_limit_that_nobody_would_watch_is_refused():
     with pytest.raises(UserError, match=r"engine.memory_gb=2.0 is watched on this machine only"):
         RayEngine(address="host:6379", memory_gb=2.0)
+
+
+def test_what_a_lost_worker_was_to_make_is_made_here(monkeypatch):
+    def lost(reference):
+        raise RayError("its worker died")
+
+    monkeypatch.setattr(module.ray, "get", lost)
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda of: {0, 1}, raising=False)
+    engine, asked = RayEngine(workers=1), list[object]()
+    engine.job = faulty_job()
+    actor = SimpleNamespace(make=SimpleNamespace(remote=asked.append))
+    engine._seats = [Seat(actor, None, pid=1, number=0), Seat(actor, None)]
+    assert engine.beside(operator.attrgetter("task.name"))() == "toy" and not asked, "none is free, or up"
+    engine._seats[0].number = None
+    assert engine.beside(operator.attrgetter("task.name"))() == "toy" and len(asked) == 1
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda of: {0})
+    assert engine.beside(operator.attrgetter("task.name"))() == "toy" and len(asked) == 1, "one core does one thing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,18 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl.data.dataset import Dataset
+from automl.data.dataset import Dataset, taken
 from automl.data.encode import Encoding
 from automl.monitor import reference as module
 from automl.monitor.reference import BINS, answered, counts_of, measured, reference_of
 from automl.types import Task
-from tests.automl.deploy.rows import ROWS, mixed, task_of
+from tests.automl.deploy.rows import ROWS, mixed, part_of, task_of
 
 MIXED = mixed()
 ENCODING = Encoding.fit(MIXED, np.arange(ROWS), kind="binary")
 TASK = task_of(ENCODING)
 PREDICTIONS = np.random.default_rng(1).dirichlet([1, 1], ROWS).astype(np.float32)
-REFERENCE = reference_of(ENCODING, MIXED, np.arange(ROWS), PREDICTIONS, TASK)
+REFERENCE = reference_of(ENCODING, MIXED, part_of(ENCODING, MIXED), PREDICTIONS, TASK)
 STORED = np.concatenate([np.asarray(m["counts"], dtype=np.int64) for m in REFERENCE["measures"]])
 
 
@@ -175,7 +176,7 @@ def test_a_wide_table_stays_small() -> None:
         frame[f"category {i}"] = [f"a category of {v}" for v in rng.integers(0, 300, 1_000)]
     dataset = Dataset("wide", frame, pd.Series(rng.normal(size=1_000), name="y"))
     encoding = Encoding.fit(dataset, np.arange(1_000), kind="regression")
-    reference = reference_of(encoding, dataset, np.arange(1_000), rng.normal(size=1_000), task_of(encoding))
+    reference = reference_of(encoding, dataset, part_of(encoding, dataset), rng.normal(size=1_000), task_of(encoding))
     assert len(reference["measures"]) == 51 and len(json.dumps(reference, indent=1)) < 100_000
     shop = of("category 0", "value", reference)
     assert len(shop["values"]) == BINS and len(shop["counts"]) == BINS + 3
@@ -185,6 +186,13 @@ def test_a_wide_table_stays_small() -> None:
 def test_many_rows_are_looked_at_by_the_spread_of_them(monkeypatch) -> None:
     monkeypatch.setattr(module, "ROWS", 20)
     monkeypatch.setattr(module, "CHUNK", 6)
-    few = reference_of(ENCODING, MIXED, np.arange(ROWS), PREDICTIONS, TASK)
+    few = reference_of(ENCODING, MIXED, part_of(ENCODING, MIXED), PREDICTIONS, TASK)
     assert few["rows"] == 20 and sum(of("size", "value", few)["counts"]) == 20
     assert sum(of("", "class", few)["counts"]) == ROWS == few["predictions"]
+
+
+def test_rows_are_not_encoded_again_and_a_copy_is_no_further_row() -> None:
+    """Their encoding is most of what it takes."""
+    encoded, twice = part_of(ENCODING, MIXED), np.repeat(np.arange(ROWS)[::-1], 2)
+    known: Any = SimpleNamespace(encoders=ENCODING.encoders)  # which reads nothing
+    assert reference_of(known, MIXED, taken(encoded, twice), PREDICTIONS, TASK) == REFERENCE

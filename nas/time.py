@@ -51,12 +51,13 @@ class Clock:
     ``before``: seconds that earlier attempts at the search have spent of these. ``refit``: seconds that the last
     trainings of what would be chosen take, by what is known now. ``answers``: the same of answering the rows by which
     it is checked and judged. ``export``: of writing the bundle, of asking it what it looks at, and of what it is
-    compared with.
+    compared with; ``beside``: whether workers see to the last meanwhile.
     """
 
     def __init__(self, seconds: float | None = None, began: float | None = None) -> None:
         self.seconds = seconds
         self.before = self.export = self.refit = self.answers = 0.0
+        self.beside = False
         self._began = time.monotonic() if began is None else began
         self._searched_from = 0.0
 
@@ -74,7 +75,7 @@ class Clock:
 
         ``refit``: whether last trainings may follow; it plans by ``PLANNED`` of what it could have then.
         """
-        self.export = export_seconds(members, self.seconds)
+        self.export = export_seconds(members, self.seconds, self.beside)
         self._searched_from = self.elapsed
         seconds = self.for_search
         if seconds is not None and self.seconds is not None and refit:
@@ -103,11 +104,12 @@ class Clock:
         return (self.seconds or 0.0) - self.before - self.export - self.answers
 
 
-def export_seconds(members: int, seconds: float | None) -> float:
-    """About what an ensemble's export, its check, its measuring, asking it what it looks at and the simple model beside
-    it take in a run of so many seconds.
+def export_seconds(members: int, seconds: float | None, beside: bool = False) -> float:
+    """About what an ensemble's export, its check, its measuring, asking it what it looks at and the simple model take
+    in a run of so many seconds. ``beside``: see ``Clock``.
     """
-    return EXPORT + EXPORT_MEMBER * members + importance_seconds(seconds) + simple_seconds(seconds)
+    export, simple = EXPORT + EXPORT_MEMBER * members, simple_seconds(seconds)
+    return importance_seconds(seconds) + (max(export, simple) if beside else export + simple)
 
 
 def importance_seconds(seconds: float | None) -> float:
@@ -132,7 +134,7 @@ def refit_seconds(asked: bool | None, clock: Clock, members: int) -> float | Non
         return 0.0
     if asked or clock.left is None:
         return None
-    return max(clock.left - export_seconds(members, clock.seconds) - clock.answers, 0.0)
+    return max(clock.left - export_seconds(members, clock.seconds, clock.beside) - clock.answers, 0.0)
 
 
 # --- a strategy

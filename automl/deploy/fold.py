@@ -54,17 +54,23 @@ _FOLDED = {
 }
 
 
-def fold(folder: Path, encoding: Encoding, task: Task, decision: Sequence[float] | None = None) -> str:
+def fold(
+    folder: Path,
+    encoding: Encoding,
+    task: Task,
+    decision: Sequence[float] | None = None,
+    inner: onnxruntime.InferenceSession | None = None,
+) -> str:
     """Write raw.onnx beside model.onnx, checked against it, and return ""; else say why there is none.
 
-    ``decision``: weights of the classes (``Bundle.decision``). An older raw.onnx is removed in any case. Answers may
-    differ by ``TOLERANCE`` (of values: of their span).
+    ``decision``: weights of the classes (``Bundle.decision``). ``inner``: model.onnx, where it is loaded already. An
+    older raw.onnx is removed in any case. Answers may differ by ``TOLERANCE`` (of values: of their span).
     """
     (folder / RAW).unlink(missing_ok=True)
     if reason := obstacle(encoding):
         return reason
     model = folded(onnx.load(folder / MODEL), encoding, task, decision).SerializeToString()
-    if reason := _difference(folder, model, encoding):
+    if reason := _difference(inner or session_of((folder / MODEL).read_bytes()), model, encoding):
         return reason
     write_atomically(folder / RAW, model)
     return ""
@@ -125,6 +131,11 @@ def raw_inputs(encoding: Encoding, rows: pd.DataFrame) -> dict[str, np.ndarray]:
     Numbers and dates that stand as texts in ``rows`` are read as the bundle reads them.
     """
     read = rows_to_dataset(encoding.fields, rows, encoding.steps, encoding.columns, tell=False).table
+    return _tensors(encoding, rows, read)
+
+
+def _tensors(encoding: Encoding, rows: pd.DataFrame, read: pd.DataFrame) -> dict[str, np.ndarray]:
+    """``read``: the rows as the bundle reads them."""
     return {c.name: _tensor(c, column_of(rows, c.name), column_of(read, c.name)) for c in columns_of(encoding)}
 
 
@@ -189,16 +200,15 @@ def _answers(
     ]
 
 
-def _difference(folder: Path, model: bytes, encoding: Encoding) -> str:
+def _difference(inner: onnxruntime.InferenceSession, model: bytes, encoding: Encoding) -> str:
     """What is wrong with the folded graph, on made-up rows; "" when it answers as the bundle does."""
     rows = made_up(encoding)
     dataset = rows_to_dataset(encoding.fields, rows, encoding.steps, tell=False)
-    inner = session_of((folder / MODEL).read_bytes())
     expected = answers(inner, {inner.get_inputs()[0].name: encoding.transform(dataset)[0]})[0]
     if encoding.target.kind == "regression":
         expected = encoding.decode(expected)
     try:
-        got = np.asarray(session_of(model).run(None, raw_inputs(encoding, rows))[0])
+        got = np.asarray(session_of(model).run(None, _tensors(encoding, rows, dataset.table))[0])
     except Exception as error:  # whatever the runtime cannot do with it must not cost the bundle
         return f"onnxruntime does not run the folded graph: {error}"
     gap, allowed = float(np.abs(got - expected).max()), tolerance(expected)

@@ -16,6 +16,7 @@ import base64
 import functools
 import hashlib
 import importlib.metadata
+import io
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -33,18 +34,26 @@ _MARKERS = {"uvloop": "sys_platform != 'win32'"}
 
 
 def write_runtime(folder: Path) -> Path:
-    """Write the wheel into a folder and return its path (PEP 427). The same code gives the same bytes."""
+    """Write the wheel into a folder and return its path."""
+    path = folder / wheel_name()
+    path.write_bytes(wheel())
+    return path
+
+
+@functools.cache
+def wheel() -> bytes:
+    """The wheel itself (PEP 427). The same code gives the same bytes."""
     info = f"level4_runtime-{package_version()}.dist-info"
     files = {f"{module.replace('.', '/')}{ending}": text for module, ending, text in sources()} | dict(assets())
     files[f"{info}/METADATA"] = metadata().encode()
     files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: level4\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     lines = [f"{path},sha256={digest(content)},{len(content)}" for path, content in files.items()]
     files[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,", ""]).encode()
-    path = folder / wheel_name()
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as packed:
         for file, content in files.items():
-            wheel.writestr(zipfile.ZipInfo(file, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
-    return path
+            packed.writestr(zipfile.ZipInfo(file, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+    return made.getvalue()
 
 
 def wheel_name() -> str:

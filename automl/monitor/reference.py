@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from automl.data.columns import as_date, as_number
-from automl.data.dataset import Dataset, take
+from automl.data.dataset import Dataset, Part, take, taken
 from automl.data.encode.audio import AudioEncoder
 from automl.data.encode.category import CategoryColumn
 from automl.data.encode.dates import DAY, DateColumn
@@ -53,41 +53,44 @@ class Measure(NamedTuple):
 def reference_of(
     encoding: Encoding,
     dataset: Dataset,
-    rows: np.ndarray,
+    learned: Part,
     predictions: np.ndarray,
     task: Task,
-    unseen: Sequence[int] | np.ndarray = (),
+    unseen: Sequence[Part] = (),
 ) -> dict[str, Any]:
     """The reference as plain JSON: ``version``, ``rows`` and ``measures``, which ``counts_of`` reads.
 
-    ``dataset``: after its steps, as the encoding was fitted on it. ``rows``: positions (rows,), of which ``ROWS`` are
-    looked at, evenly spread. ``predictions``: probabilities (n, classes) or values (n,) of the very model that will
-    answer, of rows that it has not learned from, as it is surer of those that it has. ``unseen``: positions of rows
-    that the encoding was not fitted on. Where there are ``ENOUGH`` these tell how often categories and words are
-    unknown: of those that it was fitted on it knows more, so that every later stream would seem to have moved.
+    ``dataset``: after its steps, as the encoding was fitted on it. ``learned``: rows of it, encoded, of which ``ROWS``
+    are looked at, evenly spread and each once: requests weigh the same, and a copy is no further row to be sure by.
+    ``predictions``: probabilities (n, classes) or values (n,) of the very model that will answer, of rows that it has
+    not learned from, as it is surer of those that it has. ``unseen``: encoded rows that the encoding was not fitted on.
+    Where there are ``ENOUGH`` these tell how often categories and words are unknown: of those that it was fitted on it
+    knows more, so that every later stream would seem to have moved.
 
     Each measure has ``field``, ``what`` and ``counts``. With ``edges`` it is a number: bin i holds the values above
     edge i up to edge i + 1, the first its lower edge too; behind the bins are counted: missing, below, above. With
     ``values`` it is a category: behind its values are counted: missing, other known ones, unknown ones.
     """
-    fields = _of_rows(encoding, dataset, np.asarray(rows))
-    if len(unseen) >= ENOUGH and any(map(_knows, fields)):
-        others = _of_rows(encoding, dataset, np.asarray(unseen))
+    fields = _of_rows(encoding, dataset, [learned])
+    if sum(part.distinct for part in unseen) >= ENOUGH and any(map(_knows, fields)):
+        others = _of_rows(encoding, dataset, unseen)
         fields = [other if _knows(one) else one for one, other in zip(fields, others, strict=True)]
     measures = [binned(m) for m in (*fields, *answered(task, predictions))]
-    looked_at = min(len(rows), ROWS)
+    looked_at = min(learned.distinct, ROWS)
     return {"version": VERSION, "rows": looked_at, "predictions": len(predictions), "measures": measures}
 
 
-def _of_rows(encoding: Encoding, dataset: Dataset, rows: np.ndarray) -> list[Measure]:
-    """What is counted of the fields of rows at these positions."""
-    if len(rows) > ROWS:
-        rows = rows[np.linspace(0, len(rows) - 1, ROWS).astype(np.int64)]
-    parts: list[list[Measure]] = []
-    for at in range(0, len(rows), CHUNK):
-        some = take(dataset, rows[at : at + CHUNK])
-        parts.append(list(measured(encoding, some, encoding.transform(some))))
-    return [m._replace(values=np.concatenate([p[i].values for p in parts])) for i, m in enumerate(parts[0])]
+def _of_rows(encoding: Encoding, dataset: Dataset, parts: Sequence[Part]) -> list[Measure]:
+    """What is counted of the fields of these rows, each once."""
+    seen: list[list[Measure]] = []
+    share = min(ROWS / max(sum(part.distinct for part in parts), 1), 1.0)
+    for part in parts:
+        places = part.once
+        places = places[np.linspace(0, len(places) - 1, round(len(places) * share)).astype(np.int64)]
+        for at in range(0, len(places), CHUNK):
+            some = taken(part, places[at : at + CHUNK])
+            seen.append(list(measured(encoding, take(dataset, some.rows), some.inputs)))
+    return [m._replace(values=np.concatenate([of[i].values for of in seen])) for i, m in enumerate(seen[0])]
 
 
 def _knows(measure: Measure) -> bool:
@@ -120,6 +123,7 @@ def answered(task: Task, predictions: np.ndarray) -> Iterator[Measure]:
 
 
 def _table(encoder: TableEncoder, dataset: Dataset, encoded: np.ndarray) -> Iterator[Measure]:
+    places = encoder.places()
     for column in encoder.columns:
         cells = column_of(dataset.table, column.name)
         if isinstance(column, NumberColumn):
@@ -128,7 +132,7 @@ def _table(encoder: TableEncoder, dataset: Dataset, encoded: np.ndarray) -> Iter
             dates = as_date(cells)
             yield Measure(column.name, "days", np.where(np.isnat(dates), np.nan, dates.astype(np.float64) / DAY))
         else:
-            yield _category(column, column.transform(cells)[:, -1], cells.isna().to_numpy())
+            yield _category(column, encoded[:, places[column.name][-1]], cells.isna().to_numpy())
 
 
 def _category(column: CategoryColumn, codes: np.ndarray, missing: np.ndarray) -> Measure:

@@ -138,7 +138,7 @@ def page(title: str, body: Iterable[object]) -> str:
     scripts = ""
     if 'class="plot"' in content:
         scripts = (
-            f'<script type="text/plain" id="plotly">{_packed_plotly()}</script>\n'
+            f'<script type="text/plain" id="plotly">{packed_plotly()}</script>\n'
             f'<script nonce="{nonce}">{_asset("report.js")}</script>'
         )
     return f"""<!doctype html>
@@ -164,7 +164,7 @@ def page(title: str, body: Iterable[object]) -> str:
 
 
 @functools.cache
-def _packed_plotly() -> str:
+def packed_plotly() -> str:
     """plotly.js, zlib in base 85: 1.8 MB instead of 4.8. "<" is written as ",", so that no tag begins in it."""
     script = (resources.files("plotly") / "package_data" / "plotly.min.js").read_bytes()
     return base64.b85encode(zlib.compress(script)).decode("ascii").replace("<", ",")

@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from automl.data.dataset import Dataset
+from automl.data.dataset import Dataset, taken
 from automl.data.prepare import Prepared
-from automl.deploy.bundle import CALIBRATION, META, Bundle
+from automl.deploy.bundle import CALIBRATION, META, MODEL, Bundle, session_of
 from automl.deploy.card import CARD, NO_RAW, card, class_rows
 from automl.deploy.examples import ROWS_NAME, raw_row, read_examples, write_examples
 from automl.deploy.explain import write_background
 from automl.deploy.fold import RAW, fold, obstacle
+from automl.deploy.graph import answers
 from automl.deploy.install import dockerfile, requirements_text
+from automl.deploy.rows import FastRows
 from automl.deploy.runtime import wheel_name
 from automl.deploy.schema import schema_of
 from automl.errors import UserError
@@ -42,16 +44,19 @@ def fill(
     calibration: Calibration | None,
     weights: np.ndarray | None,
     judged: np.ndarray | None,
-) -> None:
-    """Write all that belongs to the model into a bundle that is being made.
+) -> list[np.ndarray]:
+    """Write all that belongs to the model into a bundle that is being made; what its graph says of the test rows.
 
     ``dataset``: as it was loaded. ``weights``: of the decision. ``judged``: answers for the rows that judged the model,
     each once, where there are no test rows.
     """
-    encoding, task = prepared.encoding, prepared.task
+    encoding, task, test = prepared.encoding, prepared.task, prepared.parts.test
+    session = session_of(folder / MODEL, 0)
+    names = [i.name for i in session.get_inputs()]
+    told = answers(session, dict(zip(names, test.inputs, strict=True)))
     if calibration is not None:
         write_atomically(folder / CALIBRATION, calibration.to_json())
-    fold(folder, encoding, task, None if weights is None else weights.tolist())
+    fold(folder, encoding, task, None if weights is None else weights.tolist(), session)
     write_background(folder, prepared.learned.inputs)
     example = examples(folder, prepared, dataset, predictor)
     schema = schema_of(encoding, task, example)
@@ -59,17 +64,16 @@ def fill(
     # Of the test rows, as these networks learned from all others: what they said of those before they were trained once
     # more is less sure, so that every later request would seem to have moved (bench/drift: trained again).
     if judged is None:
-        step = -(-len(prepared.parts.test) // JUDGED)
-        judged = outputs(predictor, [a[::step] for a in prepared.parts.test.inputs])[0]
-    # Each row once: requests weigh the same, and a copy is no further row to be sure by.
-    learned, parts = prepared.learned.rows[prepared.learned.once], prepared.parts
-    others = [part.rows for part in (parts.valid, parts.test, parts.held) if part is not None]
-    unseen = np.setdiff1d(np.concatenate(others), learned)
+        judged = told[0][:: -(-len(test) // JUDGED)]
+    learned, parts = prepared.learned, prepared.parts
+    others = [part for part in (parts.valid, parts.test, parts.held) if part is not None]
+    unseen = [taken(part, np.flatnonzero(~np.isin(part.rows, learned.rows))) for part in others]
     reference = reference_of(encoding, prepared.dataset, learned, judged, task, unseen)
     write_atomically(folder / REFERENCE, dumps(reference) + "\n")
     sounds = any(i.modality == "audio" for i in task.inputs)
     write_atomically(folder / "requirements.txt", requirements_text(sounds=sounds))
     write_atomically(folder / "Dockerfile", dockerfile(wheel_name()))
+    return told
 
 
 def examples(folder: Path, prepared: Prepared, dataset: Dataset, predictor: Deployed) -> dict[str, Any] | None:
@@ -78,19 +82,20 @@ def examples(folder: Path, prepared: Prepared, dataset: Dataset, predictor: Depl
     names = [field["name"] for field in encoding.fields]
     positions = prepared.given[np.unique(prepared.parts.valid.rows)[:EXAMPLES]]
     try:
-        encoded = encoding.transform(encoding.dataset([raw_row(dataset, int(at), names) for at in positions]))
+        rows = [raw_row(dataset, int(at), names) for at in positions]
+        encoded = FastRows(encoding).encode(rows) or encoding.transform(encoding.dataset(rows))
     except UserError:  # as of a picture that could not be decoded
         return None
-    answers = outputs(predictor, encoded)[0]
+    said = outputs(predictor, encoded)[0]
     if prepared.task.kind == "regression":
-        answers = encoding.decode(answers)
-    written = write_examples(folder, dataset, positions, answers, unit=predictor.unit, names=names)
+        said = encoding.decode(said)
+    written = write_examples(folder, dataset, positions, said, unit=predictor.unit, names=names)
     return written.rows[0] if written.rows else None
 
 
-def write_card(bundle: Path, prepared: Prepared, result: Mapping[str, Any], predictions: np.ndarray) -> None:
+def write_card(loaded: Bundle, prepared: Prepared, result: Mapping[str, Any], predictions: np.ndarray) -> None:
     """README.md of a bundle, with what is known once it was judged. ``predictions``: of the test rows."""
-    loaded, task = Bundle.load(bundle), prepared.task
+    bundle, task = loaded.folder, prepared.task
     facts: dict[str, Any] = {
         **result,
         "target": str(prepared.dataset.target.name),

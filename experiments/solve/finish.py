@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,7 @@ class Finished:
     val: dict[str, float]
     test: dict[str, float]
     test_predictions: np.ndarray
-    bundle: Path
+    bundle: Bundle
     judged_by: str
     cost: Mapping[str, float | None]
     within_limits: bool
@@ -85,24 +85,30 @@ def finish(
     """
     networks = Networks(prepared, engine, artifacts, trials)
     notes: list[str] = []
+    simple: Callable[[], Simple | None] | None = None
     while True:
         with events.during("refit"):
             members = networks.chosen(ensemble)
             if not networks.rebuilt(members):
                 continue
-            networks.refit(members, refit, clock)
+            networks.refit(members, refit, clock, calibrated)
         with events.during("export"):
-            found = networks.within(members, calibrated, folder / "bundle", dataset, notes)
+            # The workers have nothing to do now, but until the last trainings ended they had.
+            simple = simple or simple_model(engine, prepared.task, prepared.parts, simple_seconds(clock.seconds))
+            found = networks.within(members, calibrated, folder / "bundle", dataset, notes, quiet=simple)
             if found is None:
+                simple()  # another network may be trained once more now
                 continue
             members, model, cost = found
-            bundle, over = folder / "bundle", beyond(prepared.task.limits, cost)
+            over = beyond(prepared.task.limits, cost)
             if over:
                 notes.append(f"the model is over a limit: {over}")
             break
     with events.during("export"):
-        loaded = Bundle.load(bundle)
-        told_test = loaded.outputs_encoded(prepared.parts.test.inputs)
+        loaded = Bundle.load(folder / "bundle")
+        told_test = networks.told_test  # by the graph as it was exported
+        if told_test is None or loaded.variant:
+            told_test = loaded.outputs_encoded(prepared.parts.test.inputs)
         known = Answers(told_test[0], prepared.parts.test.y, told_test[1] if len(told_test) > 1 else None)
         judge = partial(scores, prepared.task.kind, known.y, known.prediction)
         test = judge(weights=model.weights) if len(known) else {}
@@ -113,7 +119,6 @@ def finish(
             partial(score, prepared.task.metric, prepared.task.kind, weights=model.decides),
             importance_seconds(clock.seconds),
         )
-        simple = simple_model(prepared.task, prepared.parts, simple_seconds(clock.seconds))
     total = sum(weight for _, weight in members)
     return Finished(
         chosen=members[0][0],
@@ -132,13 +137,13 @@ def finish(
         val=networks.validation(members, model),
         test=test,
         test_predictions=known.prediction,
-        bundle=bundle,
+        bundle=loaded,
         cost=cost,
         within_limits=not over,
         importance=looked_at,
         learned=asked is networks.rows
         and (networks.folds is not None or any(networks.again[t.number] is not None for t, _ in members)),
-        simple=simple,
+        simple=simple(),
         judged_by=networks.judged_by,
         notes=(*(f"left out: {why}" for why in networks.left_out.values()), *notes),
         calibration=None if model.calibration is None else told(model.calibration, known),

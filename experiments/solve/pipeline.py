@@ -13,7 +13,6 @@ from omegaconf import DictConfig, OmegaConf
 from automl.data.dataset import Dataset
 from automl.data.prepare import Prepared, prepare
 from automl.data.split import FOLDS
-from automl.deploy.onnx import load_exporter
 from automl.store.place import trunks_beside
 from automl.store.store import Store
 from automl.types import Budget, Runs
@@ -21,6 +20,7 @@ from automl.version import code_version
 from experiments.events import Events
 from experiments.options import made, made_families, task_options
 from experiments.settings import Settings, learner_of, plain_config, settings, writable
+from experiments.solve.ahead import make_ready
 from experiments.solve.filling import write_card
 from experiments.solve.finish import finish
 from experiments.solve.networks import Networks
@@ -77,6 +77,7 @@ def pipeline(
 
         with events.during("search"):  # stage 4: trainings
             may_refit = wanted.refit is not False and prepared.folds is None
+            clock.beside = engine.aside
             budget = clock.search_begins(wanted.budget, wanted.ensemble, may_refit)
             record = stack.enter_context(
                 recorded(store, prepared, profile, prior, config, wanted, budget, engine.workers)
@@ -84,7 +85,7 @@ def pipeline(
             level = level_of(learner, families.values())
             events.start({**config, "facts": facts_of(prepared, level)}, task.name, task.metric)
             if engine.hands > 1:  # trainings run elsewhere: this process only waits now
-                threading.Thread(target=load_exporter, name="exporter").start()
+                threading.Thread(target=make_ready, name="ending").start()
             judging = len(prepared.parts.test)
             trials = run_search(
                 *(record, job, follow, strategy, engine, wanted, clock, events, judging),

@@ -147,7 +147,7 @@ def compose_result(
             }
             for t in trials
         ],
-        "bundle": str(finished.bundle),
+        "bundle": str(finished.bundle.folder),
         "store": store,
     }
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ from automl.models.closed_form.linear_head import linear_head
 from automl.models.layers.tabular import columns
 from automl.types import Input, Task
 from metalearner.profile.flat import pooled
+from nas.engines.base import Engine
+from nas.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -46,47 +49,70 @@ class Simple:
     weights: np.ndarray | None
 
 
-def simple_model(task: Task, parts: Parts, seconds: float) -> Simple | None:
-    """``fitted``; None where it cannot be: what there is to compare with never costs a search."""
-    try:
-        return fitted(task, parts, seconds)
-    except Exception as error:  # solvers raise whatever they meet
-        log.warning("there is no simple model to compare with: %s: %s", type(error).__name__, error)
-        return None
-
-
-def fitted(task: Task, parts: Parts, seconds: float) -> Simple:
-    """Logistic regression of classes, ridge regression of values, learned from the training rows in about ``seconds``.
-
-    Its inputs are those of the networks, as numbers side by side: nothing is fitted to other rows than those.
+@dataclass(frozen=True)
+class Fitted:
+    """Output = (features - middle) @ weight + bias: (features,), (features, outputs), (outputs,). ``rows``: see
+    ``Simple``.
     """
-    until = time.monotonic() + seconds
-    train, regression = parts.train, task.kind == "regression"
+
+    middle: np.ndarray
+    weight: np.ndarray
+    bias: np.ndarray
+    rows: int
+
+    def answers(self, task: Task, part: Part) -> np.ndarray:
+        """See ``Simple``."""
+        starts = range(0, max(len(part), 1), ANSWERED)
+        blocks = (features(task.inputs, [a[i : i + ANSWERED] for a in part.inputs]) for i in starts)
+        told = np.concatenate([(block - self.middle) @ self.weight + self.bias for block in blocks])
+        return told[:, 0] if task.kind == "regression" else softmax(told, axis=1)
+
+
+def simple_model(engine: Engine, task: Task, parts: Parts, seconds: float) -> Callable[[], Simple | None]:
+    """Logistic regression of classes, ridge regression of values, learned from the training rows in about ``seconds``;
+    None where it cannot be: what there is to compare with never costs a search.
+
+    Its inputs are those of the networks, as numbers side by side: nothing is fitted to other rows than those. A worker
+    of the engine fits it if one is free, while this process goes on; what is returned waits for it. ``engine``: of the
+    search for this task, from these rows.
+    """
+    threads = cores() - engine.aside  # what goes on here takes one
+    fit = engine.beside(functools.partial(fitted, seconds=seconds, threads=threads))
+
+    @functools.cache
+    def made() -> Simple | None:
+        try:
+            return _answered(fit(), task, parts, seconds)
+        except Exception as error:  # solvers raise whatever they meet
+            log.warning("there is no simple model to compare with: %s: %s", type(error).__name__, error)
+            return None
+
+    return made
+
+
+def fitted(job: Job, seconds: float, threads: int) -> Fitted:
+    task, train, until = job.task, job.train, time.monotonic() + seconds
     width = features(task.inputs, [a[:1] for a in train.inputs]).shape[1]
     rows = np.random.default_rng(0).permutation(len(train))[: max(NUMBERS // width, 1)]
     if train.distinct < len(train):
         rows.sort()  # copies of a row stay beside one another
     x = features(task.inputs, [a[rows] for a in train.inputs])
     middle = x.mean(axis=0)
-    classes = 0 if regression else task.num_outputs
-    threads = cores()
+    classes = 0 if task.kind == "regression" else task.num_outputs
     weight, bias = linear_head(x - middle, train.y[rows], classes, threads=threads, until=until)
+    return Fitted(middle, weight, bias, len(np.unique(train.rows[rows])))
 
-    def answers(part: Part) -> np.ndarray:
-        starts = range(0, max(len(part), 1), ANSWERED)
-        blocks = ([a[i : i + ANSWERED] for a in part.inputs] for i in starts)
-        told = np.concatenate([(features(task.inputs, block) - middle) @ weight + bias for block in blocks])
-        return told[:, 0] if regression else softmax(told, axis=1)
 
-    valid = answers(parts.valid)
+def _answered(of: Fitted, task: Task, parts: Parts, seconds: float) -> Simple:
+    valid, regression = of.answers(task, parts.valid), task.kind == "regression"
     moved = None if regression else decision(task.metric, parts.valid.y, valid)
     return Simple(
         name="ridge regression" if regression else "logistic regression",
-        rows=len(np.unique(train.rows[rows])),
-        features=width,
+        rows=of.rows,
+        features=len(of.middle),
         seconds=seconds,
         valid=valid,
-        test=answers(parts.test),
+        test=of.answers(task, parts.test),
         weights=None if moved is None or (moved == 1).all() else moved,
     )
 

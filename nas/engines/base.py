@@ -6,8 +6,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from nas.job import Job, Order, Outcome
+
+T = TypeVar("T")
 
 
 class Engine(ABC):
@@ -78,6 +81,19 @@ class Engine(ABC):
             timed = in_time(order, None if until is None else until - time.monotonic())
             found.append(None if timed is None else evaluate(self.job, timed))
         return found
+
+    @property
+    def aside(self) -> bool:
+        """Whether workers can make something while this process goes on, on another core."""
+        return False
+
+    def beside(self, work: Callable[[Job], T]) -> Callable[[], T]:
+        """Let a worker that has nothing to train make something of the job; what is returned waits for it, and raises
+        what it raises. Without such a worker this process makes it when it is asked for it.
+
+        ``work``: a function that pickle can name, or a ``partial`` of one.
+        """
+        return lambda: work(self.job)
 
     @abstractmethod
     def shutdown(self) -> None:

@@ -7,14 +7,15 @@ is the engine's: the methods at the end.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import time
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -27,6 +28,7 @@ from nas.job import Job, Order, Outcome
 from nas.time import SHORTEST, WORKER_START, patience
 
 NICE = 5  # of workers. Ray's own 15 is a thirtieth of another program's share (36 of 1,024 in Linux): none came up
+T = TypeVar("T")
 LOST_STARTS = 5  # workers in a row that may die before their first training: by judgement, one may be bad luck
 
 
@@ -85,6 +87,7 @@ class Pool(Engine):
         self._tries: dict[int, int] = {}
         self._lost_starts = 0
         self._at_work = 0.0  # when a training was last seen at work
+        self._made: Callable[[], Any] | None = None  # waits for what a worker makes beside
 
     # --- life
 
@@ -124,6 +127,32 @@ class Pool(Engine):
                     waiting.append(another)
 
     @property
+    def aside(self) -> bool:
+        return self.address is None and cores() > 1  # other machines are sent what trains, and no more
+
+    def beside(self, work: Callable[[Job], T]) -> Callable[[], T]:
+        free = [seat for seat in self._seats if seat.number is None and seat.pid is not None]
+        if self._made is not None or not free or not self.aside:
+            return super().beside(work)
+        seat = free[0]
+        self._make(seat, work)
+
+        @functools.cache
+        def waited() -> T:
+            self._made = None
+            while not self._wait([seat], WORKER_START):
+                pass
+            try:
+                (made,) = self._answer(seat)
+                return made
+            except Lost:  # the worker is gone, or what it raised is raised here
+                self._replace(seat)
+                return work(self.job)
+
+        self._made = waited
+        return waited
+
+    @property
     def hands(self) -> int:
         return max(len(self._seats), 1)
 
@@ -149,6 +178,8 @@ class Pool(Engine):
     # --- work
 
     def start(self, number: int, order: Order) -> None:
+        if self._made is not None:
+            self._made()
         self._queue.append((number, order))
         self._assign()
 
@@ -304,6 +335,10 @@ class Pool(Engine):
     @abstractmethod
     def _send(self, seat: Seat, order: Order) -> None:
         """Let it train. It answers with the Outcome."""
+
+    @abstractmethod
+    def _make(self, seat: Seat, work: Callable[[Job], Any]) -> None:
+        """Let it make something of its job. It answers with a tuple of that."""
 
     @abstractmethod
     def _wait(self, seats: Sequence[Seat], seconds: float) -> Sequence[Seat]:

@@ -120,6 +120,10 @@ class ProcessesEngine(Pool):
         seat.answer = None
         seat.worker.ask("train", order)
 
+    def _make(self, seat: Seat, work: Callable[[Job], Any]) -> None:
+        seat.answer = None
+        seat.worker.ask("make", work)
+
     def _wait(self, seats: Sequence[Seat], seconds: float) -> Sequence[Seat]:
         until = time.monotonic() + seconds
         while not (said := [seat for seat in seats if seat.answer is not None]):

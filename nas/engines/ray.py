@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -42,6 +42,10 @@ class Worker:
     def evaluate(self, order: Order) -> Outcome:
         assert self.job is not None
         return self._evaluate(self.job, order)
+
+    def make(self, work: Callable[[Job], Any]) -> tuple[Any]:
+        assert self.job is not None
+        return (work(self.job),)
 
 
 class RayEngine(Pool):
@@ -169,6 +173,9 @@ class RayEngine(Pool):
 
     def _send(self, seat: Seat, order: Order) -> None:
         seat.answer = seat.worker.evaluate.remote(order)
+
+    def _make(self, seat: Seat, work: Callable[[Job], Any]) -> None:
+        seat.answer = seat.worker.make.remote(work)
 
     def _wait(self, seats: Sequence[Seat], seconds: float) -> Sequence[Seat]:
         done, _ = ray.wait([seat.answer for seat in seats], timeout=seconds)

@@ -11,6 +11,7 @@ from automl.deploy.card import card
 from automl.monitor.reference import reference_of
 from automl.types import Task
 from experiments.solve.data_card import classes_told, inputs_told
+from tests.automl.deploy.rows import part_of
 from tests.automl.deploy.test_card import EVIL, FACTS
 
 
@@ -27,7 +28,7 @@ def test_inputs_are_told_by_their_values_and_gaps() -> None:
     dataset = Dataset("t", frame, pd.Series(np.arange(100.0), name="y"), modalities={"note": "text"})
     encoding = Encoding.fit(dataset, np.arange(100), kind="regression")
     task = Task("t", "regression", encoding.inputs, 1, "r2")
-    reference = reference_of(encoding, dataset, np.arange(100), np.zeros(100), task)
+    reference = reference_of(encoding, dataset, part_of(encoding, dataset), np.zeros(100), task)
     told = {name: rest for name, *rest in inputs_told(encoding.fields, reference)}
     assert told["age"][:1] == ["numeric"] and told["age"][1].startswith("20 to 99, half of them below 5")
     assert told["age"][2] == "20 %" and told["seen"] == ["datetime", "2020-01-01 to 2020-04-09", "0 %"]

@@ -10,19 +10,21 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load, save
 from torch import nn
 
 from automl import metrics
 from automl.data.dataset import Part, Parts
-from automl.deploy.onnx import ExportMismatch, write_onnx
+from automl.deploy.onnx import ExportMismatch, trace, write_onnx
 from automl.errors import UserError
 from automl.training.predictor import Deployed, Predictor, predict
 from automl.types import Candidate, Input, Limits, Task, Trial
 from experiments.events import Events
 from experiments.settings import refit_of
+from experiments.solve import again as again_module
 from experiments.solve import finish, graphs, networks
-from experiments.solve.again import LastTrainings, in_time, price, trained_again, whole
+from experiments.solve.again import LastTrainings, anew, in_time, price, trained_again, whole
 from experiments.solve.artifacts import Artifacts
 from experiments.solve.networks import once_each
 from experiments.solve.python import solve
@@ -161,6 +163,7 @@ class Search:
         monkeypatch.setattr(finish.Bundle, "load", lambda folder: self)
         monkeypatch.setattr(networks, "measured", lambda folder, dataset: dict(self.cost))
         self.task = TASK
+        self.variant: dict[str, str] = {}
         self.cost = {"latency_ms": 1.0, "graph_ms": 0.1, "parameters": 12, "megabytes": 0.1}
 
     def add(self, trial: Trial, **changed) -> None:
@@ -261,6 +264,56 @@ def test_fewer_members_are_cut_out_of_the_graph_and_checked(tmp_path):
         cut(Deployed(members[1:], weights[1:], TASK, 0.8).eval(), names, inputs)
 
 
+def test_the_test_rows_are_asked_once_unless_another_graph_answers(tmp_path, monkeypatch):
+    search = Search(tmp_path, monkeypatch)
+    plain, told = search.export, [np.tile([0.9, 0.1], (400, 1))]
+    monkeypatch.setattr(networks, "fill", lambda *_: told)
+    monkeypatch.setattr(networks, "export", lambda folder, *of: (of[-2](folder), plain(folder, *of))[1])
+    assert search.finish().test_predictions is told[0]
+    search.variant = {"name": "2-int8"}
+    np.testing.assert_array_equal(search.finish().test_predictions, np.full((400, 2), 0.5))
+
+
+def test_nothing_runs_beside_what_is_timed(tmp_path, monkeypatch):
+    order, search = list[str](), Search(tmp_path, monkeypatch)
+    monkeypatch.setattr(finish, "simple_model", lambda *_: lambda: order.append("waited"))
+    monkeypatch.setattr(networks, "measured", lambda *_: (order.append("timed"), dict(search.cost))[1])
+    search.finish()
+    assert order[:2] == ["waited", "timed"]
+
+
+def test_a_graph_that_was_traced_with_other_weights_is_the_one_of_these(tmp_path):
+    def ensemble(seed: int, bend: type[nn.Module] = nn.ReLU) -> Deployed:
+        torch.manual_seed(seed)
+        made = (nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), bend(), nn.Linear(8, 2)) for _ in range(2))
+        return Deployed([Predictor(one, TASK) for one in made], [0.6, 0.4], TASK, 0.5).eval()
+
+    of = ensemble(0), ["input_0"], PARTS.valid.inputs
+    write_onnx(tmp_path / "alone.onnx", *of)
+    for other in (ensemble(1), ensemble(1, nn.Tanh)):  # the second is another network
+        agreement = write_onnx(tmp_path / "model.onnx", *of, trace(other, *of[1:]))
+        assert agreement.max_difference < 1e-6
+        assert (tmp_path / "model.onnx").read_bytes() == (tmp_path / "alone.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("fault", [False, True])
+def test_the_graph_is_traced_while_workers_train_once_more(tmp_path, monkeypatch, fault):
+    search, order = Search(tmp_path, monkeypatch), list[object]()
+
+    def traced(model, names, inputs):
+        assert names == ["input_0"] and model.names == ("output", "member_0", "member_1")
+        if fault:
+            raise ValueError("no schema of this")
+        return "a graph"
+
+    monkeypatch.setattr(SequentialEngine, "aside", True)
+    monkeypatch.setattr(networks, "trace", traced)
+    monkeypatch.setattr(networks, "trained_again", lambda *_: order.append("trained") or {})
+    monkeypatch.setattr(networks, "write_onnx", lambda *_, traced=None: order.append(traced))
+    search.finish(refit=True)
+    assert order == ["trained", None if fault else "a graph"]
+
+
 def test_only_when_none_can_be_exported_is_there_no_model(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"^none of 3 networks can be deployed; network 0 \(mlp\) cannot be exported"):
         Search(tmp_path, monkeypatch, broken=[0, 1, 2]).finish()
@@ -323,6 +376,25 @@ def test_the_price_of_a_refit_is_that_of_all_trainings_that_led_to_it():
     trials = [dataclasses.replace(TRIAL, number=n, fidelity=f, seconds=s, status=status) for n, f, s, status in calls]
     other = dataclasses.replace(TRIAL, candidate=Candidate("mlp", {}), number=8)
     assert whole(trials[2], [*trials, other]).seconds == 11.0 and whole(trials[0], trials).seconds == 2.0
+
+
+def test_a_network_that_began_with_a_known_fit_is_priced_by_the_one_that_was_fitted(monkeypatch):
+    """On other rows it is fitted again."""
+    monkeypatch.setattr(again_module, "begins", lambda job, family: family == "linear")
+    of = [
+        ("linear", 9.0, 0.01, "none"),
+        ("linear", 1.0, 0.1, "none"),
+        ("linear", 20.0, 0.1, "hinges"),
+        ("mlp", 1.0, 0.1, "none"),
+    ]
+    trials = [
+        dataclasses.replace(TRIAL, candidate=Candidate(f, {"learning_rate": rate, "bend": bend}), seconds=s, number=n)
+        for n, (f, s, rate, bend) in enumerate(of)
+    ]
+    job = engine_of().job
+    assert [anew(t, trials, job).seconds for t in trials] == [9.0, 9.0, 20.0, 1.0]
+    failed = [dataclasses.replace(trials[0], status="timeout"), *trials[1:]]
+    assert anew(trials[1], failed, job).seconds == 1.0
 
 
 def test_time_is_kept_for_the_networks_that_would_be_chosen_now():

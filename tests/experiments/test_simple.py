@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from automl.data.dataset import Part, Parts, taken
 from automl.metrics import scores
 from automl.types import Input, Task
 from experiments.solve import simple
-from experiments.solve.simple import features, simple_model
+from experiments.solve.simple import Simple, features
+from nas.engines.sequential import SequentialEngine
+from nas.job import Job
 
 ROWS = 240
 
@@ -28,6 +31,12 @@ def parts_of(inputs: list[np.ndarray], y: np.ndarray) -> Parts:
 def task_of(kind, inputs: tuple[Input, ...], classes: int = 0, metric: str = "accuracy") -> Task:
     names = tuple(map(str, range(classes)))
     return Task("toy", kind, inputs, classes or 1, metric, "toy", names)
+
+
+def simple_model(task: Task, parts: Parts, seconds: float) -> Simple | None:
+    engine = SequentialEngine()
+    engine.take(Job(task, parts.train, parts.valid, {}, {}))
+    return simple.simple_model(engine, task, parts, seconds)()
 
 
 TOY = np.random.default_rng(0)
@@ -104,6 +113,24 @@ def test_a_fault_of_it_costs_no_search(monkeypatch, caplog):
     of, array = CASES["tabular"]
     assert simple_model(task_of("multiclass", (of,), 3), parts_of([array], CLASS), 1.0) is None
     assert "MemoryError: no room" in caplog.text
+
+
+def test_a_worker_fits_it_while_this_process_goes_on():
+    class Aside(SequentialEngine):
+        aside, asked = True, 0  # type: ignore[assignment]
+
+        def beside(self, work):
+            self.asked += 1
+            made = pickle.loads(pickle.dumps(work))(self.job)  # as it is sent to another process
+            return lambda: made
+
+    of, array = CASES["tabular"]
+    task, parts, engine = task_of("multiclass", (of,), 3), parts_of([array], CLASS), Aside()
+    engine.take(Job(task, parts.train, parts.valid, {}, {}))
+    made = simple.simple_model(engine, task, parts, math.inf)
+    one, here = made(), simple_model(task, parts, math.inf)
+    assert one is made() and engine.asked == 1 and one is not None and here is not None
+    np.testing.assert_allclose(one.test, here.test, atol=1e-9)
 
 
 def test_no_test_rows_are_no_fault():

@@ -1,5 +1,7 @@
 """What every engine of ``conf/engine`` promises, on real trainings; a new yaml joins by itself."""
 
+import operator
+
 import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -52,6 +54,13 @@ class TestEngineContract:
 
     def test_the_budget_of_trials_is_kept(self, engine):
         assert len(run(engine, ["none", "raise", "nan"], trials=2)) == 2
+
+    def test_a_free_worker_makes_something_of_the_job(self, engine):
+        run(engine, ["none"])
+        name, none = (engine.beside(operator.attrgetter(of)) for of in ("task.name", "nothing"))
+        assert name() == "toy"
+        with pytest.raises(AttributeError, match="nothing"):
+            none()
 
     def test_the_score_does_not_depend_on_the_engine(self, engine):
         (ours,), (reference,) = run(engine, ["none"]), run(SequentialEngine(threads=1), ["none"])

@@ -1,5 +1,7 @@
 """What all engines with workers of their own promise, whatever the workers are."""
 
+import functools
+import os
 import time
 from collections import deque
 from multiprocessing.connection import Pipe
@@ -19,7 +21,7 @@ from nas.engines.processes import Child, ProcessesEngine
 from nas.engines.ray import RayEngine
 from nas.engines.room import places
 from nas.execution import Execution
-from nas.job import Order, Outcome
+from nas.job import Job, Order, Outcome
 from nas.search import search
 from nas.session import Session
 from nas.space import SearchSpace
@@ -44,6 +46,38 @@ def test_every_fault_of_a_worker_is_a_trial_with_its_status_and_the_search_ends(
         assert trial.status == STATUS[trial.candidate.choices["fault"]], trial
         assert (trial.score is not None) == (trial.status == "ok")
         assert (trial.error == "") == (trial.status == "ok")
+
+
+def made_by(job: Job, program: int) -> str:
+    """A worker does not live to make it."""
+    if os.getpid() != program:
+        os._exit(1)
+    return job.task.name
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.whole
+@ENGINES
+def test_what_a_lost_worker_was_to_make_is_made_here_and_trainings_go_on(make, monkeypatch):
+    monkeypatch.setattr(module, "cores", lambda: 2)
+    engine, order = make(workers=1), Order(Candidate("faulty", {"fault": "none"}), 2, 0)
+    try:
+        engine.take(faulty_job())
+        assert engine.run([order])[0].status == "ok"
+        made = engine.beside(functools.partial(made_by, program=os.getpid()))
+        assert engine.run([order])[0].status == "ok", "it waits for what is made"
+        assert made() == "toy"
+        (seat,) = engine._seats
+        pid = seat.pid
+        assert engine.beside(pid_of)() == pid != os.getpid()
+        monkeypatch.setattr(module, "cores", lambda: 1)
+        assert engine.beside(pid_of)() == os.getpid(), "one core does one thing"
+    finally:
+        engine.shutdown()
+
+
+def pid_of(job: Job) -> int:
+    return os.getpid()
 
 
 RESOURCES = {"CPU": 4.0}

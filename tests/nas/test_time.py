@@ -93,6 +93,16 @@ def test_a_short_run_asks_its_model_for_a_shorter_time():
     assert export_seconds(2, 1.0) == pytest.approx(export_seconds(2, None) - 1.7 - 3.5)
 
 
+def test_what_workers_see_to_meanwhile_takes_no_time_of_its_own(now):
+    assert export_seconds(5, 60.0, beside=True) == pytest.approx(export_seconds(5, 60.0) - simple_seconds(60.0))
+    assert export_seconds(1, None, beside=True) == simple_seconds(None) + importance_seconds(None), "it is longer"
+    clock = Clock(60.0, began=50.0)
+    clock.beside = True
+    clock.search_begins(Budget(seconds=60.0), 5, refit=True)
+    assert clock.export == export_seconds(5, 60.0, beside=True)
+    assert refit_seconds(None, clock, 5) == 10.0 - clock.export
+
+
 @pytest.mark.parametrize(
     ("epochs", "left", "most", "expected"),
     [

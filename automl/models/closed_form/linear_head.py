@@ -15,6 +15,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from threadpoolctl import threadpool_limits
 
 from automl.models.closed_form.copies import copies
+from automl.models.closed_form.fits import once
 
 # By judgement, but for scikit-learn's FOLDS and PASSES: a grid too narrow or too coarse misses the strength that serves
 # the rows left out best; all others share the time that is given between more rows and a better choice.
@@ -38,9 +39,16 @@ def linear_head(
     x: (rows, features); y: class numbers, all below ``classes``, or values, (rows,). The strength of the shrinkage is
     the one that serves the rows left out: one at a time for values, a fold for classes. The bias is not shrunk.
     ``until``: of ``time.monotonic()``; what would end later learns from the first rows only, in fewer passes, and
-    with fewer strengths tried.
+    with fewer strengths tried. What was fitted before in this process is known (``fits``).
     """
-    x = x.astype(np.float64)
+    return once((x, y, classes, threads), lambda: fitted(x, y, classes, threads, until))
+
+
+def fitted(
+    x: np.ndarray, y: np.ndarray, classes: int, threads: int, until: float
+) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
+    """The same, and whether it is what it would be without a limit."""
+    x, rows = x.astype(np.float64), len(x)
     with threadpool_limits(threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # training goes on from there
         warnings.filterwarnings("ignore", message="The number of unique classes")  # they are classes all the same
@@ -50,7 +58,7 @@ def linear_head(
         of = copies(x, y)
     first, times = np.unique(of, return_index=True, return_counts=True)[1:]
     found: Any = RidgeCV(STRENGTHS * unit_of(x)).fit(x[first], y[first], times if len(first) < len(y) else None)
-    return found.coef_[:, None], np.array([found.intercept_])
+    return (found.coef_[:, None], np.array([found.intercept_])), len(x) == rows
 
 
 def unit_of(x: np.ndarray) -> float:
@@ -75,21 +83,23 @@ def in_time(x: np.ndarray, y: np.ndarray, until: float) -> tuple[np.ndarray, np.
     return x[:rows], y[:rows]
 
 
-def logistic(x: np.ndarray, y: np.ndarray, classes: int, until: float) -> tuple[np.ndarray, np.ndarray]:
-    """As ``linear_head``. A class without a row gets no weight, and a bias well below all others."""
+def logistic(x: np.ndarray, y: np.ndarray, classes: int, until: float) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
+    """As ``fitted``. A class without a row gets no weight, and a bias well below all others."""
     rows, passes, each = affordable(x, y, until)
+    whole = rows == len(x) and passes == PASSES
     x, y = x[:rows], y[:rows]
     seen = np.unique(y)
     weight, bias = np.zeros((x.shape[1], classes)), np.zeros(classes)
     if len(seen) > 1:
         unit = unit_of(x)
         strength = best_strength(x, y, unit, passes, until - passes * each)
+        whole = whole and time.monotonic() <= until - passes * each
         found = solver(unit * strength, passes).fit(x, y)
         sides = np.array([-0.5, 0.5]) if len(seen) == 2 else 1.0  # of two classes there is one score, their difference
         weight[:, seen], bias[seen] = found.coef_.T * sides, found.intercept_ * sides
     unseen = np.setdiff1d(np.arange(classes), seen)
     bias[unseen] = bias[seen].min() - np.log(1 + len(y))
-    return weight, bias
+    return (weight, bias), whole
 
 
 def affordable(x: np.ndarray, y: np.ndarray, until: float) -> tuple[int, int, float]:

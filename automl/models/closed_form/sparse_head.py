@@ -15,6 +15,7 @@ from sklearn.linear_model import Ridge
 from sklearn.svm import LinearSVC
 
 from automl.models.closed_form.copies import copies, left_out
+from automl.models.closed_form.fits import once
 from automl.training.module import OutOfTime
 
 Weighting = Literal["tfidf", "evidence"]
@@ -41,17 +42,29 @@ def sparse_head(
     2.3). The strength of the shrinkage is the one that serves the rows left out.
 
     ``until``: of ``time.monotonic()``; what would end later tries fewer strengths, leaves it at the rows that were not
-    held out, and then learns from the first rows only. Raises OutOfTime when the fewest rows would take too long.
+    held out, and then learns from the first rows only. Raises OutOfTime when the fewest rows would take too long. What
+    was fitted before in this process is known (``fits``).
     """
+    return once((x, y, classes, weighting), lambda: fitted(x, y, classes, weighting, until))
+
+
+def fitted(
+    x: Sparse, y: np.ndarray, classes: int, weighting: Weighting, until: float
+) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
+    """The same, and whether it is what it would be without a limit."""
     rows = in_time(x, y, classes, until)
+    whole = rows == len(y)
     x, y = x[:rows], y[:rows]
     aim = y[:, None] == np.arange(classes) if classes else y[:, None].astype(np.float32)
     held, rest = left_out(copies(x, y), HELD_OUT, np.random.default_rng(0))
     best: tuple[float, float, float, np.ndarray | None] = np.inf, STRENGTHS[0], 1.0, None
-    each = 0.0
+    each, tried = 0.0, list[float]()
     if len(held):
         known, ahead, scale = with_constant(x[rest]), with_constant(x[held]), scales(x[rest], aim[rest], weighting)
         for strength in STRENGTHS:
+            if any(min(strength, best[1]) < one < max(strength, best[1]) for one in tried):
+                continue  # it has risen that way already
+            tried.append(strength)
             began = time.monotonic()
             found = weights(known, aim[rest], scale, strength)
             scores = ahead @ found
@@ -62,12 +75,15 @@ def sparse_head(
                 best = loss, strength, sharpness, found
             each = max(each, time.monotonic() - began)
             if time.monotonic() + each * (1 + 1 / (1 - HELD_OUT)) > until:  # one more, and the one on all rows
+                whole = whole and strength == STRENGTHS[-1]
                 break
     _, strength, sharpness, found = best
     if found is None or time.monotonic() + each / (1 - HELD_OUT) <= until:
         found = weights(with_constant(x), aim, scales(x, aim, weighting), strength)
+    else:
+        whole = False
     found = sharpness * found
-    return found[:-1], BIAS * found[-1]
+    return (found[:-1], BIAS * found[-1]), whole
 
 
 def in_time(x: Sparse, y: np.ndarray, classes: int, until: float) -> int:

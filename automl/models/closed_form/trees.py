@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
+from automl.models.closed_form.fits import once
 from automl.training.module import OutOfTime
 
 # By judgement: nothing stops a stage, so one that takes longer than expected is late, and a short one grows less.
@@ -90,8 +92,24 @@ def boosted(
 
     x: float32 (rows, columns); y: class numbers, all below ``classes``, or values. A class without rows gets no tree
     and the score of one row in all. Gradient boosting over binned columns (Ke et al. 2017, "LightGBM").
-    ``until``: of ``time.monotonic()``; the rounds are as many as end by then. Raises OutOfTime when not one would.
+    ``until``: of ``time.monotonic()``; the rounds are as many as end by then. Raises OutOfTime when not one would. What
+    was grown before in this process is known (``fits``).
     """
+    of = (x, y, classes, rounds, leaves, threads, sorted(options.items()))
+    return once(of, lambda: grown(x, y, classes, rounds, leaves, threads, until, options))
+
+
+def grown(
+    x: np.ndarray,
+    y: np.ndarray,
+    classes: int,
+    rounds: int,
+    leaves: int,
+    threads: int,
+    until: float,
+    options: Mapping[str, Any],
+) -> tuple[tuple[list[list[np.ndarray]], np.ndarray], bool]:
+    """The same, and whether it is what it would be without a limit."""
     kind: Any = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
     model = kind(max_leaf_nodes=leaves, max_depth=deepest(leaves), early_stopping=False, warm_start=True, **options)
     seen = np.unique(y) if classes else np.zeros(1)
@@ -99,17 +117,17 @@ def boosted(
     if classes and len(seen) == 1:
         alone = np.full(max(outputs, 2), -np.log(1 + len(y)))
         alone[seen[0]] = 0.0
-        return [], alone if outputs > 1 else alone[1:] - alone[:1]
+        return ([], alone if outputs > 1 else alone[1:] - alone[:1]), True
     with threadpool_limits(threads):
         if math.isfinite(until) and len(seen) > 2:
             check_round(model, x, y, len(seen), until)
         grow(model, x, y, rounds, until)
     # scikit-learn offers no public way to the trees of its histogram boosting; the tests compare with its predictions
     found = [[tree.nodes for tree in one] for one in model._predictors]
-    start = np.ravel(model._baseline_prediction)
+    start, whole = np.ravel(model._baseline_prediction), len(found) == rounds
     if outputs == 1 or len(seen) == outputs:
-        return found, start
-    return spread(found, start, seen, classes, rows=len(y))
+        return (found, start), whole
+    return spread(found, start, seen, classes, rows=len(y)), whole
 
 
 def check_round(model: Any, x: np.ndarray, y: np.ndarray, trees: int, until: float) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from automl.data.dataset import Dataset
+from automl.data.dataset import Dataset, Part
 from automl.data.encode import Encoding
 from automl.types import Task
 
@@ -54,6 +54,11 @@ def mixed(rows: int = ROWS, seed: int = 0) -> Dataset:
     target = pd.Series(np.random.default_rng(seed).choice(["no", "yes"], rows), name="goal")
     kinds: dict[str, Any] = {"photo": "image", "grey": "image", "pulse": "series", "line": "series", "voice": "audio"}
     return Dataset("mixed", table(rows, seed), target, arrays(rows, seed), modalities=kinds)
+
+
+def part_of(encoding: Encoding, dataset: Dataset) -> Part:
+    """All rows, encoded."""
+    return Part(encoding.transform(dataset), np.zeros(len(dataset)), np.arange(len(dataset)))
 
 
 def task_of(encoding: Encoding) -> Task:

@@ -16,6 +16,7 @@ from automl.monitor.counter import REFERENCE
 from automl.monitor.reference import reference_of
 from automl.serial import dumps
 from automl.uncertainty.calibrate import Answers, calibrate
+from tests.automl.deploy.rows import part_of
 from tests.experiments.predict.bundles import bundle_of
 
 ROWS = 400
@@ -48,7 +49,7 @@ def made(folder: Path, kind: Any = "binary", *, calibrated: bool = True) -> Bund
     bundle = Bundle.load(bundle_of(folder / "bundle", dataset, kind))
     encoding, task = bundle.encoding, bundle.task
     p, y = bundle.outputs_encoded(encoding.transform(dataset))[0], encoding.encode_target(dataset.target)
-    reference = reference_of(encoding, dataset, np.arange(ROWS), p, task)
+    reference = reference_of(encoding, dataset, part_of(encoding, dataset), p, task)
     write_atomically(bundle.folder / REFERENCE, dumps(reference))
     if calibrated:
         of = calibrate(task, Answers(p, y), None, source="valid", alike=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from automl.data.dataset import Dataset
+from automl.data.dataset import Dataset, taken
 from automl.data.encode import Encoding
 from automl.deploy.bundle import MODEL, Bundle
 from automl.deploy.judge import Verdict
@@ -25,14 +26,14 @@ from automl.monitor.counter import Counter
 from automl.monitor.reference import BINS, answered, counts_of, measured, reference_of
 from automl.monitor.tests import Watch
 from automl.types import Task
-from tests.automl.deploy.rows import ROWS, mixed, task_of
+from tests.automl.deploy.rows import ROWS, mixed, part_of, task_of
 from tests.automl.monitor.bundles import asked, made, people
 
 MIXED = mixed()
 ENCODING = Encoding.fit(MIXED, np.arange(ROWS), kind="binary")
 TASK = task_of(ENCODING)
 PREDICTIONS = np.random.default_rng(1).dirichlet([1, 1], ROWS).astype(np.float32)
-REFERENCE = reference_of(ENCODING, MIXED, np.arange(ROWS), PREDICTIONS, TASK)
+REFERENCE = reference_of(ENCODING, MIXED, part_of(ENCODING, MIXED), PREDICTIONS, TASK)
 STORED = np.concatenate([np.asarray(m["counts"], dtype=np.int64) for m in REFERENCE["measures"]])
 
 
@@ -185,7 +186,7 @@ def test_a_wide_table_stays_small() -> None:
         frame[f"category {i}"] = [f"a category of {v}" for v in rng.integers(0, 300, 1_000)]
     dataset = Dataset("wide", frame, pd.Series(rng.normal(size=1_000), name="y"))
     encoding = Encoding.fit(dataset, np.arange(1_000), kind="regression")
-    reference = reference_of(encoding, dataset, np.arange(1_000), rng.normal(size=1_000), task_of(encoding))
+    reference = reference_of(encoding, dataset, part_of(encoding, dataset), rng.normal(size=1_000), task_of(encoding))
     assert len(reference["measures"]) == 51 and len(json.dumps(reference, indent=1)) < 100_000
     shop = of("category 0", "value", reference)
     assert len(shop["values"]) == BINS and len(shop["counts"]) == BINS + 3
@@ -195,7 +196,7 @@ def test_a_wide_table_stays_small() -> None:
 def test_many_rows_are_looked_at_by_the_spread_of_them(monkeypatch) -> None:
     monkeypatch.setattr(module, "ROWS", 20)
     monkeypatch.setattr(module, "CHUNK", 6)
-    few = reference_of(ENCODING, MIXED, np.arange(ROWS), PREDICTIONS, TASK)
+    few = reference_of(ENCODING, MIXED, part_of(ENCODING, MIXED), PREDICTIONS, TASK)
     assert few["rows"] == 20 and sum(of("size", "value", few)["counts"]) == 20
     assert sum(of("", "class", few)["counts"]) == ROWS == few["predictions"]
 
@@ -212,10 +213,10 @@ def test_what_the_encoding_knows_is_told_of_rows_that_it_does_not_know() -> None
     """Of those that it was fitted on it knows more: every stream that came after them once seemed to have moved."""
     dataset, learned, unseen = rare(1500, 0), np.arange(900), np.arange(900, 1500)
     encoding = Encoding.fit(dataset, learned, kind="regression")
-    task, said = task_of(encoding), np.random.default_rng(2).normal(size=1500)
+    rows, task, said = part_of(encoding, dataset), task_of(encoding), np.random.default_rng(2).normal(size=1500)
 
     def moved(unseen: np.ndarray) -> set[tuple[str, str]]:
-        reference = reference_of(encoding, dataset, learned, said, task, unseen)
+        reference = reference_of(encoding, dataset, taken(rows, learned), said, task, [taken(rows, unseen)])
         watch = Watch.new(reference)
         found = set()
         for number in range(20):
@@ -229,7 +230,7 @@ def test_what_the_encoding_knows_is_told_of_rows_that_it_does_not_know() -> None
 
     assert moved(unseen[:50]) == {("note", "unknown share")}, "so few do not tell"
     assert moved(unseen) == set()
-    reference = reference_of(encoding, dataset, learned, said, task, unseen)
+    reference = reference_of(encoding, dataset, taken(rows, learned), said, task, [taken(rows, unseen)])
     assert sum(of("note", "length", reference)["counts"]) == len(learned)
     assert sum(of("note", "unknown share", reference)["counts"]) == len(unseen)
 
@@ -255,3 +256,10 @@ def test_a_variant_is_compared_with_answers_of_its_own(tmp_path) -> None:
 
     assert moved(Counter(bold_bundle)) == 0
     assert moved(Counter(dataclasses.replace(bold_bundle, variant={}))) > 0, "with those of the whole model"
+
+
+def test_rows_are_not_encoded_again_and_a_copy_is_no_further_row() -> None:
+    """Their encoding is most of what it takes."""
+    encoded, twice = part_of(ENCODING, MIXED), np.repeat(np.arange(ROWS)[::-1], 2)
+    known: Any = SimpleNamespace(encoders=ENCODING.encoders)  # which reads nothing
+    assert reference_of(known, MIXED, taken(encoded, twice), PREDICTIONS, TASK) == REFERENCE

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf._utils import get_omega_conf_dumper, get_yaml_loader
 
 from automl.data.read.files import existing
 from automl.errors import UserError
 from automl.files import write_atomically
-from automl.store.rows import without_passwords
+from automl.passwords import masked
 from automl.types import Budget, MetaLearner
 from experiments.options import check_hints, made
 from experiments.signatures import takes
@@ -62,7 +64,7 @@ def settings(cfg: DictConfig) -> Settings:
         progress=truth(plain, "progress"),
         portfolio=portfolio_of(plain),
         ensemble=whole(plain["objective"], "ensemble", 1, prefix="objective."),
-        refit=refit_of(plain["objective"]["refit"]),
+        refit=_refit_beside_folds(plain),
         latency=truth(plain["objective"], "latency", prefix="objective."),
         calibrate=calibrate_of(plain),
         budget=budget,
@@ -196,6 +198,15 @@ def refit_of(asked: Any) -> bool | None:
     return None
 
 
+def _refit_beside_folds(plain: Mapping[str, Any]) -> bool | None:
+    asked = refit_of(plain["objective"]["refit"])
+    if asked is False and (plain["task"]["folds"] or plain["objective"]["calibrate"] == "folds"):
+        raise UserError(
+            "objective.refit=false and folds: what folds judge is trained on all rows once more. Leave out one of them"
+        )
+    return asked
+
+
 def calibrate_of(plain: Mapping[str, Any]) -> str:
     asked = plain["objective"]["calibrate"]
     if asked not in CALIBRATE:
@@ -271,13 +282,25 @@ def learner_of(cfg: DictConfig, budget: Budget, place: str = "metalearner", seed
 def keep_config(cfg: DictConfig, folder: Path, option: str = "hydra.run.dir") -> None:
     """config.yaml in the run's folder, resolved, without passwords. Raises UserError when nothing can be written."""
     writable(folder, option)
-    write_atomically(folder / "config.yaml", without_passwords(OmegaConf.to_yaml(cfg, resolve=True)))
+    write_atomically(folder / "config.yaml", config_text(cfg))
+
+
+def config_text(cfg: DictConfig) -> str:
+    """The configuration as config.yaml has it."""
+    return _yaml(masked(OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)))
 
 
 def hide_passwords(file: Path) -> None:
     """Take the passwords out of what Hydra wrote."""
-    if file.is_file() and (shown := without_passwords(text := file.read_text(encoding="utf-8"))) != text:
-        write_atomically(file, shown)
+    if file.is_file() and masked(text := file.read_text(encoding="utf-8")) != text:
+        write_atomically(file, _yaml(masked(yaml.load(text, get_yaml_loader()))))
+
+
+def _yaml(plain: Any) -> str:
+    """As ``OmegaConf.to_yaml`` writes it, which would take a file called ${x}.csv for a reference."""
+    return yaml.dump(
+        plain, Dumper=get_omega_conf_dumper(), default_flow_style=False, allow_unicode=True, sort_keys=False
+    )
 
 
 def writable(folder: Path, option: str) -> None:
@@ -292,4 +315,4 @@ def writable(folder: Path, option: str) -> None:
 
 def plain_config(cfg: DictConfig) -> dict[str, Any]:
     """The configuration as plain data, for the store and for trackers: without passwords."""
-    return json.loads(without_passwords(json.dumps(OmegaConf.to_container(cfg, resolve=True))))
+    return json.loads(json.dumps(masked(OmegaConf.to_container(cfg, resolve=True))))

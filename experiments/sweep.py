@@ -14,9 +14,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from automl.errors import UserError
-from automl.store.rows import without_passwords
 from experiments.runs.differences import SELDOM
 from experiments.runs.found import RESULT, Run
+from experiments.settings import config_text
 
 
 def to_minimise(result: Mapping[str, Any]) -> float:
@@ -50,7 +50,7 @@ def finished_before(cfg: DictConfig, folder: Path) -> Mapping[str, Any] | None:
     from experiments.solve.resumed import differences
 
     found = Run.of(folder)
-    now = yaml.load(without_passwords(OmegaConf.to_yaml(cfg, resolve=True)), yaml.CSafeLoader)
+    now = yaml.load(config_text(cfg), yaml.CSafeLoader)
     before, asked = ({n: v for n, v in of.items() if n not in SELDOM} for of in (found.config, now))
     if apart := list(differences(before, asked)):
         raise UserError(

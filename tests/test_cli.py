@@ -136,6 +136,7 @@ def test_help_lists_the_groups_and_shows_how_to_begin():
 
 def test_a_sweep_may_be_asked_for_between_overrides_and_keeps_no_password(tmp_path):
     sweep = ["--multirun", "seed=1,2", "budget.trials=-1", f"hydra.sweep.dir={tmp_path}"]
+    sweep += ["engine=nni_service", "engine.machines=[{host:a,password:hunter2}]"]
     done = call("+experiment=quickstart", "store.url=postgresql://me:hunter2@db/x", *sweep, cwd=tmp_path)
     assert done.returncode == 2 and "budget.trials=-1 must be" in done.stderr, done.stderr
     kept = (tmp_path / "multirun.yaml").read_text()

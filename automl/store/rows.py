@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from typing import Any, TypeGuard
 
 from automl.serial import to_plain
@@ -75,14 +74,6 @@ def choices_text(candidate: Candidate) -> str:
 def storable(text: str) -> str:
     r"""Text that a database can hold: a NUL or half a surrogate pair is written as its escape (``\x00``)."""
     return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def without_passwords(text: str) -> str:
-    """The text with the password of every URL hidden: ``//user:password@host`` (the user may be missing), and
-    ``password=`` or ``sslpassword=`` among its parameters.
-    """
-    text = re.sub(r"(://[^/\s:@\"]*:)[^\s\"]+(@)", r"\1***\2", text)
-    return re.sub(r"(password=)[^&\s\"]+", r"\1***", text, flags=re.IGNORECASE)
 
 
 def _is_number(value: float | None) -> TypeGuard[float]:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, event, exc
 
 from automl.errors import UserError
-from automl.store.rows import without_passwords
+from automl.passwords import without_passwords
 
 SCHEMA_VERSION = 2
 BUSY_SECONDS = 60.0

@@ -37,11 +37,12 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from automl.errors import UserError
+from automl.passwords import masked, without_passwords
 from automl.serial import dumps, from_json, to_json
 from automl.store import schema
 from automl.store.columns import columns
 from automl.store.hold import Hold, attempts_at, gone
-from automl.store.rows import choices_text, storable, task_digest, trial_of, trial_row, without_passwords
+from automl.store.rows import choices_text, storable, task_digest, trial_of, trial_row
 from automl.store.search import Search, SearchSummary, summaries
 from automl.types import Budget, Candidate, Prior, Profile, Runs, Task, Trial
 from automl.version import code_version
@@ -107,7 +108,7 @@ class Store:
                 key=storable(key),
                 task_id=self._task_id(c, task, profile),
                 seed=seed,
-                config=without_passwords(dumps(config)),
+                config=dumps(masked(config)),
                 prior=None if prior is None else to_json(prior),
                 code_version=code_version(),
                 started_at=_now(),

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from automl.errors import UserError
+from automl.passwords import masked
 
 RESULT, CONFIG = "result.json", "config.yaml"
 
@@ -78,7 +79,7 @@ def read_config(folder: Path) -> dict[str, Any] | None:
         found = yaml.load((folder / CONFIG).read_text(encoding="utf-8"), yaml.CSafeLoader)
     except (OSError, ValueError, yaml.YAMLError):
         return None
-    return found if isinstance(found, dict) else None
+    return masked(found) if isinstance(found, dict) else None  # earlier versions left some in
 
 
 def find(roots: Sequence[Path]) -> tuple[list[Run], list[str]]:

@@ -156,7 +156,7 @@ def prepared_as_before(cfg: DictConfig, wanted: Settings, dataset: Dataset, stor
     """
     asked, config = task_options(cfg), plain_config(cfg)
     hold = {"holdout": True, "auto": None}.get(wanted.calibrate, False)
-    ways = [(folds_in(asked["folds"], wanted.budget), hold)]
+    ways = [(folds_in(asked["folds"], wanted.budget, refit=wanted.refit), hold)]
     if wanted.calibrate == "folds" and asked["folds"] is None:
         ways = [(FOLDS, hold)]
     elif wanted.resume and asked["folds"] is None:
@@ -176,7 +176,9 @@ def prepared_as_before(cfg: DictConfig, wanted: Settings, dataset: Dataset, stor
     return found[0]
 
 
-def folds_in(asked: int | None, budget: Budget) -> int | None:
-    """None (as the data advise) becomes 0 in a short search: a training per fold would leave it too few candidates."""
+def folds_in(asked: int | None, budget: Budget, *, refit: bool | None = None) -> int | None:
+    """None (as the data advise) becomes 0 in a short search: a training per fold would leave it too few candidates; and
+    where the very networks that were judged are wanted: those that folds judge are trained on all rows.
+    """
     short = budget.seconds is not None and budget.seconds < FOLD_SECONDS
-    return 0 if asked is None and short else asked
+    return 0 if asked is None and (short or refit is False) else asked

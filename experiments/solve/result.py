@@ -20,8 +20,8 @@ from automl.data.split import group_codes
 from automl.deploy.importance import to_json
 from automl.files import write_atomically
 from automl.metrics import scores
+from automl.passwords import masked
 from automl.serial import dumps
-from automl.store.rows import without_passwords
 from automl.task.goal import parse_goal
 from automl.types import Prior, Profile, Trial
 from automl.uncertainty.sets import decide
@@ -98,7 +98,7 @@ def compose_result(
         "findings": [] if quality is None else [told(finding) for finding in quality.findings],
         "level": level,
         "seed": seed,
-        "overrides": [without_passwords(word) for word in overrides],
+        "overrides": masked(list(overrides)),
         "profile": None if profile is None else {n: finite(v) for n, v in profile.as_dict().items()},
         "prior": None if prior is None else told_prior(prior, trials, task.metric),
         "trials": {status: sum(t.status == status for t in trials) for status in statuses},

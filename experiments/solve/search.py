@@ -193,8 +193,9 @@ def run_search(
             f"the search ended when trial {reached[0]} met the goal {job.task.goal} on the validation rows",
         )
     if engine.stopped:
-        line = f"Stopped early: the model is made of {len(trials)} trials. resume=true goes on with the search."
-        print(line, file=sys.stderr)
+        made = f"the model is made of {len(trials)} trials" + ", not trained once more on all rows" * bool(last.size)
+        print(f"Stopped early: {made}. resume=true goes on with the search.", file=sys.stderr)
+        record.notes += (f"the search was stopped early: {made}",)
     return trials
 
 

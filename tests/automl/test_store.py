@@ -24,8 +24,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl.errors import UserError
+from automl.passwords import masked, without_passwords
 from automl.store import schema
-from automl.store.rows import without_passwords
 from automl.store.store import Store
 from automl.types import Attempt, Budget, Candidate, Input, Prior, Profile, Task
 from tests.automl import postgres
@@ -547,9 +547,29 @@ def test_no_form_of_a_password_is_shown(url):
     assert "ter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"engine": {"machines": [{"host": "a", "password": "hunter2", "ssh_passphrase": "hunter2 hunter2"}]}},
+        {"engine": {"machines": [{"host": "a", "password": 27_182_818}]}},
+        {"overrides": ["engine.machines=[{host:a,user:me,password:hunter2 and more,port:22}]"]},
+        {"overrides": ["engine.machines=[{host:a,password:'hunter2, too'}]", "+engine.machines.0.password=hunter2"]},
+        {"overrides": ['engine.machines=[{"password": "hunter2"}]']},
+        {"webhook": "https://hooks.example.com/a?token=hunter2", "api_key": "hunter2"},
+    ],
+    ids=str,
+)
+def test_options_that_are_called_so_are_hidden(said):
+    hidden = json.dumps(masked(said))
+    assert "hunter2" not in hidden and "27182818" not in hidden and "***" in hidden
+    assert masked(said).keys() == said.keys() and masked(masked(said)) == masked(said)
+
+
 def test_what_is_no_password_stays():
     for text in ("sqlite:///outputs/store.db", "http://h:80/a", "postgresql://me@db/level4?sslmode=require", "a@b: c"):
         assert without_passwords(text) == text
+    plain = {"password": None, "token": "", "tokens": 3, "password_file": "~/.pgpass", "data": [1, 2.5, True, "a: b"]}
+    assert masked(plain) == plain
 
 
 class TestSqlite(StoreContract):

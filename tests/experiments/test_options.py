@@ -30,6 +30,7 @@ from experiments.settings import settings as scalars
 from experiments.solve import python as module
 from experiments.solve.prior import level_of
 from experiments.solve.python import solve
+from experiments.solve.resumed import shaping
 from experiments.solve.run import start
 
 TABLE = pd.DataFrame({"a": np.arange(40.0), "g": np.arange(40) // 4, "t": np.arange(40), "y": np.arange(40) % 2})
@@ -111,6 +112,7 @@ REFUSED = [
     (("y", "engine=sequential", "strategy.sure=-1"), {}, "strategy: sure=-1 must be at least 0"),
     (("y", "data=null"), {}, "chosen by the name of its file"),
     (("y", "task.limits=null"), {}, "task.limits=null"),
+    (("y", "objective.refit=false", "objective.calibrate=folds"), {}, "objective.refit=false and folds"),
 ]
 
 
@@ -140,6 +142,7 @@ BEFORE_THE_DATA = [
     ("task.folds=-1", "folds=-1 must be null"),
     ("task.repairs.outliers=maybe", "task.repairs.outliers=maybe must be true or false or null"),
     ("data.size=big", "data.size=big must be a whole number or null"),
+    ("task.check=false task.repairs.outliers=true", "repairs.outliers does nothing with check=false"),
 ]
 
 
@@ -148,7 +151,13 @@ def test_a_wrong_option_is_told_before_the_data_are_read(option, says, tmp_path)
     """The file is empty, and no engine was started to find that out."""
     (tmp_path / "a.csv").write_text("")
     cfg = composed(
-        [f"data.path={tmp_path}/a.csv", f"store.url=sqlite:///{tmp_path}/s.db", f"artifacts={tmp_path}", *FEW, option]
+        [
+            f"data.path={tmp_path}/a.csv",
+            f"store.url=sqlite:///{tmp_path}/s.db",
+            f"artifacts={tmp_path}",
+            *FEW,
+            *option.split(),
+        ]
     )
     with pytest.raises(UserError) as caught:
         start(cfg, tmp_path / "out")
@@ -293,11 +302,15 @@ def test_what_cannot_be_written_is_told_before_anything_is_trained(tmp_path):
 
 def test_the_configuration_that_is_kept_holds_no_password(tmp_path):
     cfg = composed(
-        ["data=sklearn", *FEW, "store=postgresql", 'store.url="postgresql://:hunter2@db/x?sslpassword=hunter2"']
+        [
+            *("data=sklearn", *FEW, "store=postgresql", 'store.url="postgresql://:hunter2@db/x?sslpassword=hunter2"'),
+            *("engine=nni_service", "engine.machines=[{host:a,user:me,password:hunter2,port:22}]"),
+        ]
     )
     keep_config(cfg, tmp_path / "run")
     kept = OmegaConf.load(tmp_path / "run" / "config.yaml")
     assert kept.store.url == "postgresql://:***@db/x?sslpassword=***"
+    assert kept.engine.machines == [{"host": "a", "user": "me", "password": "***", "port": 22}]
     assert "hunter2" not in str(plain_config(cfg)) and plain_config(cfg)["seed"] == 0
 
 
@@ -365,3 +378,11 @@ def test_what_no_source_takes_is_one_line(word, line):
     with pytest.raises(UserError) as caught:
         made(composed(["data.path=x.csv", "family=[mlp]", word]), "data")
     assert str(caught.value).startswith(line)
+
+
+def test_a_search_of_an_earlier_version_is_gone_on_with():
+    """Which wrote down the share that is taken where nothing is asked."""
+    now = plain_config(composed(["data=sklearn", *FEW]))
+    assert now["task"]["test_share"] is None
+    assert shaping(now) == shaping({**now, "task": {**now["task"], "test_share": 0.25}})
+    assert shaping(now) != shaping({**now, "task": {**now["task"], "test_share": 0.1}})

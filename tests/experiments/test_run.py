@@ -191,6 +191,7 @@ def test_a_signal_ends_the_search_and_the_model_is_made(tmp_path, signum):
     result = json.loads((tmp_path / "stopped" / "result.json").read_text())
     assert 1 <= sum(result["trials"].values()) == len(stored(tmp_path)) < 500
     assert "Stopped early" in errors and "resume=true" in errors and "chosen" in said
+    assert "the search was stopped early" in " ".join(result["notes"])
     assert (tmp_path / "stopped" / "bundle" / "model.onnx").exists()
 
 
@@ -296,6 +297,7 @@ def test_a_short_search_is_cross_validated_only_when_asked():
     assert folds_in(None, Budget(seconds=30)) == 0 and folds_in(5, Budget(seconds=30)) == 5
     assert folds_in(None, Budget(seconds=FOLD_SECONDS)) is None and folds_in(None, Budget(trials=9)) is None
     assert folds_in(0, Budget(seconds=900)) == 0
+    assert folds_in(None, Budget(trials=9), refit=False) == 0, "they would be trained on all rows"
 
 
 def test_folds_are_switched_by_the_task(tiny, tmp_path, monkeypatch, searched):

@@ -282,8 +282,8 @@ SOLVE = ["data=sklearn", "data.name=digits", "family=[mlp]", "metalearner=unifor
 
 def until_a_trial_ended(process: subprocess.Popen[str]) -> set[int]:
     """The processes of the program by then."""
-    assert process.stdout is not None
-    for line in process.stdout:
+    assert process.stderr is not None
+    for line in process.stderr:
         if re.match(r"\[ *1/", line):
             return {child.pid for child in psutil.Process(process.pid).children(recursive=True)}
     raise AssertionError("it ended before")

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+import omegaconf._utils
+import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
@@ -19,6 +21,10 @@ SEARCH_PATH = "pkg://experiments.conf"
 CONF = Path(str(resources.files("experiments"))) / "conf"
 _LEFT_OUT = re.compile(r"^#.*\bnot \w+ by default\b", re.MULTILINE)
 EARLIER = "earlier"  # the family of networks of earlier runs
+
+
+class Loader(yaml.CSafeLoader, omegaconf._utils.get_yaml_loader()):
+    """OmegaConf's own, but parsed in C, as from OmegaConf 2.4 on: to compose takes a sixth less."""
 
 
 def options_of(group: str, also: Sequence[Path] = ()) -> list[str]:
@@ -52,4 +58,5 @@ def register() -> None:
     store.store(group="peer", name="all", node={"defaults": by_default("peer")})
 
 
+omegaconf._utils.get_yaml_loader = lambda: Loader
 register()

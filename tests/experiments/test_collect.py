@@ -205,8 +205,8 @@ def test_the_work_is_breadth_first(root, tmp_path, monkeypatch):
 
 def test_time_that_is_up_ends_it(root, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr("experiments.collect.collect.Round.trials", lambda *of: calls.append(of) or time.sleep(0.2))
-    collect(configured(root, tmp_path, "collect.seconds=2", "collect.candidates=60"))
+    monkeypatch.setattr("experiments.collect.collect.Round.trials", lambda *of: calls.append(of) or time.sleep(0.1))
+    collect(configured(root, tmp_path, "collect.seconds=0.5", "collect.candidates=60"))
     assert len(calls) <= 10, "there were hundreds to train"
 
 

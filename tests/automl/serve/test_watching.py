@@ -23,6 +23,13 @@ from tests.automl.serve.made import ROW, another, asked, client, server
 Bundles = Callable[[str], Path]
 
 
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers are kept after a twentieth of a second, and labels wait for them no longer than twelve times that."""
+    monkeypatch.setattr("automl.monitor.recorder.PAUSE", 0.05)
+    monkeypatch.setattr("automl.serve.watching.KEPT", 0.6)
+
+
 def served(folder: Path, **options: Any) -> Server:
     app = create_app(Settings(registry=str(folder / "registry"), state=str(folder / "state"), **options))
     app.models.start()

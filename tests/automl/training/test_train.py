@@ -6,7 +6,6 @@ import math
 import os
 import signal
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -254,61 +253,65 @@ def test_infinite_rate_diverges():
 
 
 class Slow(nn.Module):
-    def __init__(self, seconds: float) -> None:
+    """A step takes so many seconds of the clock."""
+
+    def __init__(self, seconds: float, clock: list[float]) -> None:
         super().__init__()
-        self.inner, self.seconds = mlp(), seconds
+        self.inner, self.seconds, self.clock = mlp(), seconds, clock
 
     def forward(self, x):
-        time.sleep(self.seconds if self.training else 0)
+        self.clock[0] += self.seconds if self.training else 0
         return self.inner(x)
 
 
 def test_out_of_time_before_the_first_step():
-    fit = run(Slow(0.1), epochs=1000, seconds=0.0)
+    fit = run(epochs=1000, seconds=0.0)
     assert (fit.status, fit.score, fit.resume) == ("timeout", None, None)
     assert fit.error
 
 
-def test_out_of_time_in_the_first_epoch_is_judged_as_it_is():
-    began = time.monotonic()
-    network = Slow(0.05)
+def test_out_of_time_in_the_first_epoch_is_judged_as_it_is(clock):
+    network = Slow(0.05, clock)
     fit = run(network, epochs=1000, seconds=0.4)
     assert (fit.status, fit.epochs, fit.resume) == ("ok", 1, None)
-    assert fit.score == fit.curve[0] > 0
-    assert time.monotonic() - began < 3
+    assert fit.score == fit.curve[0] > 0 and clock[0] < 0.5
     _, valid = digits()
     np.testing.assert_allclose(predict(Predictor(network, DIGITS), valid.inputs), fit.predictions, atol=1e-6)  # type: ignore[arg-type]
 
 
 class SlowToBegin(Begun):
+    def __init__(self, clock: list[float]) -> None:
+        super().__init__([])
+        self.clock = clock
+
     def begin(self, batches, y, until):
         super().begin(batches, y, until)
-        time.sleep(1.0)
+        self.clock[0] += 1.0
 
 
-def test_what_a_network_learned_before_its_first_step_is_judged():
-    network = SlowToBegin([])
+def test_what_a_network_learned_before_its_first_step_is_judged(clock):
+    network = SlowToBegin(clock)
     fit = run(network, epochs=1000, seconds=0.9)
     assert (fit.status, fit.epochs, fit.resume) == ("ok", 1, None), fit.error
     assert fit.predictions is not None and fit.score is not None
     assert all((p == 0.5).all() for p in network.parameters()), "no step was made"
 
 
-def test_a_training_that_will_be_cut_brings_its_rates_down(monkeypatch: pytest.MonkeyPatch):
+def test_a_training_that_will_be_cut_brings_its_rates_down(clock, monkeypatch: pytest.MonkeyPatch):
     places: list[float] = []
     kept = Schedule.set
     monkeypatch.setattr(Schedule, "set", lambda self, step: (places.append(step / self.steps), kept(self, step)))
-    run(Slow(0.01), epochs=1000, seconds=1.5)
+    run(Slow(0.01, clock), epochs=1000, seconds=1.5)
     assert len(places) < 500  # far from all steps
     assert places == sorted(places)
     assert places[-1] > 0.9  # of the schedule
     places.clear()
-    run(Slow(0.0), epochs=2, seconds=1000)
+    run(Slow(0.0, clock), epochs=2, seconds=1000)
     assert places == [i / len(places) for i in range(len(places))]  # by the step alone
 
 
-def test_out_of_time_after_an_epoch_is_what_was_reached():
-    network = Slow(0.01)
+def test_out_of_time_after_an_epoch_is_what_was_reached(clock):
+    network = Slow(0.01, clock)
     fit = run(network, epochs=1000, seconds=1.0)
     assert fit.status == "ok"
     assert 1 <= fit.epochs < 1000
@@ -360,7 +363,7 @@ def test_ctrl_c_is_not_swallowed():
     try:
         threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
-            run(Slow(0.02), epochs=1000, seconds=30)
+            run(epochs=1000, seconds=30)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
@@ -439,13 +442,13 @@ def test_refit_keeps_the_averaged_weights():
     assert not torch.equal(averaged.state["1.weight"], plain.state["1.weight"])
 
 
-def test_refit_without_enough_time_says_so():
-    cut = refit(Slow(0.05), DIGITS, joined(*digits()), FAST, epochs=400, seed=0, seconds=0.2, device="cpu")
+def test_refit_without_enough_time_says_so(clock):
+    cut = refit(Slow(0.05, clock), DIGITS, joined(*digits()), FAST, epochs=400, seed=0, seconds=0.2, device="cpu")
     assert cut.status == "timeout"
 
 
-def test_a_refit_that_is_cut_after_its_rates_came_down_is_kept():
-    network = Slow(0.005)
+def test_a_refit_that_is_cut_after_its_rates_came_down_is_kept(clock):
+    network = Slow(0.005, clock)
     cut = refit(network, DIGITS, joined(*digits()), FAST, epochs=4000, seed=0, seconds=1.5, device="cpu")
     assert (cut.status, cut.resume) == ("ok", None) and 0 < cut.epochs < 1000, cut.error
     both = joined(*digits())
@@ -453,8 +456,8 @@ def test_a_refit_that_is_cut_after_its_rates_came_down_is_kept():
 
 
 @pytest.mark.parametrize("valid", [True, False])
-def test_what_was_begun_is_not_lost_without_validation_rows_either(valid: bool):
-    network = SlowToBegin([])
+def test_what_was_begun_is_not_lost_without_validation_rows_either(clock, valid: bool):
+    network = SlowToBegin(clock)
     rows, judged = digits()
     fit = train(network, DIGITS, rows, judged if valid else None, FAST, epochs=1000, seed=0, seconds=0.9, device="cpu")
     assert fit.status == "ok" and fit.state is not None, fit.error
@@ -464,20 +467,27 @@ def test_what_was_begun_is_not_lost_without_validation_rows_either(valid: bool):
 class Reading(Begun):
     """Takes its time with each batch that it reads."""
 
+    def __init__(self, seen: list, clock: list[float]) -> None:
+        super().__init__(seen)
+        self.clock = clock
+
     def begin(self, batches, y, until):
         self.until = until
-        super().begin(((x, time.sleep(0.3))[:1] for (x,) in batches), y, until)
+        super().begin(map(self.read, batches), y, until)
+
+    def read(self, batch):
+        self.clock[0] += 0.3
+        return batch
 
 
-def test_reading_ends_in_time_for_the_fit():
+def test_reading_ends_in_time_for_the_fit(clock):
     seen: list = []
-    began = time.monotonic()
-    network = Reading(seen)
+    network = Reading(seen, clock)
     fit = run(network, epochs=1, seconds=1.0)
     (rows, y), (part, _) = seen[0], digits()
     assert fit.status == "ok" and len(rows) < len(y) == Begun.begin_rows < len(part), fit.error
-    assert began < network.until < began + 0.9
-    run(Reading(seen), epochs=1)
+    assert 0 < network.until < 0.9
+    run(Reading(seen, clock), epochs=1)
     assert len(seen[1][0]) == Begun.begin_rows, "without a limit it reads all"
     assert torch.equal(rows, seen[1][0][: len(rows)])
 
@@ -494,10 +504,8 @@ class Cold(Begun):
         return super().forward(x)
 
 
-def test_what_only_the_first_answer_costs_is_not_held_against_a_network(monkeypatch: pytest.MonkeyPatch):
-    now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    fit = train(Cold(now), DIGITS, *digits(600, 400), FAST, epochs=1, seed=0, seconds=30.0, device="cpu")
+def test_what_only_the_first_answer_costs_is_not_held_against_a_network(clock):
+    fit = train(Cold(clock), DIGITS, *digits(600, 400), FAST, epochs=1, seed=0, seconds=30.0, device="cpu")
     assert fit.status == "ok", fit.error
 
 

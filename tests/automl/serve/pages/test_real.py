@@ -29,9 +29,10 @@ def test_the_example_is_answered(browser: Browser, bundle: Callable[[str], Path]
 
 
 def test_what_was_counted_is_there_after_a_restart(
-    browser: Browser, bundle: Callable[[str], Path], tmp_path: Path
+    browser: Browser, bundle: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("automl.monitor.recorder")
+    monkeypatch.setattr("automl.monitor.recorder.PAUSE", 0.05)
+    monkeypatch.setattr("automl.serve.watching.KEPT", 0.6)
     token = "a-token-of-this-server"
     settings = Settings(bundle=str(bundle("table")), state=str(tmp_path), token=token)
     with served(create_app(settings)) as address:

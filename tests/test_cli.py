@@ -1,13 +1,16 @@
-"""The door, as a person meets it: real processes."""
+"""The door, as a person meets it: real processes, and the same in this one where many are wrong in the same way."""
 
+import logging
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 
 from automl.errors import UserError
-from experiments.cli import one_line_errors
+from experiments.cli import main, one_line_errors
 from experiments.compose import composed
 from experiments.explain import explain
 
@@ -18,6 +21,27 @@ def call(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(ROOT / "run.py"), *arguments], capture_output=True, text=True, cwd=cwd, timeout=100
     )
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys) -> Iterator[Callable[..., str]]:
+    """What the program says, in this process, against a command that it refuses."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level  # Hydra sets its own
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("experiments.cli.end", lambda: None)  # of this process
+
+    def refused(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["level4", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        out, err = capsys.readouterr()
+        assert (caught.value.code, out) == (2, "") and len(err.strip().splitlines()) == 1, err
+        return err
+
+    yield refused
+    root.handlers[:], root.level = handlers, level
+    HydraConfig.instance().cfg = None
 
 
 HEAVY = ("torch", "lightning", "nni", "ray", "pandas", "sklearn", "wandb")
@@ -46,23 +70,27 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("arguments", "line"), WRONG, ids=lambda value: str(value)[:30])
-def test_a_wrong_option_is_one_line_that_names_the_choices(arguments, line):
-    done = call(*arguments)
-    assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert line in done.stderr
-    assert done.stdout == ""
+def test_a_wrong_option_is_one_line_that_names_the_choices(refused, arguments, line):
+    assert line in refused(*arguments)
 
 
-def test_values_that_cannot_be_are_one_line(tmp_path):
+def test_values_that_cannot_be_are_one_line(refused, tmp_path):
     for option, line in [
         ("budget.trials=-3", "budget.trials=-3 must be a whole number of at least 1, or null"),
         ("budget.seconds=soon", "budget.seconds=soon must be a number above 0, or null"),
         ("seed=1.5", "seed=1.5 must be a whole number"),
     ]:
-        done = call("+experiment=quickstart", option, f"hydra.run.dir={tmp_path}/out", cwd=tmp_path)
-        assert done.returncode == 2
-        assert line in done.stderr and len(done.stderr.strip().splitlines()) == 1
+        assert line in refused("+experiment=quickstart", option, f"hydra.run.dir={tmp_path}/out")
+
+
+def test_a_process_that_is_refused_says_so_in_one_line(tmp_path):
+    for words, line in [
+        (["data=sklearn", "strategy=evolutoin"], "strategy=evolutoin is not there. Did you mean 'evolution'?"),
+        (["+experiment=quickstart", "seed=1.5"], "seed=1.5 must be a whole number"),
+    ]:
+        done = call(*words, cwd=tmp_path)
+        assert done.returncode == 2 and done.stdout == ""
+        assert line in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
 def test_help_and_the_configuration_do_not_import_the_heavy_libraries():

@@ -75,7 +75,16 @@ def started(tmp_path: Path, root: Path, scripts: dict[str, str]) -> dict[str, An
         (tmp_path / f"{name}.py").write_text(text)
         fields = {"_target_": "experiments.compare.peer.Peer", "script": str(tmp_path / f"{name}.py")}
         words += [f"+peer.{name}={{{', '.join(f'{k}: {v}' for k, v in fields.items())}, inputs: [tabular]}}"]
-    cfg = composed(["+experiment=compare", "peer=[]", f"bench.root={root}", f"bench.out={tmp_path / 'out'}", *words])
+    cfg = composed(
+        [
+            "+experiment=compare",
+            "family=[mlp]",
+            "peer=[]",
+            f"bench.root={root}",
+            f"bench.out={tmp_path / 'out'}",
+            *words,
+        ]
+    )
     compare.run(cfg)
     return json.loads((tmp_path / "out/compare.json").read_text())
 
@@ -121,11 +130,11 @@ def test_a_system_that_cannot_be_installed_is_told_and_the_others_go_on(tmp_path
 
 def test_what_is_compared_must_take_part(root: Path) -> None:
     with pytest.raises(UserError, match=r"leaves out what is compared: add level4"):
-        compare.run(composed(["+experiment=compare", "peer=[hgb]", f"bench.root={root}"]))
+        compare.run(composed(["+experiment=compare", "family=[mlp]", "peer=[hgb]", f"bench.root={root}"]))
 
 
 def test_each_yaml_makes_a_system() -> None:
-    cfg = composed(["+experiment=compare", "bench.root=."])
+    cfg = composed(["+experiment=compare", "family=[mlp]", "bench.root=."])
     assert sorted(map(str, cfg.peer)) == options_of("peer")
     for name in cfg.peer:
         peer = made(cfg, f"peer.{name}")

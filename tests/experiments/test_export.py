@@ -13,7 +13,7 @@ from tests.experiments.runs.folders import TRIED, result, write_run
 
 
 def ask(tmp_path, *more: str) -> None:
-    export.run(composed(["+experiment=export", f"folder={tmp_path}/run", *more]))
+    export.run(composed(["+experiment=export", "family=[mlp]", f"folder={tmp_path}/run", *more]))
 
 
 def test_options_are_in_order():

@@ -173,13 +173,13 @@ def test_labels_of_an_official_test_split_are_not_shown(tmp_path: Path) -> None:
 
 
 def test_the_recipe_calls_it() -> None:
-    cfg = composed(["+experiment=inspect", "data=sklearn", "data.name=iris"])
+    cfg = composed(["+experiment=inspect", "data=sklearn", "data.name=iris", "family=[mlp]"])
     assert get_method(cfg.run._target_) is run
     assert len(instantiate(cfg.data).load()) == 150
 
 
 def test_unreadable_data_is_an_error_of_one_line(tmp_path: Path) -> None:
-    cfg = composed(["+experiment=inspect", "data=file", f"data.path={tmp_path}/absent.csv"])
+    cfg = composed(["+experiment=inspect", "data=file", f"data.path={tmp_path}/absent.csv", "family=[mlp]"])
     with pytest.raises(UserError, match=r"absent\.csv does not exist"):
         instantiate(cfg.data).load()
 

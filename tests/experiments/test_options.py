@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from automl.data.prepare import prepare
 from automl.data.quality import REPAIRS
@@ -202,19 +202,19 @@ def test_any_value_can_be_quoted(text):
 
 
 def test_every_option_of_the_task_is_one_of_prepare():
-    cfg = composed(["data=sklearn"])
+    cfg = composed(["data=sklearn", *FEW])
     assert set(task_options(cfg)) <= set(inspect.signature(prepare).parameters)
     assert list(cfg.task.repairs) == list(REPAIRS), "each can be switched without a plus sign"
-    assert task_options(composed(["data=sklearn", "task.repairs.outliers=true"]))["repairs"]["outliers"] is True
+    assert task_options(composed(["data=sklearn", *FEW, "task.repairs.outliers=true"]))["repairs"]["outliers"] is True
 
 
 def test_every_scalar_of_the_program_changes_a_setting():
     """budget, objective and what stands at the top; artifacts and the groups are read by name."""
-    before = scalars(composed(["data=sklearn", "family=[mlp]"]))
+    cfg = composed(["data=sklearn", *FEW])
     options = "seed=1 resume=true portfolio=3 progress=false budget.trials=3 budget.epochs=3 budget.seconds=3"
     for option in f"{options} objective.ensemble=2 objective.refit=true objective.latency=true".split():
-        assert scalars(composed(["data=sklearn", "family=[mlp]", option])) != before, option
-    cfg = composed(["data=sklearn"])
+        changed = OmegaConf.merge(cfg, OmegaConf.from_dotlist([option]))
+        assert isinstance(changed, DictConfig) and scalars(changed) != scalars(cfg), option
     scalar = {k for k, v in cfg.items() if not OmegaConf.is_config(v)}
     assert scalar == {"seed", "resume", "portfolio", "progress", "artifacts", "reads"}
     assert set(cfg.budget) == {"trials", "seconds", "epochs", "stop_at_goal"} and set(cfg.objective) == {
@@ -257,7 +257,7 @@ RECIPES = {
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_what_a_recipe_does_not_read_is_refused(recipe):
-    cfg = composed([f"+experiment={recipe}", RECIPES[recipe]])
+    cfg = composed([f"+experiment={recipe}", RECIPES[recipe], *FEW])
     assert set(cfg.reads) <= set(cfg)
     refuse_unread(cfg, [f"+experiment={recipe}", RECIPES[recipe], "metalearner@benchmark.start=uniform"][:2])
     for group in set(cfg) - set(cfg.reads) - {"run", "reads"}:
@@ -269,10 +269,10 @@ def test_what_a_recipe_does_not_read_is_refused(recipe):
 
 
 def test_a_search_reads_everything_and_a_recipe_ties_what_it_decides():
-    refuse_unread(composed(["data=sklearn"]), ["seed=1", "budget.trials=3"])
-    tied = composed(["+experiment=transfer_benchmark", "benchmark.root=x", "benchmark.seconds=7", "seed=5"])
+    refuse_unread(composed(["data=sklearn", *FEW]), ["seed=1", "budget.trials=3"])
+    tied = composed(["+experiment=transfer_benchmark", "benchmark.root=x", "benchmark.seconds=7", "seed=5", *FEW])
     assert scalars(tied).budget == Budget(None, 7.0, 15) and list(tied.benchmark.seeds) == [5]
-    collect = composed(["+experiment=collect", "collect.root=x", "engine=sequential", "engine.trial_seconds=5"])
+    collect = composed(["+experiment=collect", "collect.root=x", "engine=sequential", "engine.trial_seconds=5", *FEW])
     with pytest.raises(UserError, match=r"engine.trial_seconds=5 does nothing here: collect.trial_seconds decides it"):
         same(collect, "engine.trial_seconds", 60.0, "collect.trial_seconds")
 
@@ -337,20 +337,20 @@ def test_what_takes_part_is_found_in_conf():
 
 
 def test_a_recipe_asks_only_for_what_it_reads():
-    check(composed(["+experiment=knowledge"]))  # no data.path is missed
-    check(composed(["+experiment=replay", "table=x", "budget.trials=null", "budget.seconds=null"]))
+    check(composed(["+experiment=knowledge", *FEW]))  # no data.path is missed
+    check(composed(["+experiment=replay", "table=x", "budget.trials=null", "budget.seconds=null", *FEW]))
     with pytest.raises(UserError, match=r"^table is missing"):
-        check(composed(["+experiment=replay"]))
+        check(composed(["+experiment=replay", *FEW]))
     with pytest.raises(UserError, match=r"^data\.path is missing"):
-        check(composed(["+experiment=inspect"]))
+        check(composed(["+experiment=inspect", *FEW]))
     with pytest.raises(UserError, match="seed=-1 must be a whole number"):
-        check(composed(["+experiment=inspect", "data=sklearn", "seed=-1"]))
+        check(composed(["+experiment=inspect", "data=sklearn", "seed=-1", *FEW]))
 
 
 @pytest.mark.parametrize("name", ["budget", "engine", "tracker", "objective", "budget.seconds"])
 def test_what_was_taken_away_is_named(name):
     with pytest.raises(UserError, match=f"^{name} is not there"):
-        check(composed(["data=sklearn", f"~{name}"]))
+        check(composed(["data=sklearn", *FEW, f"~{name}"]))
 
 
 @pytest.mark.parametrize(

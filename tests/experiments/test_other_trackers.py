@@ -22,7 +22,7 @@ def test_a_package_that_is_missing_is_told_with_the_command(name, monkeypatch):
     with pytest.raises(
         UserError, match=f"tracker={name} needs a package that is not installed. Run: pip install {name}"
     ):
-        made(composed(["data=sklearn", f"tracker={name}"]), "tracker")
+        made(composed(["data=sklearn", "family=[mlp]", f"tracker={name}"]), "tracker")
 
 
 def test_the_first_fault_is_one_warning_and_the_last_of_the_tracker(caplog):

@@ -15,7 +15,7 @@ from experiments.serve import COMMANDS, jobs_of, on_ray, run, settings_of
 
 
 def settings(*words: str, token: str | None = None) -> Settings:
-    return settings_of(composed(["+experiment=serve", *words]), token)
+    return settings_of(composed(["+experiment=serve", "family=[mlp]", *words]), token)
 
 
 def test_the_recipe_has_every_option_with_its_default(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_bundle_is_no_registry(tmp_path: Path) -> None:
 
 def test_another_server_is_one_line() -> None:
     with pytest.raises(UserError, match="server=flask must be one of: uvicorn, ray"):
-        run(composed(["+experiment=serve", "bundle=.", "server=flask"]))
+        run(composed(["+experiment=serve", "family=[mlp]", "bundle=.", "server=flask"]))
 
 
 def test_without_ray_serve_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,8 +64,10 @@ def test_without_ray_serve_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 def test_jobs_are_taken_where_they_are_asked_for(tmp_path: Path) -> None:
-    assert jobs_of(composed(["+experiment=serve", "bundle=."])) is None
-    cfg = composed(["+experiment=serve", "jobs=true", f"state={tmp_path}/state", "store.url=sqlite:///past.db"])
+    assert jobs_of(composed(["+experiment=serve", "family=[mlp]", "bundle=."])) is None
+    cfg = composed(
+        ["+experiment=serve", "family=[mlp]", "jobs=true", f"state={tmp_path}/state", "store.url=sqlite:///past.db"]
+    )
     assert jobs_of(cfg) == Jobs(**COMMANDS, store="sqlite:///past.db")
     found = settings_of(cfg, None)
     assert found.registry == str(tmp_path / "state" / "registry") and found.bundle is None  # it serves nothing yet
@@ -84,5 +86,5 @@ def test_jobs_are_taken_where_they_are_asked_for(tmp_path: Path) -> None:
 )
 def test_a_wrong_option_of_jobs_is_one_line(words: list[str], told: str) -> None:
     with pytest.raises(UserError) as caught:
-        run(composed(["+experiment=serve", "bundle=.", *words]))
+        run(composed(["+experiment=serve", "family=[mlp]", "bundle=.", *words]))
     assert told in str(caught.value) and "\n" not in str(caught.value)

@@ -24,7 +24,7 @@ def home(monkeypatch, tmp_path) -> Path:
 
 
 def store_config(*overrides: str):
-    return composed(["data=sklearn", *overrides])
+    return composed(["data=sklearn", "family=[mlp]", *overrides])
 
 
 def old_runs(file: str = "outputs/store.db", trials: int = 2) -> None:

@@ -27,7 +27,7 @@ def ask(monkeypatch, tmp_path, runs: str, *, logged_in: bool) -> None:
 
     monkeypatch.setattr(HydraConfig, "get", staticmethod(lambda: Here))
     monkeypatch.setattr(wandb_report, "logged_in", lambda: logged_in)
-    wandb_report.run(composed(["+experiment=wandb_report", f"wandb_report.runs={runs}"]))
+    wandb_report.run(composed(["+experiment=wandb_report", "family=[mlp]", f"wandb_report.runs={runs}"]))
 
 
 def test_offline_it_is_a_page(sweep, tmp_path, monkeypatch, capsys):

@@ -1,6 +1,9 @@
 """The contract for every meta-learner of conf/metalearner: they join by themselves."""
 
+import functools
+
 import pytest
+from omegaconf import DictConfig
 
 from automl.types import MetaLearner
 from experiments.compose import composed
@@ -9,7 +12,12 @@ from experiments.options import made
 from metalearner.testing import MetaLearnerContract
 
 
+@functools.cache
+def configured(name: str) -> DictConfig:
+    return composed([f"metalearner={name}", "family=[mlp]"])
+
+
 class TestEvery(MetaLearnerContract):
     @pytest.fixture(params=options_of("metalearner"))
     def learner(self, request: pytest.FixtureRequest) -> MetaLearner:
-        return made(composed([f"metalearner={request.param}", "family=[mlp]"]), "metalearner")
+        return made(configured(request.param), "metalearner")

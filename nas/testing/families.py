@@ -205,10 +205,10 @@ class FamilyContract:
             check_trains(network(family, task, axes_of(family, task), -1), task)
 
     def test_random_candidates_train(self, family: Family) -> None:
-        searched = bool(family.space(supported(family)[0]).axes())
+        tasks = [(task, axes_of(family, task)) for task in supported(family)]
+        searched = bool(family.space(tasks[0][0]).axes())
         for i in range(20 if searched else 1):
-            task = supported(family)[i % len(supported(family))]
-            axes = axes_of(family, task)
+            task, axes = tasks[i % len(tasks)]
             candidate = random_candidates(family, axes, 1, seed=i)[0]
             try:
                 check_trains(build(family, task, candidate, axes, seed=i), task)

@@ -48,6 +48,7 @@ def test_rows_that_were_found_to_follow_one_another_guarantee_nothing(tmp_path):
     steps = np.cumsum(np.random.default_rng(0).normal(size=261))
     pd.DataFrame({"before": steps[:-1], "goal": steps[1:]}).to_csv(tmp_path / "rows.csv", index=False)
     own = [f"store.url=sqlite:///{tmp_path}/store.db", f"artifacts={tmp_path}/searches", "objective.calibrate=holdout"]
+    own += ["objective.refit=false"]
     run = tmp_path / "run"
     made = solve(str(tmp_path / "rows.csv"), "goal", seconds=None, trials=1, folder=run, overrides=[*OPTIONS, *own])
     rows, _ = rows_of_run(Ensemble.of(opened(run)), run)
@@ -155,7 +156,9 @@ def test_labelled_rows_judge_where_the_run_is_gone(ran, copy, fp32_only):
     (copy / "result.json").unlink()
     with pytest.raises(UserError, match=r"give labelled rows: data\.path=FILE data\.target=COLUMN"):
         optimised(opened(copy), "latency", 20)
-    cfg = composed(["+experiment=optimise", f"data.path={ran / 'rows.csv'}", "data.target=goal", "bundle=b"])
+    cfg = composed(
+        ["+experiment=optimise", "family=[mlp]", f"data.path={ran / 'rows.csv'}", "data.target=goal", "bundle=b"]
+    )
     found = optimised(opened(copy), "latency", 20, cfg)
     assert (found["source"], found["rows"]) == ("given", 240)
 
@@ -166,21 +169,6 @@ def test_ranges_are_found_on_rows_from_everywhere(ran):
     frame = pd.DataFrame({"a": a, "b": 0.0, "c": 0.0, "goal": np.where(a > 0, "yes", "no")})
     rows = given_rows(Ensemble.of(opened(ran / "run")), FrameSource(frame, target="goal").load())
     assert rows.ranges[0].max() == rows.inputs[0].max()
-
-
-def test_a_variant_promises_no_more_than_the_model(tmp_path):
-    """The order in time is found while the data are prepared, and then nothing is guaranteed."""
-    walk = np.random.default_rng(0).normal(size=303).cumsum()
-    frame = pd.DataFrame({f"lag{i}": walk[3 - i : 303 - i] for i in (1, 2, 3)} | {"goal": walk[3:]})
-    frame.to_csv(tmp_path / "rows.csv", index=False)
-    more = [f"store.url=sqlite:///{tmp_path / 'store.db'}", f"artifacts={tmp_path / 'searches'}"]
-    more += ["objective.calibrate=holdout", "objective.refit=false"]
-    solve(
-        str(tmp_path / "rows.csv"), "goal", seconds=None, trials=1, folder=tmp_path / "run", overrides=[*OPTIONS, *more]
-    )
-    rows, _ = rows_of_run(Ensemble.of(opened(tmp_path / "run")), tmp_path / "run")
-    promised = json.loads((tmp_path / "run" / "result.json").read_text())["calibration"]["guaranteed"]
-    assert rows.held is not None and not promised and not rows.alike
 
 
 def test_other_data_are_refused(ran, copy):
@@ -202,7 +190,7 @@ def test_other_data_are_refused(ran, copy):
     ],
 )
 def test_wrong_options_are_one_line(ran, options, line):
-    cfg = composed(["+experiment=optimise", *(o.format(run=ran / "run" / "bundle") for o in options)])
+    cfg = composed(["+experiment=optimise", "family=[mlp]", *(o.format(run=ran / "run" / "bundle") for o in options)])
     with pytest.raises(UserError, match=f"^{line}"):
         check(cfg)
         asked(cfg)

@@ -14,11 +14,8 @@ from nas.strategies.listed import Listed
 from tests.nas.faults import faulty_job
 
 CONF = configuration.CONF / "engine"
-SLOW = {"nni_service"}  # one process per training: half a minute for these
-NAMES = [
-    pytest.param(file.stem, marks=[pytest.mark.slow] if file.stem in SLOW else [])
-    for file in sorted(CONF.glob("*.yaml"))
-]
+MARKS = {"nni_service": [pytest.mark.slow], "ray": [pytest.mark.whole]}  # half a minute and ten seconds to start
+NAMES = [pytest.param(file.stem, marks=MARKS.get(file.stem, [])) for file in sorted(CONF.glob("*.yaml"))]
 
 
 @pytest.fixture(scope="class", params=NAMES)

@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -215,8 +216,17 @@ def _write(text: str, folder: Path) -> None:
     (folder / "calibration.json").write_text(text)
 
 
-def test_it_tells_how_sure_it_is_of_classes(tmp_path):
-    bundle, dataset = calibrated("binary", tmp_path)
+@pytest.fixture(scope="module")
+def sure(tmp_path_factory) -> tuple[Bundle, Dataset]:
+    return calibrated("binary", tmp_path_factory.mktemp("sure"))
+
+
+def copy_of(bundle: Bundle, folder: Path) -> Bundle:
+    return Bundle.load(shutil.copytree(bundle.folder, folder / "copy"))
+
+
+def test_it_tells_how_sure_it_is_of_classes(sure):
+    bundle, dataset = sure
     _, _, ensemble, inputs, _ = made("binary")
     p = bundle.predict_proba(dataset.table)
     sharp = predict(ensemble, inputs) ** 2
@@ -273,10 +283,8 @@ def test_it_tells_how_sure_it_is_of_values(tmp_path):
         bundle.answerable(dataset.table)
 
 
-def test_a_digest_names_a_model_and_nothing_else(tmp_path):
-    (tmp_path / "again").mkdir()
-    one, _ = calibrated("binary", tmp_path)
-    other, _ = calibrated("binary", tmp_path / "again")
+def test_a_digest_names_a_model_and_nothing_else(sure, tmp_path):
+    one, (other, _) = copy_of(sure[0], tmp_path), calibrated("binary", tmp_path)
     assert one.meta["digest"] == other.meta["digest"] and len(one.meta["digest"]) == 64
     meta = json.loads((one.folder / "meta.json").read_text())
     meta["decision"] = [1.0, 1.0]
@@ -288,8 +296,8 @@ def test_a_digest_names_a_model_and_nothing_else(tmp_path):
         Bundle.load(other.folder)
 
 
-def test_a_decision_is_a_number_for_each_class(tmp_path):
-    bundle, _ = calibrated("binary", tmp_path)
+def test_a_decision_is_a_number_for_each_class(sure, tmp_path):
+    bundle = copy_of(sure[0], tmp_path)
     meta = json.loads((bundle.folder / "meta.json").read_text())
     for decision in ([1.0], [1.0, 2.0, 3.0], [1.0, None], [1.0, math.inf], [1.0, 10**400], "ab", 3):
         meta["decision"] = decision
@@ -482,8 +490,8 @@ def test_images_series_and_text_in_one_graph(tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "m.onnx"], "weights lie outside the file"
 
 
-def test_it_explains_what_it_decided(tmp_path):
-    bundle, dataset = calibrated("binary", tmp_path)
+def test_it_explains_what_it_decided(sure, tmp_path):
+    bundle, dataset = copy_of(sure[0], tmp_path), sure[1]
     with pytest.raises(UserError, match="reference rows"):
         bundle.explain(dataset.table.iloc[[0]])
     write_background(bundle.folder, made("binary")[3])

@@ -38,6 +38,7 @@ def test_bits_multiply_as_signs_do(rows: int, outputs: int, size: int, seed: int
     assert pack(x).dtype == torch.uint8 and pack(x).shape == (rows, -(-size // 64) * 8)
 
 
+@pytest.mark.whole
 @settings(max_examples=60, deadline=None)
 @given(n=st.integers(0, 20), m=st.integers(0, 20), size=st.integers(1, 700), seed=st.integers(0, 10_000))
 def test_the_operator_is_plain_torch(built, n: int, m: int, size: int, seed: int):
@@ -58,6 +59,7 @@ def test_the_operator_is_plain_torch(built, n: int, m: int, size: int, seed: int
         ((8,), (2, 8), 8),
     ],
 )
+@pytest.mark.whole
 def test_the_operator_refuses_other_shapes(built, x, w, size):
     with pytest.raises(RuntimeError):
         torch.ops.level4_xnor.matmul(torch.zeros(x, dtype=torch.uint8), torch.zeros(w, dtype=torch.uint8), size)

@@ -17,7 +17,6 @@ from torch import nn
 
 from automl import serial
 from automl.deploy.bundle import FORMAT, META, MODEL, checksum_of, digest_of
-from automl.deploy.names import input_names
 from automl.deploy.onnx import Agreement, check_rows, write_onnx
 from automl.deploy.runtime import write_runtime
 from automl.training.predictor import network_size
@@ -59,7 +58,8 @@ def export(
     draft = _beside(folder)
     draft.mkdir()
     try:
-        names = input_names(len(task.inputs))
+        # The user's names stay in meta.json: two of them may be the same, or the name of the output.
+        names = [f"input_{i}" for i in range(len(task.inputs))]
         agreement = write(draft / MODEL, predictor, names, check_rows(inputs, encoding.extremes()))
         encoding.save(draft)
         fill(draft)

@@ -26,8 +26,6 @@ from automl.training.rows import as_tensor
 if TYPE_CHECKING:
     import onnx_ir as ir  # it and onnxscript take most of a second: see ``load_exporter``
 
-log = logging.getLogger(__name__)
-
 UNPACKS = "BitwiseAnd"
 """What weights that are kept as bits begin with: computed beforehand they would be floats in the file."""
 ROWS = 96
@@ -58,36 +56,14 @@ class _Graph(nn.Module):
         return self.predictor(*inputs)
 
 
-def write_onnx(
-    path: Path,
-    predictor: nn.Module,
-    names: Sequence[str],
-    inputs: Sequence[np.ndarray],
-    traced: torch.onnx.ONNXProgram | None = None,
-) -> Agreement:
+def write_onnx(path: Path, predictor: nn.Module, names: Sequence[str], inputs: Sequence[np.ndarray]) -> Agreement:
     """Write the graph and check it. Every input's first axis is free; the outputs are named as the
     predictor says (``automl.training.predictor.Deployed``), or ``output``.
 
     ``inputs``: encoded rows, one array per name; they shape the graph and are what it is checked on (``ROWS`` of them,
-    spread evenly). Weights lie inside the file. ``traced``: of the same layers with other weights, which these replace;
-    it is used up, and where that does not answer as the predictor does this one is traced too. Raises ExportMismatch
-    when the answers differ by more than ``TOLERANCE``, see ``compare``.
+    spread evenly). Weights lie inside the file. Raises ExportMismatch when the answers differ by more than
+    ``TOLERANCE``, see ``compare``.
     """
-    if traced is not None:
-        graph = _Graph(predictor)
-        own = dict([*graph.named_parameters(remove_duplicate=False), *graph.named_buffers(remove_duplicate=False)])
-        try:
-            traced.apply_weights({name: own[name] for name in traced.model.graph.initializers if name in own})
-            return _written(traced, path, predictor, names, inputs)
-        except OSError:
-            raise
-        except Exception as error:  # the passes raise whatever they meet
-            log.info("traced again, as the graph with other weights is another: %s", error)
-    return _written(trace(predictor, names, inputs), path, predictor, names, inputs)
-
-
-def trace(predictor: nn.Module, names: Sequence[str], inputs: Sequence[np.ndarray]) -> torch.onnx.ONNXProgram:
-    """The graph of a predictor before it is simplified: what takes longest. See ``write_onnx``."""
     inputs = _spread(inputs)
     if not inputs or not len(inputs[0]):
         raise ValueError("an export needs rows to check the graph with")
@@ -107,19 +83,8 @@ def trace(predictor: nn.Module, names: Sequence[str], inputs: Sequence[np.ndarra
             verbose=False,
             optimize=False,
         )
-    if program is None:
-        raise ExportMismatch("the exporter returned no graph")
-    return program
-
-
-def _written(
-    program: torch.onnx.ONNXProgram,
-    path: Path,
-    predictor: nn.Module,
-    names: Sequence[str],
-    inputs: Sequence[np.ndarray],
-) -> Agreement:
-    with _quiet():
+        if program is None:
+            raise ExportMismatch("the exporter returned no graph")
         _simplify(program.model)
     program.save(path, external_data=False)
     return compare(path, predictor, names, inputs)

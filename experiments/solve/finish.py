@@ -91,7 +91,7 @@ def finish(
             members = networks.chosen(ensemble)
             if not networks.rebuilt(members):
                 continue
-            networks.refit(members, refit, clock, calibrated)
+            networks.refit(members, refit, clock)
         with events.during("export"):
             # The workers have nothing to do now, but until the last trainings ended they had.
             simple = simple or simple_model(engine, prepared.task, prepared.parts, simple_seconds(clock.seconds))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors.torch import load
 from torch import nn
 
@@ -23,8 +20,7 @@ from automl.deploy.bundle import MODEL
 from automl.deploy.export import export
 from automl.deploy.judge import Rows
 from automl.deploy.measure import measured
-from automl.deploy.names import input_names
-from automl.deploy.onnx import trace, write_onnx
+from automl.deploy.onnx import write_onnx
 from automl.errors import UserError
 from automl.metrics import scores
 from automl.training.ensemble import blend, select
@@ -44,9 +40,6 @@ from nas.time import Clock, refit_seconds
 
 SAME = 1e-3  # mean difference up to which two answers are of the same network: by judgement, well above rounding
 SAME_ROWS = 256  # a large network takes seconds for all validation rows
-
-Traced = tuple[torch.onnx.ONNXProgram, tuple[Any, ...]]
-"""A graph whose weights may be replaced, and what it is of (``kind``)."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +70,6 @@ class Networks:
 
     ``judged``: as they were when they were judged. ``again``: trained once more, None where that is not taken.
     ``left_out``: why. ``told_test``: what the graph that was written last said of the test rows, None before.
-    ``traced``: made beside the last trainings, None where it was not, or is used up.
     """
 
     def __init__(
@@ -101,7 +93,6 @@ class Networks:
         self.again: dict[int, Predictor | None] = {}
         self.left_out: dict[int, str] = {}
         self.told_test: list[np.ndarray] | None = None
-        self.traced: Traced | None = None
 
     @property
     def judged_by(self) -> str:
@@ -154,38 +145,24 @@ class Networks:
         job, family = self.engine.job, trial.candidate.family
         return build(job.families[family], job.task, trial.candidate, job.axes[family], seed=trial.seed)
 
-    def refit(self, members: Members, asked: bool | None, clock: Clock, calibrated: bool) -> None:
-        """Train those once more that were not yet. Where workers do, the graph is traced here: weights come later."""
+    def refit(self, members: Members, asked: bool | None, clock: Clock) -> None:
+        """Train those once more that were not yet."""
         todo = [(anew(t, self.trials, self.engine.job), w) for t, w in members if t.number not in self.again]
         seconds = refit_seconds(asked, clock, len(members))
         if self.folds is not None or self.engine.stopped:  # learned from all rows already, or is in a hurry
             seconds = 0.0
+        found = trained_again(self.engine, todo, self.artifacts.packed, seconds)
         job = self.engine.job
         targets = replace(
             job, train=replace(job.train, inputs=()), valid=replace(job.valid, inputs=())
         )  # no third copy
-        scale = target_scale(self.prepared.task, targets.teaching)
-        with ThreadPoolExecutor(1, "tracer") as beside:
-            traced = None
-            if self.engine.aside and todo and seconds != 0.0:
-                traced = beside.submit(self._trace, members, calibrated, scale)
-            found = trained_again(self.engine, todo, self.artifacts.packed, seconds)
-        with contextlib.suppress(Exception):  # the exporter raises whatever it meets, and will when it is asked again
-            self.traced = None if traced is None else traced.result()
+        scale = target_scale(self.prepared.task, targets.teaching) if found else ()
         for trial, _ in todo:
             self.again[trial.number] = None
             if (outcome := found.get(trial.number)) is not None and outcome.weights is not None:
                 network = self.network(trial)
                 network.load_state_dict(load(outcome.weights))
                 self.again[trial.number] = Predictor(network, self.prepared.task, *scale).eval()
-
-    def _trace(self, members: Members, calibrated: bool, scale: tuple[float, float]) -> Traced:
-        """The graph of the members as they were judged. ``scale``: of the targets in the last trainings."""
-        task, weights = self.prepared.task, [w for _, w in members]
-        predictors = [Predictor(self.judged[t.number].network, task, *scale).eval() for t, _ in members]
-        _, temperature = self.told(members, calibrated)
-        model = Deployed(predictors, weights, task, temperature).eval()
-        return trace(model, input_names(len(task.inputs)), self.prepared.parts.valid.inputs), kind(members, model)
 
     def final(self, members: Members) -> list[Predictor]:
         """The members' networks as they are deployed."""
@@ -194,8 +171,14 @@ class Networks:
     def deployed(self, members: Members, calibrated: bool) -> Model:
         """The ensemble of the members, calibrated on the rows that judged it or on those that were held out."""
         task, parts = self.prepared.task, self.prepared.parts
-        judged, temperature = self.told(members, calibrated)
-        model = Deployed(self.final(members), [w for _, w in members], task, temperature).eval()
+        predictors, weights = self.final(members), [w for _, w in members]
+        judged = blended([self.artifacts.predictions(t) for t, _ in members], weights, self.rows.y)
+        judged = replace(judged, rows=self.rows.rows)
+        temperature = 1.0
+        if calibrated and task.kind != "regression":
+            temperature = temperature_of(judged.prediction, judged.y, judged.effective())
+            judged = replace(judged, prediction=tempered(judged.prediction, temperature))
+        model = Deployed(predictors, weights, task, temperature).eval()
         held = None
         if parts.held is not None:
             told_held = outputs(model, parts.held.inputs)
@@ -210,15 +193,6 @@ class Networks:
         )
         moved = np.asarray(calibration.decision) if calibration.decision else None
         return Model(model, calibration if calibrated else None, moved, temperature)
-
-    def told(self, members: Members, calibrated: bool) -> tuple[Answers, float]:
-        """What the members said of the rows that judged them, at the temperature that suits them, and that."""
-        judged = blended([self.artifacts.predictions(t) for t, _ in members], [w for _, w in members], self.rows.y)
-        judged = replace(judged, rows=self.rows.rows)
-        if not calibrated or self.prepared.task.kind == "regression":
-            return judged, 1.0
-        temperature = temperature_of(judged.prediction, judged.y, judged.effective())
-        return replace(judged, prediction=tempered(judged.prediction, temperature)), temperature
 
     def within(
         self,
@@ -291,11 +265,6 @@ class Networks:
         extra: dict[str, Any] = {"weights": [w / total for _, w in members], "temperature": model.temperature}
         extra |= {} if model.weights is None else {"decision": model.weights.tolist()}
         write = write_onnx if whole is None else partial(write_cut, whole, extra, task.kind == "regression")
-        if self.traced is not None and whole is None:
-            program, of = self.traced
-            self.traced = None
-            if of == kind(members, model.predictor):
-                write = partial(write_onnx, traced=program)
         try:
             return export(
                 folder, model.predictor, task, self.prepared.encoding, valid.inputs, extra, more, blamed(write)
@@ -320,11 +289,6 @@ class Networks:
     def validation(self, members: Members, model: Model) -> dict[str, float]:
         """Metrics of the members' ensemble, as it was judged, with the model's temperature and decision."""
         return scores(self.prepared.task.kind, self.rows.y, self.answers(members, model), weights=model.weights)
-
-
-def kind(members: Members, model: Deployed) -> tuple[Any, ...]:
-    """What a graph is of beside the weights of the networks."""
-    return [t.number for t, _ in members], model.ensemble.weights.tolist(), model.temperature, model.unit
 
 
 def blended(predictions: Sequence[np.ndarray], weights: Sequence[float], y: np.ndarray) -> Answers:

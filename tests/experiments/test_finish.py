@@ -10,13 +10,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load, save
 from torch import nn
 
 from automl import metrics
 from automl.data.dataset import Part, Parts
-from automl.deploy.onnx import ExportMismatch, trace, write_onnx
+from automl.deploy.onnx import ExportMismatch, write_onnx
 from automl.errors import UserError
 from automl.training.predictor import Deployed, Predictor, predict
 from automl.types import Candidate, Input, Limits, Task, Trial
@@ -282,38 +281,6 @@ def test_nothing_runs_beside_what_is_timed(tmp_path, monkeypatch):
     assert order[:2] == ["waited", "timed"]
 
 
-def test_a_graph_that_was_traced_with_other_weights_is_the_one_of_these(tmp_path):
-    def ensemble(seed: int, bend: type[nn.Module] = nn.ReLU) -> Deployed:
-        torch.manual_seed(seed)
-        made = (nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), bend(), nn.Linear(8, 2)) for _ in range(2))
-        return Deployed([Predictor(one, TASK) for one in made], [0.6, 0.4], TASK, 0.5).eval()
-
-    of = ensemble(0), ["input_0"], PARTS.valid.inputs
-    write_onnx(tmp_path / "alone.onnx", *of)
-    for other in (ensemble(1), ensemble(1, nn.Tanh)):  # the second is another network
-        agreement = write_onnx(tmp_path / "model.onnx", *of, trace(other, *of[1:]))
-        assert agreement.max_difference < 1e-6
-        assert (tmp_path / "model.onnx").read_bytes() == (tmp_path / "alone.onnx").read_bytes()
-
-
-@pytest.mark.parametrize("fault", [False, True])
-def test_the_graph_is_traced_while_workers_train_once_more(tmp_path, monkeypatch, fault):
-    search, order = Search(tmp_path, monkeypatch), list[object]()
-
-    def traced(model, names, inputs):
-        assert names == ["input_0"] and model.names == ("output", "member_0", "member_1")
-        if fault:
-            raise ValueError("no schema of this")
-        return "a graph"
-
-    monkeypatch.setattr(SequentialEngine, "aside", True)
-    monkeypatch.setattr(networks, "trace", traced)
-    monkeypatch.setattr(networks, "trained_again", lambda *_: order.append("trained") or {})
-    monkeypatch.setattr(networks, "write_onnx", lambda *_, traced=None: order.append(traced))
-    search.finish(refit=True)
-    assert order == ["trained", None if fault else "a graph"]
-
-
 def test_only_when_none_can_be_exported_is_there_no_model(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"^none of 3 networks can be deployed; network 0 \(mlp\) cannot be exported"):
         Search(tmp_path, monkeypatch, broken=[0, 1, 2]).finish()
@@ -381,12 +348,8 @@ def test_the_price_of_a_refit_is_that_of_all_trainings_that_led_to_it():
 def test_a_network_that_began_with_a_known_fit_is_priced_by_the_one_that_was_fitted(monkeypatch):
     """On other rows it is fitted again."""
     monkeypatch.setattr(again_module, "begins", lambda job, family: family == "linear")
-    of = [
-        ("linear", 9.0, 0.01, "none"),
-        ("linear", 1.0, 0.1, "none"),
-        ("linear", 20.0, 0.1, "hinges"),
-        ("mlp", 1.0, 0.1, "none"),
-    ]
+    of = [("linear", 9.0, 0.01, "none"), ("linear", 1.0, 0.1, "none"), ("linear", 20.0, 0.1, "hinges")]
+    of.append(("mlp", 1.0, 0.1, "none"))
     trials = [
         dataclasses.replace(TRIAL, candidate=Candidate(f, {"learning_rate": rate, "bend": bend}), seconds=s, number=n)
         for n, (f, s, rate, bend) in enumerate(of)

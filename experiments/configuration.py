@@ -23,10 +23,6 @@ _LEFT_OUT = re.compile(r"^#.*\bnot \w+ by default\b", re.MULTILINE)
 EARLIER = "earlier"  # the family of networks of earlier runs
 
 
-class Loader(yaml.CSafeLoader, omegaconf._utils.get_yaml_loader()):
-    """OmegaConf's own, but parsed in C, as from OmegaConf 2.4 on: to compose takes a sixth less."""
-
-
 def options_of(group: str, also: Sequence[Path] = ()) -> list[str]:
     """The options of a group: its yaml files, by name; those in a folder of it as ``bench/NAME``.
 
@@ -58,5 +54,10 @@ def register() -> None:
     store.store(group="peer", name="all", node={"defaults": by_default("peer")})
 
 
-omegaconf._utils.get_yaml_loader = lambda: Loader
+if hasattr(yaml, "CSafeLoader"):  # not everywhere
+
+    class Loader(yaml.CSafeLoader, omegaconf._utils.get_yaml_loader()):
+        """OmegaConf's own, but parsed in C, as from OmegaConf 2.4 on: to compose takes a sixth less."""
+
+    omegaconf._utils.get_yaml_loader = lambda: Loader
 register()

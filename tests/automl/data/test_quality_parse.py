@@ -38,7 +38,7 @@ def test_what_reads_as_a_number(text: object, number: float) -> None:
     assert number_of(text) == number
 
 
-@pytest.mark.parametrize("text", ["", "?", "abc", "1,23,4", "12 apples", "1-2", True, "--3", "1.2.3", None])
+@pytest.mark.parametrize("text", ["", "?", "abc", "1,23,4", "12 apples", "1-2", "--3", "1.2.3", None])
 def test_what_does_not(text: object) -> None:
     assert np.isnan(number_of(text))
 

@@ -7,7 +7,7 @@ calibration.json        how sure the model is (``automl.uncertainty.sets``)
 examples.json, ...      a few raw rows with the model's answers, which are asked when it is loaded
 schema.json             JSON Schema of a raw row and of an answer
 background.safetensors  some encoded training rows, which explanations compare with (``automl.deploy.explain``)
-reference.json          counts of the training rows in bins, to find drift by (``automl.monitor.reference``)
+reference.json          counts of the training rows in bins, to find drift by (``automl.deploy.reference``)
 model.NAME.onnx, ...    variants of the graph with calibrations of their own (``automl.deploy.variants``)
 meta.json               task, inputs, versions, how well graph and network agree, checksums, digest
 README.md               the model card; requirements.txt, Dockerfile: what it takes to run it elsewhere

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from automl import serial
+from automl.deploy import reference
 from automl.deploy.bundle import CALIBRATION, META, Bundle, checksum_of, digest_of
 from automl.deploy.card import CARD, renewed
 from automl.deploy.examples import ROWS_NAME, read_examples
 from automl.deploy.judge import Ensemble, Rows, answered, shifted, with_session
 from automl.deploy.optimise import TARGETS, Variant, best
 from automl.files import write_atomically
-from automl.monitor import reference
 from automl.types import Task
 from automl.uncertainty.calibrate import Answers, calibrate
 from automl.uncertainty.sets import Calibration

@@ -24,9 +24,9 @@ import numpy as np
 from automl.data.dataset import Dataset
 from automl.data.encode.rows import rows_to_dataset
 from automl.deploy.bundle import Bundle
+from automl.deploy.reference import answered, counts_of, measured
 from automl.errors import UserError
 from automl.monitor.live import sums_of, sums_size
-from automl.monitor.reference import answered, counts_of, measured
 
 REFERENCE = "reference.json"
 LATENCY_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from automl.monitor.reference import Measure
+from automl.deploy.reference import Measure
 
 LEVEL = 0.05
 EVIDENTLY = "Evidently itself"

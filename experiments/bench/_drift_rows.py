@@ -20,7 +20,7 @@ from automl.data.encode.table import TableEncoder
 from automl.data.encode.text import TextEncoder
 from automl.data.prepare import Prepared, prepare
 from automl.data.sources.file import FileSource
-from automl.monitor.reference import Measure, answered, measured
+from automl.deploy.reference import Measure, answered, measured
 from automl.types import Task
 from automl.uncertainty.calibrate import temperature_of, tempered
 

@@ -39,8 +39,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from automl.deploy.reference import binned, counts_of
 from automl.errors import UserError
-from automl.monitor.reference import binned, counts_of
 from automl.monitor.tests import Watch
 from experiments.bench import _drift_peers as peers
 from experiments.bench import options_from

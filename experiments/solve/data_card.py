@@ -15,7 +15,7 @@ VALUES = 4  # of a category that are named
 
 
 def inputs_told(fields: Sequence[Mapping[str, Any]], reference: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Name, kind, values, and share that was missing of each. ``reference``: see ``automl.monitor.reference``."""
+    """Name, kind, values, and share that was missing of each. ``reference``: see ``automl.deploy.reference``."""
     measures: dict[str, dict[str, Any]] = {}
     for measure in reference["measures"]:
         measures.setdefault(measure["field"], {})[measure["what"]] = measure

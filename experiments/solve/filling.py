@@ -17,13 +17,13 @@ from automl.deploy.explain import write_background
 from automl.deploy.fold import RAW, fold, obstacle
 from automl.deploy.graph import answers
 from automl.deploy.install import dockerfile, requirements_text
+from automl.deploy.reference import reference_of
 from automl.deploy.rows import FastRows
 from automl.deploy.runtime import wheel_name
 from automl.deploy.schema import schema_of
 from automl.errors import UserError
 from automl.files import write_atomically
 from automl.monitor.counter import reference_in
-from automl.monitor.reference import reference_of
 from automl.serial import dumps
 from automl.training.predictor import Deployed, outputs
 from automl.uncertainty.sets import Calibration

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from automl.monitor.reference import Measure
+from automl.deploy.reference import Measure
 from experiments.bench import _drift_peers as peers
 from experiments.bench import drift, options_from
 from experiments.bench._drift_rows import AGAIN, STABLE, World, worlds

@@ -8,7 +8,7 @@ import pandas as pd
 from automl.data.dataset import Dataset
 from automl.data.encode import Encoding
 from automl.deploy.card import card
-from automl.monitor.reference import reference_of
+from automl.deploy.reference import reference_of
 from automl.types import Task
 from experiments.solve.data_card import classes_told, inputs_told
 from tests.automl.deploy.rows import part_of

@@ -20,7 +20,7 @@ from automl.data.dataset import Dataset, Part
 from automl.data.encode.encoding import Encoding
 from automl.deploy import bundle as bundles
 from automl.deploy import optimise as optimising
-from automl.deploy import variants
+from automl.deploy import reference, variants
 from automl.deploy.bundle import Bundle, checksum_of, digest_of
 from automl.deploy.card import card
 from automl.deploy.cut import cut, together
@@ -32,7 +32,6 @@ from automl.deploy.processor import VNNI, features
 from automl.deploy.quantise import DYNAMIC, STATIC
 from automl.deploy.variants import Kept, keep
 from automl.errors import UserError
-from automl.monitor import reference
 from automl.training.predictor import Deployed, Predictor, outputs
 from automl.types import Task
 from automl.uncertainty.calibrate import Answers, calibrate

@@ -11,9 +11,9 @@ import pandas as pd
 from automl.data.dataset import Dataset
 from automl.deploy.bundle import CALIBRATION, Bundle
 from automl.deploy.export import write_meta
+from automl.deploy.reference import reference_of
 from automl.files import write_atomically
 from automl.monitor.counter import REFERENCE
-from automl.monitor.reference import reference_of
 from automl.serial import dumps
 from automl.uncertainty.calibrate import Answers, calibrate
 from tests.automl.deploy.rows import part_of

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
-from automl.monitor.reference import Measure, binned, counts_of
+from automl.deploy.reference import Measure, binned, counts_of
 from automl.monitor.tests import ALPHA, GONE, LEAST, Shares, Watch, effect, log_p, spent
 
 NAMES = ("Rome", "Oslo", "Lima")

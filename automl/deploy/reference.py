@@ -29,7 +29,7 @@ from automl.data.quality.parse import column_of
 from automl.types import Task
 
 VERSION = 1
-BINS = 32  # of a number, as ``tests.CUTS`` ask for, and values of a category that are counted alone
+BINS = 32  # of a number, as ``monitor.tests.CUTS`` ask for, and values of a category that are counted alone
 SHOWN = 40  # characters of a value
 ROWS = 10_000  # more rows tell hardly more about a share, and pictures take memory
 CHUNK = 1_000  # rows looked at together

@@ -17,13 +17,13 @@ from onnx import helper
 
 from automl.data.dataset import Dataset, taken
 from automl.data.encode import Encoding
+from automl.deploy import reference as module
 from automl.deploy.bundle import MODEL, Bundle
 from automl.deploy.judge import Verdict
 from automl.deploy.optimise import Variant
+from automl.deploy.reference import BINS, answered, counts_of, measured, reference_of
 from automl.deploy.variants import Kept, write
-from automl.monitor import reference as module
 from automl.monitor.counter import Counter
-from automl.monitor.reference import BINS, answered, counts_of, measured, reference_of
 from automl.monitor.tests import Watch
 from automl.types import Task
 from tests.automl.deploy.rows import ROWS, mixed, part_of, task_of

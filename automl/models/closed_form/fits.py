@@ -1,19 +1,25 @@
 """Fits that this process has made: candidates that differ only in how they are trained begin with the same one.
 
-weight, bias = once((x, y, classes), lambda: (fitted(x, y, classes, until), whole))
+@remembered
+def head(x, y, classes, until=math.inf):    # the result, and whether the clock took nothing from it
+    ...
+weight, bias = head(x, y, classes)
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
+import inspect
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from scipy.sparse import issparse
 
+P = ParamSpec("P")
 T = TypeVar("T")
 BYTES = 128_000_000
 """Of all fits that are kept, the last that were asked for. By judgement: a head of a hundred classes over a hundred
@@ -53,7 +59,21 @@ class Fits:
 
 
 _known = Fits()
-once, forget = _known.once, _known.forget
+forget = _known.forget
+
+
+def remembered(fit: Callable[P, tuple[T, bool]]) -> Callable[P, T]:
+    """``fit`` tells its result, and whether it is that without ``until``; what is decorated, the result alone."""
+    asked = inspect.signature(fit)
+
+    @functools.wraps(fit)
+    def known(*args: P.args, **kwargs: P.kwargs) -> T:
+        bound = asked.bind(*args, **kwargs)
+        bound.apply_defaults()
+        of = [value for name, value in bound.arguments.items() if name != "until"]
+        return _known.once([fit.__qualname__, *of], lambda: fit(*args, **kwargs))
+
+    return known
 
 
 def _key(of: Sequence[Any]) -> bytes:

@@ -15,7 +15,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from threadpoolctl import threadpool_limits
 
 from automl.models.closed_form.copies import copies
-from automl.models.closed_form.fits import once
+from automl.models.closed_form.fits import remembered
 
 # By judgement, but for scikit-learn's FOLDS and PASSES: a grid too narrow or too coarse misses the strength that serves
 # the rows left out best; all others share the time that is given between more rows and a better choice.
@@ -31,23 +31,17 @@ STEP = 0.1
 best. By judgement: the learning rates of all families are meant for it, a larger one would undo the start."""
 
 
+@remembered
 def linear_head(
     x: np.ndarray, y: np.ndarray, classes: int, *, threads: int, until: float = math.inf
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
     """Weight (features, outputs) and bias (outputs,) of logits; of values, one output, where ``classes`` is 0.
 
     x: (rows, features); y: class numbers, all below ``classes``, or values, (rows,). The strength of the shrinkage is
     the one that serves the rows left out: one at a time for values, a fold for classes. The bias is not shrunk.
     ``until``: of ``time.monotonic()``; what would end later learns from the first rows only, in fewer passes, and
-    with fewer strengths tried. What was fitted before in this process is known (``fits``).
+    with fewer strengths tried. What was fitted before in this process is known.
     """
-    return once((x, y, classes, threads), lambda: fitted(x, y, classes, threads, until))
-
-
-def fitted(
-    x: np.ndarray, y: np.ndarray, classes: int, threads: int, until: float
-) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
-    """The same, and whether it is what it would be without a limit."""
     x, rows = x.astype(np.float64), len(x)
     with threadpool_limits(threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # training goes on from there
@@ -84,7 +78,9 @@ def in_time(x: np.ndarray, y: np.ndarray, until: float) -> tuple[np.ndarray, np.
 
 
 def logistic(x: np.ndarray, y: np.ndarray, classes: int, until: float) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
-    """As ``fitted``. A class without a row gets no weight, and a bias well below all others."""
+    """As ``linear_head``, and whether the clock took nothing from it. A class without a row gets no weight, and a bias
+    well below all others.
+    """
     rows, passes, each = affordable(x, y, until)
     whole = rows == len(x) and passes == PASSES
     x, y = x[:rows], y[:rows]

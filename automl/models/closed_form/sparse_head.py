@@ -15,7 +15,7 @@ from sklearn.linear_model import Ridge
 from sklearn.svm import LinearSVC
 
 from automl.models.closed_form.copies import copies, left_out
-from automl.models.closed_form.fits import once
+from automl.models.closed_form.fits import remembered
 from automl.training.module import OutOfTime
 
 Weighting = Literal["tfidf", "evidence"]
@@ -30,9 +30,10 @@ PASSES = 100  # of the solver, at most: scikit-learn has 1,000, but training goe
 FEWEST = 1_000  # rows, where time is short
 
 
+@remembered
 def sparse_head(
     x: Sparse, y: np.ndarray, classes: int, *, weighting: Weighting = "tfidf", until: float = math.inf
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
     """Weight (features, outputs) and bias (outputs,) of logits; of values, one output, where ``classes`` is 0.
 
     x: float32 (rows, features), rows of length 1; y: class numbers, or values, (rows,). Classes are one linear support
@@ -43,15 +44,8 @@ def sparse_head(
 
     ``until``: of ``time.monotonic()``; what would end later tries fewer strengths, leaves it at the rows that were not
     held out, and then learns from the first rows only. Raises OutOfTime when the fewest rows would take too long. What
-    was fitted before in this process is known (``fits``).
+    was fitted before in this process is known.
     """
-    return once((x, y, classes, weighting), lambda: fitted(x, y, classes, weighting, until))
-
-
-def fitted(
-    x: Sparse, y: np.ndarray, classes: int, weighting: Weighting, until: float
-) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
-    """The same, and whether it is what it would be without a limit."""
     rows = in_time(x, y, classes, until)
     whole = rows == len(y)
     x, y = x[:rows], y[:rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from automl.models.closed_form.fits import once
+from automl.models.closed_form.fits import remembered
 from automl.training.module import OutOfTime
 
 # By judgement: nothing stops a stage, so one that takes longer than expected is late, and a short one grows less.
@@ -76,6 +76,7 @@ def not_above(values: np.ndarray) -> np.ndarray:
         return np.where(near > values, np.nextafter(near, np.float32(-np.inf)), near)
 
 
+@remembered
 def boosted(
     x: np.ndarray,
     y: np.ndarray,
@@ -86,30 +87,15 @@ def boosted(
     threads: int,
     until: float = math.inf,
     **options: Any,
-) -> tuple[list[list[np.ndarray]], np.ndarray]:
+) -> tuple[tuple[list[list[np.ndarray]], np.ndarray], bool]:
     """Trees by round and output, and the score (outputs,) that they add to: log-odds of class 1 for two classes, one
     score per class for more, or the value where ``classes`` is 0.
 
     x: float32 (rows, columns); y: class numbers, all below ``classes``, or values. A class without rows gets no tree
     and the score of one row in all. Gradient boosting over binned columns (Ke et al. 2017, "LightGBM").
     ``until``: of ``time.monotonic()``; the rounds are as many as end by then. Raises OutOfTime when not one would. What
-    was grown before in this process is known (``fits``).
+    was grown before in this process is known.
     """
-    of = (x, y, classes, rounds, leaves, threads, sorted(options.items()))
-    return once(of, lambda: grown(x, y, classes, rounds, leaves, threads, until, options))
-
-
-def grown(
-    x: np.ndarray,
-    y: np.ndarray,
-    classes: int,
-    rounds: int,
-    leaves: int,
-    threads: int,
-    until: float,
-    options: Mapping[str, Any],
-) -> tuple[tuple[list[list[np.ndarray]], np.ndarray], bool]:
-    """The same, and whether it is what it would be without a limit."""
     kind: Any = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
     model = kind(max_leaf_nodes=leaves, max_depth=deepest(leaves), early_stopping=False, warm_start=True, **options)
     seen = np.unique(y) if classes else np.zeros(1)
@@ -118,7 +104,8 @@ def grown(
         alone = np.full(max(outputs, 2), -np.log(1 + len(y)))
         alone[seen[0]] = 0.0
         return ([], alone if outputs > 1 else alone[1:] - alone[:1]), True
-    with threadpool_limits(threads):
+    with threadpool_limits(threads), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The number of unique classes")  # they are classes all the same
         if math.isfinite(until) and len(seen) > 2:
             check_round(model, x, y, len(seen), until)
         grow(model, x, y, rounds, until)

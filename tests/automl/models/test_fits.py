@@ -20,12 +20,18 @@ X = RNG.normal(size=(300, 4)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(np.int64)
 WORDS: Any = csr_matrix(random_array((300, 30), density=0.3, rng=RNG), dtype=np.float32)
 
+TREES: Any = {"rounds": 5, "leaves": 4, "threads": 1, "random_state": 0}
+
 Made = Callable[[float], Any]
-HEADS: dict[str, tuple[Any, Made]] = {
-    "sparse": (sparse_head, lambda until: sparse_head.sparse_head(WORDS, Y, 2, until=until)),
-    "dense": (linear_head, lambda until: linear_head.linear_head(X, Y, 2, threads=1, until=until)),
-    "values": (linear_head, lambda until: linear_head.linear_head(X, X[:, 1], 0, threads=1, until=until)),
-    "trees": (trees, lambda until: trees.boosted(X, Y, 2, rounds=5, leaves=4, threads=1, until=until, random_state=0)),
+HEADS: dict[str, tuple[Any, str, Made]] = {  # and what each cannot do without
+    "sparse": (sparse_head, "weights", lambda until: sparse_head.sparse_head(WORDS, Y, 2, until=until)),
+    "dense": (linear_head, "logistic", lambda until: linear_head.linear_head(X, Y, 2, threads=1, until=until)),
+    "values": (linear_head, "RidgeCV", lambda until: linear_head.linear_head(X, X[:, 1], 0, threads=1, until=until)),
+    "trees": (
+        trees,
+        "grow",
+        lambda until: trees.boosted(X, Y, 2, rounds=5, leaves=4, threads=1, until=until, random_state=0),
+    ),
 }
 
 
@@ -42,9 +48,9 @@ def flat(made: Any) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("name", HEADS)
 def test_the_second_candidate_begins_with_what_the_first_was_fitted(name, monkeypatch):
-    module, made = HEADS[name]
+    module, needed, made = HEADS[name]
     one = flat(made(math.inf))
-    monkeypatch.setattr(module, "grown" if module is trees else "fitted", lambda *_: pytest.fail("fitted again"))
+    monkeypatch.setattr(module, needed, lambda *_: pytest.fail("fitted again"))
     for array in flat(made(time.monotonic() - 1)):  # and takes no time
         array[...] = np.zeros((), array.dtype)  # whoever is given it may change it
     for first, again in zip(one, flat(made(math.inf)), strict=True):
@@ -53,7 +59,7 @@ def test_the_second_candidate_begins_with_what_the_first_was_fitted(name, monkey
 
 @pytest.mark.parametrize(("name", "until"), [("sparse", 7.0), ("dense", 4.0), ("values", 2.5), ("trees", 2.0)])
 def test_what_the_clock_cut_short_is_fitted_anew(name, until, monkeypatch):
-    _, made = HEADS[name]
+    *_, made = HEADS[name]
     whole = flat(made(math.inf))
     fits.forget()
     with monkeypatch.context() as clock:

@@ -5,6 +5,7 @@ This is all that a worker does, in whatever process or on whatever machine it ru
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import torch
@@ -101,7 +102,8 @@ def evaluate(job: Job, order: Order) -> Outcome:
             row_ms=row_ms(network, job.task, job.valid),
             weights=save(
                 {name: tensor.contiguous().cpu() for name, tensor in fit.state.items()},
-                {"candidate": candidate.id, "bytes": str(size)},
+                # One entry: safetensors writes several in any order, and equal weights would be other bytes.
+                {"trial": json.dumps({"candidate": candidate.id, "bytes": size})},
             ),
             resume=fit.resume.to_bytes() if order.keep and fit.resume is not None else None,
         )

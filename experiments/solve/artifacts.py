@@ -7,9 +7,11 @@ store names exists. The weights name their candidate: files that another search 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,7 +101,7 @@ class Artifacts:
     def megabytes(self, trial: Trial) -> float:
         """What its network takes in a graph; where that was not written yet, four bytes a number."""
         size = self._said(trial, "bytes")
-        return (4 * (trial.parameters or 0) if size is None else int(size)) / 1e6
+        return (4 * (trial.parameters or 0) if size is None else size) / 1e6
 
     def _is_there(self, trial: Trial) -> bool:
         file = self._file(trial.number, "safetensors")
@@ -111,10 +113,11 @@ class Artifacts:
             return False
         return named in (None, trial.candidate.id)  # None: written when weights did not name their candidate
 
-    def _said(self, trial: Trial, what: str) -> str | None:
-        """By the metadata of its weights."""
+    def _said(self, trial: Trial, what: str) -> Any:
+        """By the metadata of its weights; earlier ones named the candidate alone, or nothing."""
         with safe_open(self._file(trial.number, "safetensors"), "pt") as weights:
-            return (weights.metadata() or {}).get(what)
+            told = weights.metadata() or {}
+        return json.loads(told["trial"]).get(what) if "trial" in told else told.get(what)
 
     def _remove(self, number: int) -> None:
         for ending in ("safetensors", *ENDINGS.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,7 +114,8 @@ def test_an_ensemble_is_as_large_as_its_graphs_are(tmp_path: Path) -> None:
     kept, trials = Artifacts(tmp_path), []
     for number, size in enumerate((None, 1000, 1000)):
         one = replace(trial(number, 0.5), parameters=1000)
-        about = {"candidate": one.candidate.id} | ({} if size is None else {"bytes": str(size)})
+        about = {"candidate": one.candidate.id}  # as earlier ones are
+        about = about if size is None else {"trial": json.dumps({**about, "bytes": size})}
         weights = save({"w": torch.zeros(1)}, about)
         kept.write(one, Outcome("ok", 0.5, predictions=np.zeros((2, 2)), weights=weights))
         trials.append(one)

@@ -85,7 +85,8 @@ def test_what_a_network_takes_goes_with_its_weights():
     outcome = evaluate(limited(parameters=30), Order(CANDIDATE, 1, 0))
     assert outcome.weights is not None
     header = outcome.weights[8 : 8 + int.from_bytes(outcome.weights[:8], "little")]
-    assert json.loads(header)["__metadata__"] == {"candidate": CANDIDATE.id, "bytes": "120"}
+    (told,) = json.loads(header)["__metadata__"].values()
+    assert json.loads(told) == {"candidate": CANDIDATE.id, "bytes": 120}
 
 
 class Wide(nn.Module):

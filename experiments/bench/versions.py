@@ -12,7 +12,8 @@ may run meanwhile. Score is accuracy or r2 on the test split, ``own`` the share 
 workers' time that went to trainings of families that are in the deployed ensemble, ``wall`` the time of the command.
 
 Printed: each set, then by modality and in all the mean difference of scores with a 95 % bootstrap interval over groups
-of sets.
+of sets. ``bench.options`` gives a label options of its own, as ``{long:['budget.epochs=45']}``: two settings of one
+checkout are compared so, under two labels of its folder.
 Exit status 1 when a modality is worse on average, a command took longer by more than 5 % + 2 s, or one crashed.
 """
 
@@ -56,6 +57,7 @@ class Asked:
     compare: list[str]
     seconds: float
     seconds_of: dict[str, float | str] | None
+    options: dict[str, list[str]] | None
     seed: int
     each: int | None
     sets: list[str]
@@ -74,10 +76,12 @@ def run(cfg: DictConfig) -> None:
     wanted = chosen(options.root, options.sets, options.each)
     commits = {label: commit(Path(folder)) for label, folder in versions.items()}
     seconds = {label: (options.seconds_of or {}).get(label, options.seconds) for label in {*versions, before, after}}
+    more = options.options or {}
     rows = [
         r
         for r in kept_rows(options.out)
         if (r["seconds"], r["seed"]) == (seconds.get(r["label"], options.seconds), options.seed)
+        and r.get("options", []) == more.get(r["label"], [])
     ]
     # A label stands for one program: that of its checkout, else the last that was measured under it.
     stands = {r["label"]: r["commit"] for r in rows} | commits
@@ -91,8 +95,9 @@ def run(cfg: DictConfig) -> None:
                 if "wall" not in of.get((asked, said["name"]), {}):
                     continue
                 asked = round(of[asked, said["name"]]["wall"] - IMPORTS)
-            made = one(said, Path(folder), options.root, asked, options.seed)
+            made = one(said, Path(folder), options.root, asked, options.seed, more.get(label, []))
             row = {"label": label, "set": said["name"], "seconds": seconds[label], "seed": options.seed, "asked": asked}
+            row |= {"options": more[label]} if label in more else {}
             row |= {"modality": kind_of(said), "commit": commits[label], **made}
             of[label, said["name"]] = row
             with options.out.open("a") as out:
@@ -107,7 +112,9 @@ def run(cfg: DictConfig) -> None:
         raise SystemExit(1)
 
 
-def one(said: dict[str, Any], code: Path, root: Path, seconds: float, seed: int) -> dict[str, Any]:
+def one(
+    said: dict[str, Any], code: Path, root: Path, seconds: float, seed: int, more: Sequence[str] = ()
+) -> dict[str, Any]:
     """One run of one version, from the command's start to its end, and what came of it."""
     metric = said["baseline_best"]["metric"]
     with tempfile.TemporaryDirectory(prefix="versions-") as scratch:
@@ -129,6 +136,7 @@ def one(said: dict[str, Any], code: Path, root: Path, seconds: float, seed: int)
             f"artifacts={folder / 'searches'}",
             f"store.url=sqlite:///{folder / 'store.db'}",
             f"hydra.run.dir={folder / 'run'}",
+            *more,
         ]
         began = time.monotonic()
         try:

@@ -12,18 +12,25 @@ ROW = {"label": "after", "set": "one", "modality": "tabular", "seconds": 60.0, "
        "score": 0.5, "family": "mlp", "own": 0.5, "wall": 60.0, "stages": {}}  # fmt: skip
 
 
-@pytest.mark.parametrize(("now", "runs"), [("abc", 0), ("def", 1)])
-def test_a_finished_set_stands_for_its_commit_alone(now, runs, tmp_path, monkeypatch):
+LONG = ["budget.epochs=45"]
+
+
+@pytest.mark.parametrize(
+    ("now", "kept", "asked", "runs"),
+    [("abc", [], [], 0), ("def", [], [], 1), ("abc", LONG, LONG, 0), ("abc", LONG, [], 1), ("abc", [], LONG, 1)],
+)
+def test_a_finished_set_stands_for_its_commit_and_its_options_alone(now, kept, asked, runs, tmp_path, monkeypatch):
     (tmp_path / "run.py").write_text("")
-    (tmp_path / "out.jsonl").write_text(json.dumps(ROW) + "\n")
+    (tmp_path / "out.jsonl").write_text(json.dumps(ROW | ({"options": kept} if kept else {})) + "\n")
     began = []
     monkeypatch.setattr(versions, "commit", lambda folder: now)
     monkeypatch.setattr(versions, "chosen", lambda *asked: [{"name": "one"}])
     monkeypatch.setattr(versions, "kind_of", lambda said: "tabular")
     crash = {"error": "crashed"}
     monkeypatch.setattr(versions, "one", lambda said, *asked: began.append(asked) or crash)
-    versions.run(recipe("versions", root=tmp_path, code={"after": str(tmp_path)}, out=tmp_path / "out.jsonl"))
-    assert began == [(tmp_path, tmp_path, 60, 0)] * runs
+    here = {"code": {"after": str(tmp_path)}, "out": tmp_path / "out.jsonl"}
+    versions.run(recipe("versions", root=tmp_path, options={"after": asked}, **here))
+    assert began == [(tmp_path, tmp_path, 60, 0, asked)] * runs
 
 
 def test_what_is_no_checkout_and_what_is_no_pair_of_labels_is_told(tmp_path):

@@ -33,7 +33,9 @@ CALIBRATE = ("auto", "holdout", "folds", "valid", "none")
 
 @dataclass(frozen=True)
 class Settings:
-    """``ensemble``: members at most. ``portfolio``: candidates of the meta-learner that go first.
+    """``epochs``: of a training of full length; None: by the kind of data (``nas.time.full_length``), and what
+    ``budget`` says is not meant. ``ensemble``: members at most. ``portfolio``: candidates of the meta-learner that go
+    first.
 
     ``refit``: whether the chosen networks are trained once more; None: as far as the time goes. ``calibrate``: on which
     rows, one of ``CALIBRATE``. ``stop_at_goal``: whether
@@ -43,6 +45,7 @@ class Settings:
     seed: int
     resume: bool
     progress: bool
+    epochs: int | None
     portfolio: int
     ensemble: int
     refit: bool | None
@@ -62,6 +65,7 @@ def settings(cfg: DictConfig) -> Settings:
         seed=seed_of(plain),
         resume=truth(plain, "resume"),
         progress=truth(plain, "progress"),
+        epochs=epochs_of(plain),
         portfolio=portfolio_of(plain),
         ensemble=whole(plain["objective"], "ensemble", 1, prefix="objective."),
         refit=_refit_beside_folds(plain),
@@ -132,8 +136,12 @@ def budget_of(plain: Mapping[str, Any]) -> Budget:
     return Budget(
         trials=whole(asked, "trials", 1, prefix="budget.", free=True),
         seconds=number(asked, "seconds", 0, prefix="budget.", free=True),
-        epochs=whole(asked, "epochs", 1, prefix="budget.") or 1,
+        epochs=epochs_of(plain) or 1,
     )
+
+
+def epochs_of(plain: Mapping[str, Any]) -> int | None:
+    return whole(plain["budget"], "epochs", 1, prefix="budget.", free=True)
 
 
 def seed_of(plain: Mapping[str, Any]) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from automl.types import Budget
+from automl.types import Budget, Task
 
 # --- the run
 
@@ -151,6 +151,8 @@ finds fewer of them."""
 
 # --- a training
 
+EPOCHS, EPOCHS_OF_TEXTS = 45, 15
+"""Epochs of a training of full length, where nobody says another number. They are compared in docs/benchmarks.md."""
 FULL = 0.5
 """Share of a search's seconds that one training of full length may take: without this, one large network on a large
 data set was a whole search. A shorter one may take its share of that, at least ``LEAST`` and ``LEAST_SECONDS``. By
@@ -158,6 +160,12 @@ judgement: a smaller share cuts large networks that are worth it, a larger one l
 LEAST, LEAST_SECONDS = 0.05, 2.0
 SHORTEST = 0.1
 """Seconds of any limit: so that what begins in the last moment ends as one whose time was up."""
+
+
+def full_length(task: Task, asked: int | None) -> int:
+    """Epochs. ``asked``: ``budget.epochs``; None: by what the task learns from."""
+    texts = any(i.modality == "text" for i in task.inputs)
+    return asked or (EPOCHS_OF_TEXTS if texts else EPOCHS)
 
 
 def training_limit(budget: Budget, epochs: int, left: float | None, most: float | None = None) -> float | None:

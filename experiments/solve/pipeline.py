@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from nas.engines.base import Engine
 from nas.family import search_axes, wordpieces
 from nas.job import Job
 from nas.recipe import training_axes
-from nas.time import ANSWERED, FOLD_SECONDS, Clock
+from nas.time import ANSWERED, FOLD_SECONDS, Clock, full_length
 
 
 def pipeline(
@@ -63,7 +64,8 @@ def pipeline(
             families = unseen(families, prepared, None if before is None else store.prior(before))
             axes = search_axes(families, task, training_axes(task))
             learns, timed = level_of(learner) >= 4, wanted.budget.seconds is not None
-            follow = Follow(learner, profile, axes, wanted.budget.epochs, engine.workers, beside=timed)
+            whole = replace(wanted.budget, epochs=full_length(task, wanted.epochs))
+            follow = Follow(learner, profile, axes, whole.epochs, engine.workers, beside=timed)
             stack.enter_context(follow)
             prior = follow.start(task, lambda: past_runs(store, task, before) if learns else Runs.none())
             job = Job(
@@ -78,7 +80,7 @@ def pipeline(
         with events.during("search"):  # stage 4: trainings
             may_refit = wanted.refit is not False and prepared.folds is None
             clock.beside = engine.aside
-            budget = clock.search_begins(wanted.budget, wanted.ensemble, may_refit)
+            budget = clock.search_begins(whole, wanted.ensemble, may_refit)
             record = stack.enter_context(
                 recorded(store, prepared, profile, prior, config, wanted, budget, engine.workers)
             )

@@ -46,6 +46,7 @@ from metalearner.past import shipped
 from metalearner.past.shipped import FILE, with_shipped
 from nas.engines.base import Engine
 from nas.family import wordpieces
+from nas.time import full_length
 
 # Beside the packages of ``source_digest``.
 CODE = [Path(str(of.__file__)) for of in (trace, from_files, data, judged, networks)] + [Path(__file__)]
@@ -197,7 +198,7 @@ class Bench:
     def search(self, arm: str, seed: int) -> Record:
         task, parts, profile = self.site.prepared
         axes = self.site.axes(self.families)
-        budget = Budget(self.cfg.budget.trials, self.wanted.seconds, self.cfg.budget.epochs)
+        budget = Budget(self.cfg.budget.trials, self.wanted.seconds, full_length(task, self.cfg.budget.epochs))
         learner = learner_of(self.cfg, budget, f"benchmark.arms.{arm}.learner", seed)
         strategy = made(self.cfg, "strategy", seed=seed)
         for kept in (shipped._read, read_opening):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from automl.types import Budget
+from automl.types import Budget, Input, Task
 from nas import time as module
 from nas.time import (
     LEAST_SEARCH,
@@ -11,11 +11,15 @@ from nas.time import (
     SHORTEST,
     Clock,
     export_seconds,
+    full_length,
     importance_seconds,
     refit_seconds,
     simple_seconds,
     training_limit,
 )
+
+TABLE = Input("table", "tabular", (3,), cardinalities=(0, 0, 0))
+TEXT = Input("text", "text", (9,), vocabulary=50)
 
 
 @pytest.fixture
@@ -101,6 +105,12 @@ def test_what_workers_see_to_meanwhile_takes_no_time_of_its_own(now):
     clock.search_begins(Budget(seconds=60.0), 5, refit=True)
     assert clock.export == export_seconds(5, 60.0, beside=True)
     assert refit_seconds(None, clock, 5) == 10.0 - clock.export
+
+
+@pytest.mark.parametrize(("inputs", "least"), [((TABLE,), 45), ((TEXT,), 15), ((TABLE, TEXT), 15)])
+def test_how_long_a_training_is_follows_from_the_data_unless_it_is_said(inputs, least):
+    task = Task("t", "binary", inputs, 2, "accuracy")
+    assert full_length(task, None) == least and full_length(task, 7) == 7
 
 
 @pytest.mark.parametrize(

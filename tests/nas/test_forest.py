@@ -12,10 +12,10 @@ import pytest
 import torch
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
 
+from automl.data.dataset import Part
 from automl.models.closed_form.fits import forget
 from automl.models.closed_form.forest import Forest, forest
 from automl.models.closed_form.trees import deepest
-from automl.data.dataset import Part
 from automl.types import Candidate, Input, Limits, Task
 from nas.evaluate import evaluate
 from nas.families.forest import Forests, size

@@ -22,8 +22,8 @@ NODES = ("column", "left", "right", "number", "values")
 class Forest(Nodes):
     """(rows, columns) -> (rows, ``outputs``): the mean over the trees of what stands in the leaf of each row.
 
-    Of ``count`` trees as many count as ``fill`` was given. It holds the nodes that these have, and no more: their number
-    is that of the state it is given, too.
+    Of ``count`` trees as many count as ``fill`` was given. It holds the nodes that these have, and no more: a state of
+    another number of nodes is taken.
     """
 
     def __init__(self, count: int, leaves: int, outputs: int) -> None:
@@ -31,6 +31,7 @@ class Forest(Nodes):
         self.register_buffer("values", torch.zeros(1, outputs))
         self.register_buffer("root", torch.zeros(count, dtype=torch.int64))
         self.register_buffer("grown", torch.ones(()))
+        self.register_load_state_dict_pre_hook(_hold)
 
     values: Tensor
     root: Tensor
@@ -56,11 +57,12 @@ class Forest(Nodes):
     def forward(self, x: Tensor) -> Tensor:
         return self.values[self.leaves(x, self.root)].sum(dim=1) / self.grown
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        held = state_dict.get(f"{prefix}number")
-        if held is not None and held.shape != self.number.shape:
-            self.hold(len(held))
-        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+def _hold(module: Nodes, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    assert isinstance(module, Forest)
+    held = state.get(f"{prefix}number")
+    if held is not None and held.shape != module.number.shape:
+        module.hold(len(held))
 
 
 @remembered

@@ -93,9 +93,13 @@ def evaluate(job: Job, order: Order) -> Outcome:
         )
         if fit.status != "ok" or fit.state is None:
             return outcome
+        parameters, size = network_size(network), network_bytes(network)  # what was grown has its size now
+        if too_big := over_limit(job.task, parameters, size):
+            return replace(outcome, status="skipped", parameters=parameters, error=too_big)
         return replace(
             outcome,
             score=fit.score,
+            parameters=parameters,
             cut=cut,
             folded=folds is not None,
             predictions=fit.predictions,

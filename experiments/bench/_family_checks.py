@@ -94,6 +94,8 @@ def checks() -> Iterator[Check]:
         transformer["numeric"] = "linear"  # as in the paper
         yield Check("ft_transformer", data, transformer, 30, against="hgb", slack=0.01)
         trees = {"rounds": 100, "leaves": 32, "shrinkage": 0.1, "smallest_leaf": 20, "columns": 1.0, "penalty": 0.0}
+        grown = {"kind": "random", "trees": 100, "leaves": 2048, "smallest_leaf": 1, "columns": 0.3}
+        yield Check("forest", data, grown, 1, against="hgb", slack=0.03)
         yield Check(
             "boosted_trees", data, {**trees, "learning_rate": 0.003, "batch_size": 128}, 3, against="hgb", slack=0.01
         )

@@ -10,6 +10,7 @@ again, and several ways to choose an average by their predictions for the valida
     greedy   greedy selection that begins with the best alone (Caruana et al. 2004)
     begun N  greedy selection that begins with ``level``, counting as N rounds, whatever it gains
     select   what the program does: ``automl.training.ensemble.select``
+    size N   the same with N members at most
 
 Printed: a line per run and the means. A constant that was chosen on some runs is shown on others.
 """
@@ -32,6 +33,7 @@ from experiments.bench._finished import Finished
 from experiments.judged import judged_score
 
 SIZE = 5
+LARGER = (10, 20)
 BEGUN = (5, 10, 30)
 Pool = tuple[Task, list[np.ndarray], np.ndarray, list[np.ndarray], np.ndarray, list[str]]
 
@@ -88,6 +90,7 @@ def scores(pool: Pool) -> dict[str, float]:
         "greedy": lambda: begun(alone, 1),
         **{f"begun {rounds}": lambda rounds=rounds: begun(base, rounds) for rounds in BEGUN},
         "select": lambda: ensemble.select(valid, y, task, families=names, size=SIZE),
+        **{f"size {n}": lambda n=n: ensemble.select(valid, y, task, families=names, size=n) for n in LARGER},
     }
     weights = {name: choose() for name, choose in ways.items()}
     return {

@@ -18,7 +18,8 @@ def test_a_network_that_is_right_is_chosen_and_every_way_is_scored():
     y = rng.integers(0, 2, 400)
     good, bad = (np.where(np.eye(2)[y] == 1, share, 1 - share) for share in (0.9, 0.2))
     found = ensemble.scores((task, [good, bad], y, [good, bad], y, ["a", "b"]))
-    assert set(found) == {"best", "level", "greedy", *(f"begun {n}" for n in ensemble.BEGUN), "select"}
+    ways = {"best", "level", "greedy", "select"}
+    assert set(found) == {*ways, *(f"begun {n}" for n in ensemble.BEGUN), *(f"size {n}" for n in ensemble.LARGER)}
     assert set(found.values()) == {1.0}
     found = ensemble.scores((task, [good, bad], y, [bad, good], y, ["a", "b"]))
     assert set(found.values()) == {0.0}, "judged on the test rows, chosen on the others"

@@ -189,7 +189,7 @@ def test_every_family_begins_with_fewer_rows_and_without_time(name, of):
         assert network.eval()(*batch).isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["boosted_trees", "linear"])
+@pytest.mark.parametrize("name", ["boosted_trees", "forest", "linear"])
 @pytest.mark.parametrize("count", [100, 1000])
 def test_many_classes_keep_the_limit(name, count):
     x, y = classes(count, rows=2 * count)

@@ -14,7 +14,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 
 from automl.models.closed_form.trees import Trees, boosted, deepest, not_above
 from automl.types import Candidate, Input, Task
-from nas.families.boosted_trees import BoostedTrees, category_order
+from nas.families.boosted_trees import BoostedTrees
+from nas.families.ordered import category_order
 from nas.family import build, search_axes
 from nas.testing.families import TASKS, export_agrees, options_of, rows
 

@@ -11,7 +11,7 @@ WORDS = {"text", "names"}
 SEQUENCES = {"series", "short", "unequal"}
 EXPECTED = {
     **dict.fromkeys(("mlp", "binary"), set(TASKS) - {"text", "names", "several"}),
-    **dict.fromkeys(("resnet_mlp", "ft_transformer", "tabm", "boosted_trees"), TABULAR),
+    **dict.fromkeys(("resnet_mlp", "ft_transformer", "tabm", "boosted_trees", "forest"), TABULAR),
     "linear": TABULAR | SEQUENCES,
     **dict.fromkeys(("convnet", "convnet_shared", "mobilenet", "convnext", "vit", "pretrained"), MAPS),
     **dict.fromkeys(("fcn_resnet1d", "inception_time", "tcn", "rnn", "rocket", "patch_transformer"), SEQUENCES),

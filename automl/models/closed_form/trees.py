@@ -20,6 +20,10 @@ from automl.training.module import OutOfTime
 # By judgement: nothing stops a stage, so one that takes longer than expected is late, and a short one grows less.
 SAFE = 0.8  # of the time left that a further stage of growth may be expected to take
 PROBED = 5  # trees by which the time of a round is measured
+NODE = np.dtype(
+    [("is_leaf", "?"), ("feature_idx", "i4"), ("left", "i4"), ("right", "i4"), ("num_threshold", "f8"), ("value", "f8")]
+)
+"""What ``Nodes.put`` reads of a node."""
 
 
 def deepest(leaves: int) -> int:
@@ -27,17 +31,16 @@ def deepest(leaves: int) -> int:
     return min(leaves - 1, 2 * (leaves - 1).bit_length() - 1)
 
 
-class Trees(nn.Module):
-    """(rows, columns) -> (rows, ``count``): the value of the leaf in which each tree puts the row.
+class Nodes(nn.Module):
+    """``count`` trees of at most so many leaves each, in so many nodes.
 
     A row that is less than or equal to a node's threshold goes left. All rows walk down all trees at once, one level a
-    step; a leaf leads to itself. Empty (one leaf of value 0 each) until ``fill``.
+    step; a leaf leads to itself.
     """
 
-    def __init__(self, count: int, leaves: int) -> None:
+    def __init__(self, count: int, leaves: int, nodes: int) -> None:
         super().__init__()
-        self.count, self.size, self.levels = count, 2 * leaves - 1, deepest(leaves)
-        nodes = count * self.size
+        self.count, self.levels = count, deepest(leaves)
         for name in ("column", "left", "right"):  # the children as steps from the node
             self.register_buffer(name, torch.zeros(nodes, dtype=torch.int32))
         self.register_buffer("number", torch.zeros(nodes))  # a node's threshold, a leaf's value
@@ -47,26 +50,45 @@ class Trees(nn.Module):
     right: Tensor
     number: Tensor
 
-    def fill(self, trees: list[np.ndarray]) -> None:
-        """``trees``: nodes as scikit-learn's ``TreePredictor`` holds them; the rest becomes empty."""
-        for held in self.buffers():
-            held.zero_()
-        for i, nodes in enumerate(trees):
-            leaf, own = nodes["is_leaf"].astype(bool), np.arange(len(nodes))
-            here = slice(i * self.size, i * self.size + len(nodes))
-            self.column[here] = torch.from_numpy(np.where(leaf, 0, nodes["feature_idx"]).astype(np.int32))
-            for steps, side in ((self.left, "left"), (self.right, "right")):
-                steps[here] = torch.from_numpy(np.where(leaf, 0, nodes[side].astype(np.int64) - own).astype(np.int32))
-            self.number[here] = torch.from_numpy(
-                np.where(leaf, nodes["value"].astype(np.float32), not_above(nodes["num_threshold"]))
-            )
+    def put(self, place: int, nodes: np.ndarray) -> None:
+        """One tree, from this place on: nodes as scikit-learn's ``TreePredictor`` holds them, or ``NODE``."""
+        leaf, own = nodes["is_leaf"].astype(bool), np.arange(len(nodes))
+        here = slice(place, place + len(nodes))
+        self.column[here] = torch.from_numpy(np.where(leaf, 0, nodes["feature_idx"]).astype(np.int32))
+        for steps, side in ((self.left, "left"), (self.right, "right")):
+            steps[here] = torch.from_numpy(np.where(leaf, 0, nodes[side].astype(np.int64) - own).astype(np.int32))
+        self.number[here] = torch.from_numpy(
+            np.where(leaf, nodes["value"].astype(np.float32), not_above(nodes["num_threshold"]))
+        )
 
-    def forward(self, x: Tensor) -> Tensor:
-        at = (torch.arange(self.count, device=x.device) * self.size).expand(x.shape[0], self.count)
+    def leaves(self, x: Tensor, roots: Tensor) -> Tensor:
+        """(rows, columns) -> (rows, ``count``): the places of these leaves, from those of the roots (``count``,)."""
+        at = roots.expand(x.shape[0], self.count)
         for _ in range(self.levels):
             goes_left = x.gather(1, self.column[at].long()) <= self.number[at]
             at = at + torch.where(goes_left, self.left[at], self.right[at])
-        return self.number[at]
+        return at
+
+
+class Trees(Nodes):
+    """(rows, columns) -> (rows, ``count``): the value of the leaf in which each tree puts the row.
+
+    Empty (one leaf of value 0 each) until ``fill``.
+    """
+
+    def __init__(self, count: int, leaves: int) -> None:
+        super().__init__(count, leaves, count * (2 * leaves - 1))
+        self.size = 2 * leaves - 1
+
+    def fill(self, trees: list[np.ndarray]) -> None:
+        """``trees``: as in ``put``; the rest becomes empty."""
+        for held in self.buffers():
+            held.zero_()
+        for i, nodes in enumerate(trees):
+            self.put(i * self.size, nodes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.number[self.leaves(x, torch.arange(self.count, device=x.device) * self.size)]
 
 
 def not_above(values: np.ndarray) -> np.ndarray:
@@ -134,14 +156,17 @@ def check_round(model: Any, x: np.ndarray, y: np.ndarray, trees: int, until: flo
         raise OutOfTime(f"one round of {trees} trees would take about {needed:.1f} s, {max(left, 0.0):.1f} s are left")
 
 
-def grow(model: Any, x: np.ndarray, y: np.ndarray, rounds: int, until: float) -> None:
-    """Fit in stages, between which the clock is looked at: the trees are those of a fit in one go, only fewer."""
+def grow(model: Any, x: np.ndarray, y: np.ndarray, rounds: int, until: float, name: str = "max_iter") -> None:
+    """Fit in stages, between which the clock is looked at: the trees are those of a fit in one go, only fewer.
+
+    ``name``: of the model's number of rounds.
+    """
     stage = rounds if math.isinf(until) else 1
     done = 0
     while stage > 0:
         began = time.monotonic()
         done += stage
-        model.set_params(max_iter=done).fit(x, y)
+        model.set_params(**{name: done}).fit(x, y)
         each = (time.monotonic() - began) / stage  # with the binning of the columns, so rather too much
         stage = min(rounds - done, int(min(SAFE * (until - time.monotonic()) / max(each, 1e-6), rounds)))
 

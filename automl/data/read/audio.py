@@ -34,6 +34,7 @@ MAX_VALUES = 1 << 27  # samples times channels; half a GiB as float32
 # which grows with it, must stay small.
 MAX_DENOMINATOR = 1_000
 _UNKNOWN = 0xFFFF_FFFF  # a length of who streams; so is 0
+_A_LAW, _MU_LAW = 6, 7  # formats of telephones: a byte a sample, finer where it is quiet
 
 
 def decode_wav(content: bytes | Path, *, place: str) -> np.ndarray:
@@ -46,8 +47,10 @@ def decode_wav(content: bytes | Path, *, place: str) -> np.ndarray:
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
         if size > MAX_BYTES:
             raise UserError(f"{place} has {size:,} bytes, more than {MAX_BYTES:,}; cut it, or save it at {RATE} Hz")
-        whole = _whole(content)
+        whole, law = _whole(content)
         rate, samples = _reader()(io.BytesIO(whole) if isinstance(whole, bytes) else whole)
+        if law and samples.dtype == np.uint8:
+            samples = expanded(law)[samples]
     except UserError:
         raise
     except Exception as error:  # a decoder raises whatever it stumbles over
@@ -66,36 +69,53 @@ def decode_wav(content: bytes | Path, *, place: str) -> np.ndarray:
     return _at_rate(_mono(samples), int(rate))
 
 
-def _whole(content: bytes | Path) -> bytes | Path:
+def expanded(law: int) -> np.ndarray:
+    """int16 (256,): the sample that each byte stands for (ITU-T recommendation G.711, with 16 bits)."""
+    byte = np.arange(256) ^ (0x55 if law == _A_LAW else 0xFF)
+    power, steps = byte >> 4 & 7, byte & 15
+    if law == _A_LAW:
+        size = np.where(power == 0, (steps << 4) + 8, (steps << 4) + 0x108 << np.maximum(power - 1, 0))
+        return np.where(byte & 0x80, size, -size).astype(np.int16)
+    size = ((steps << 3) + 0x84 << power) - 0x84
+    return np.where(byte & 0x80, -size, size).astype(np.int16)
+
+
+def _whole(content: bytes | Path) -> tuple[bytes | Path, int]:
     """The file with the lengths that it has: who streams does not know them, and writes 0 or the largest number.
 
-    What is cut off ends with its last whole frame. Other files, and what is no wav, are given as they are.
+    What is cut off ends with its last whole frame. Other files, and what is no wav, are given as they are. The number
+    is ``_A_LAW`` or ``_MU_LAW`` where its bytes are of these: then the file says that they are samples; else 0.
     """
     with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
         head = file.read(12)
         if head[:4] not in (b"RIFF", b"RIFX"):
-            return content
-        number, frame, at = "<I" if head[:4] == b"RIFF" else ">I", 1, 12
+            return content, 0
+        number, frame, at, tag, tagged = "<I" if head[:4] == b"RIFF" else ">I", 1, 12, 0, 0
         (said,) = struct.unpack(number, head[4:8])
         while len(chunk := file.read(8)) == 8:
             (length,), at = struct.unpack(number, chunk[4:]), at + 8
             if chunk[:4] == b"data":
                 break
             if chunk[:4] == b"fmt ":
-                frame = struct.unpack(f"{number[0]}12xH", file.read(14))[0] or 1
+                tag, frame = struct.unpack(f"{number[0]}H10xH", file.read(14))
+                tagged, frame = at, frame or 1
             at += length + length % 2
             file.seek(at)
         else:
-            return content
-        there = size - at
-        if (0 < length <= there and said + 8 >= at + length) or (length == 0 and at < said + 8 < _UNKNOWN):
-            return content
-        length = min(length or there, there) // frame * frame
+            return content, 0
+        law, there = tag if tag in (_A_LAW, _MU_LAW) else 0, size - at
+        kept = (0 < length <= there and said + 8 >= at + length) or (length == 0 and at < said + 8 < _UNKNOWN)
+        if kept and not law:
+            return content, 0
+        length = length if kept else min(length or there, there) // frame * frame
         file.seek(0)
         read = file.read(at + length)
-    return read[:4] + struct.pack(number, at + length - 8) + read[8 : at - 4] + struct.pack(number, length) + read[at:]
+    if law:  # what the reader knows as unsigned samples of 8 bits
+        read = read[:tagged] + struct.pack(f"{number[0]}H", 1) + read[tagged + 2 :]
+    whole = read[:4] + struct.pack(number, at + length - 8) + read[8 : at - 4] + struct.pack(number, length) + read[at:]
+    return whole, law
 
 
 def _mono(samples: np.ndarray) -> np.ndarray:

@@ -128,6 +128,23 @@ ODD = {
 }
 
 
+@pytest.mark.parametrize(("law", "known"), [(6, {0xD5: 8, 0x55: -8, 0xAA: 32256, 0x2A: -32256}),
+                                            (7, {0xFF: 0, 0x7F: 0, 0x80: 32124, 0x00: -32124})])  # fmt: skip
+@pytest.mark.parametrize("of", ["whole", "streamed", "a fact before", "a file"])
+def test_sounds_of_telephones(law: int, known: dict[int, int], of: str, tmp_path: Path) -> None:
+    table = audio.expanded(law)
+    assert {byte: int(table[byte]) for byte in known} == known and len(set(table.tolist())) >= 255
+    near = np.abs(TONE[:, None].astype(int) - table[None]).argmin(axis=1).astype(np.uint8).tobytes()
+    form = struct.pack("<HHIIHHH", law, 1, 8_000, 8_000, 1, 8, 0)
+    fact = [(b"fact", struct.pack("<I", len(TONE)))] if of == "a fact before" else []
+    file = riff((b"fmt ", form), *fact, (b"data", near))
+    if of == "streamed":
+        file = file[:4] + b"\xff\xff\xff\xff" + file[8:42] + b"\xff\xff\xff\xff" + file[46:]
+    (tmp_path / "s.wav").write_bytes(file)
+    sound = decode_wav(tmp_path / "s.wav" if of == "a file" else file, place="p")
+    np.testing.assert_allclose(sound, decode_wav(wav(TONE), place="p"), atol=0.03)
+
+
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("of", ["bytes", "a file"])
 def test_one_tone_however_it_is_written(name: str, of: str, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ format: install
 # Resolves pyproject.toml anew in an empty environment and freezes what came out.
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet '.[dev,serve,sweep,trackers]'
+	.venv-lock/bin/python -m pip install --quiet '.[dev,ray,serve,sweep,trackers]'
 	.venv-lock/bin/python -m pip freeze --all --exclude level4 --exclude pip > requirements.lock
 	rm -rf .venv-lock build
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib.util import find_spec
 
 
 class UserError(Exception):
@@ -17,3 +18,9 @@ def within(name: str, value: float | None, low: float, high: float = math.inf) -
     if value is not None and not low <= value <= high:
         bounds = f"at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
         raise ValueError(f"{name}={value} must be {bounds}")
+
+
+def needs(option: str, module: str, install: str) -> None:
+    """Raises UserError where a package that an option needs is not installed: before the work, not after it."""
+    if find_spec(module) is None:
+        raise UserError(f"{option} needs a package that is not installed. Run: pip install {install}")

@@ -10,11 +10,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from automl.errors import UserError
+from automl.errors import UserError, needs
 from automl.metrics import higher_is_better
 from experiments.report.words import NAMES, count
 from experiments.runs.found import Run
-from experiments.trackers.optional import needs
 
 LEAST = 3  # of Optuna: the databases of earlier ones cannot be written with SQLAlchemy 2.1
 

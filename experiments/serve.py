@@ -58,7 +58,7 @@ def on_ray(settings: Settings) -> None:
     try:
         from ray import serve
     except ModuleNotFoundError as error:
-        raise UserError(f"server=ray needs {error.name}. Run: pip install 'ray[serve]'") from error
+        raise UserError(f"server=ray needs {error.name}. Run: pip install 'level4[ray-serve]'") from error
     from automl.serve.app import create_app
 
     def app() -> Any:

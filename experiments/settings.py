@@ -22,6 +22,7 @@ from automl.passwords import masked
 from automl.types import Budget, MetaLearner
 from experiments.options import check_hints, made
 from experiments.signatures import takes
+from nas.engines.cluster import needs_ray
 
 NEEDED = (  # ~NAME takes these away
     *("data", "task", "budget", "strategy", "metalearner", "engine", "store", "tracker", "objective"),
@@ -163,8 +164,12 @@ def check_artifacts(plain: Mapping[str, Any]) -> None:
 
 
 def check_engine(plain: Mapping[str, Any]) -> None:
-    if isinstance(plain["engine"], dict) and "trial_seconds" in plain["engine"]:
-        number(plain["engine"], "trial_seconds", 0, prefix="engine.", free=True)
+    if not isinstance(engine := plain["engine"], dict):
+        return
+    if engine.get("_target_") == "nas.engines.ray.RayEngine":
+        needs_ray()
+    if "trial_seconds" in engine:
+        number(engine, "trial_seconds", 0, prefix="engine.", free=True)
 
 
 def check_path(plain: Mapping[str, Any]) -> None:

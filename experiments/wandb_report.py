@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from automl.deploy import markdown
-from automl.errors import UserError
+from automl.errors import UserError, needs
 from automl.files import write_atomically
 from automl.metrics import higher_is_better
 from experiments.options import check_types
@@ -20,7 +20,6 @@ from experiments.report.words import NAMES, count, metric_name
 from experiments.runs.compare import searches
 from experiments.runs.found import Run, find
 from experiments.runs.summary import NUMBERS, Summary, varying
-from experiments.trackers.optional import needs
 from experiments.trackers.wandb import group_of, logged_in
 
 

@@ -158,6 +158,14 @@ def test_a_full_disk_is_one_line_whether_it_names_a_file_or_not():
     assert explain(OSError(2, "No such file or directory")) is None
 
 
+def test_a_missing_ray_is_told_with_the_command_and_nothing_begins(refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr("hydra.utils.call", None)
+    line = "Error: engine=ray needs a package that is not installed. Run: pip install 'level4[ray]'\n"
+    for recipe in (["data=sklearn"], ["+experiment=collect", "collect.root=."]):
+        assert refused(*recipe, "engine=ray", "engine.address=a:6379") == line
+
+
 @pytest.mark.parametrize("resumable", [True, False])
 def test_resume_is_advised_where_it_is_taken(resumable, capsys):
     with pytest.raises(SystemExit), one_line_errors(resumable=resumable):
@@ -168,6 +176,8 @@ def test_resume_is_advised_where_it_is_taken(resumable, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib", "ray", "submitit_local"])
 def test_every_launcher_of_the_extra_runs_a_sweep_from_any_folder(launcher, tmp_path):
+    if launcher == "ray":
+        pytest.importorskip("ray", reason="ray is not installed")
     sweep = ["--multirun", "seed=1,2", f"hydra/launcher={launcher}", f"hydra.sweep.dir={tmp_path}/sweep"]
     done = call("+experiment=inspect", "data=sklearn", "data.name=wine", *sweep, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -84,7 +84,8 @@ def fault_of(*words: str) -> str:
         refuse_unread(cfg, run)
         check(cfg)
     except UserError as error:
-        return "" if "is missing. Set" in str(error) else str(error)
+        elsewhere = ("is missing. Set", "needs a package that is not installed")
+        return "" if any(text in str(error) for text in elsewhere) else str(error)
     return ""
 
 

@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.metadata import distribution
+from collections.abc import Iterable
+from importlib.metadata import distribution, distributions
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from automl.deploy.runtime import NEEDS, sources, wheel, write_runtime
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = [
-    *("data=sklearn", "data.name=iris", "family=[mlp]", "engine=sequential", "budget.trials=2", "budget.epochs=2"),
+    *("data=sklearn", "data.name=iris", "family=[mlp]", "budget.trials=2", "budget.epochs=2"),
     *("budget.seconds=null", "tracker=none", "progress=false", "hydra.run.dir=run"),
 ]
 
@@ -41,8 +42,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def call(installed: Path, cwd: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(installed), "HOME": str(cwd)}
+def call(installed: Path, cwd: Path, *command: str, beside: Path | None = None) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(str(folder) for folder in (installed, beside) if folder is not None)
+    environment = {**os.environ, "PYTHONPATH": path, "HOME": str(cwd)}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=110)
 
 
@@ -57,7 +59,12 @@ def test_the_command_solves_a_task_without_a_checkout(installed, tmp_path):
     assert where.stdout.count(str(installed)) == 2, where.stdout
     version = call(installed, tmp_path, *level4_command, "--version")
     assert version.stdout.startswith("level4 0."), version.stderr
-    done = call(installed, tmp_path, *level4_command, *SMALL)
+    # Whoever installs the wheel alone has what it names, and no extra.
+    plain = tmp_path / "plain"
+    (of,) = distributions(name="level4", path=[str(installed)])
+    only(plain, *named(of.requires or ()))
+    assert (plain / "torch").exists() and not (plain / "ray").exists()
+    done = call(installed, tmp_path, sys.executable, "-S", *level4_command[1:], *SMALL, beside=plain)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "run/result.json").read_text())["level"] == 4
     assert (tmp_path / "run/report.html").stat().st_size > 10_000
@@ -93,10 +100,16 @@ def test_the_command_solves_a_task_without_a_checkout(installed, tmp_path):
     assert refused == "solve is not a part of the small install. Run: pip install level4"
 
 
-def only(folder: Path, *names: str) -> None:
-    """Links to the files of these distributions and of what they need."""
+def named(requires: Iterable[str]) -> list[str]:
+    """What a distribution needs when no extra is asked for."""
     from packaging.requirements import Requirement
 
+    needs = map(Requirement, requires)
+    return [r.name for r in needs if r.marker is None or r.marker.evaluate({"extra": ""})]
+
+
+def only(folder: Path, *names: str) -> None:
+    """Links to the files of these distributions and of what they need."""
     folder.mkdir()
     todo, seen = [*names], set()
     while todo:
@@ -109,8 +122,7 @@ def only(folder: Path, *names: str) -> None:
             top = file.parts[0]
             if top not in ("..", "__pycache__") and not (folder / top).exists():
                 (folder / top).symlink_to(Path(str(found.locate_file(top))))
-        needs = (Requirement(text) for text in found.requires or ())
-        todo += [r.name for r in needs if r.marker is None or r.marker.evaluate({"extra": ""})]
+        todo += named(found.requires or ())
 
 
 def test_the_public_names_are_these_and_each_can_be_imported():

@@ -1,24 +1,15 @@
-"""What trackers of packages that are not installed by default have in common."""
+"""What trackers of packages that are not installed by default have in common, beside ``automl.errors.needs``."""
 
 from __future__ import annotations
 
 import functools
 import logging
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ParamSpec
 
-from automl.errors import UserError
-
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
-
-
-def needs(option: str, module: str, install: str) -> None:
-    """Raises UserError where a package is not installed: before the search, not after it."""
-    if find_spec(module) is None:
-        raise UserError(f"{option} needs a package that is not installed. Run: pip install {install}")
 
 
 def harmless(method: Callable[P, Any]) -> Callable[P, None]:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from automl.errors import needs
 from automl.types import Trial
 from experiments.events import Listener
 from experiments.report.words import as_metric
-from experiments.trackers.optional import harmless, needs, run_folder
+from experiments.trackers.optional import harmless, run_folder
 
 
 class TensorBoard(Listener):

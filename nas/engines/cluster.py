@@ -6,12 +6,15 @@ import re
 import socket
 from typing import Any
 
-import ray
-
 import automl
 import nas
-from automl.errors import UserError
+from automl.errors import UserError, needs
 from nas.job import one_line
+
+
+def needs_ray() -> None:
+    """Raises UserError where Ray is not installed: an extra, for it is large and a single machine does without."""
+    needs("engine=ray", "ray", "'level4[ray]'")
 
 
 def environment(address: str | None) -> dict[str, Any]:
@@ -24,6 +27,8 @@ def begin(address: str | None, runtime_env: dict[str, Any], options: dict[str, A
 
     Raises UserError when there is none to be had.
     """
+    import ray
+
     if address is not None and (found := re.fullmatch(r"(?:ray://)?([^:/]+):(\d+)", address)):
         try:  # Ray itself would try for minutes
             socket.create_connection((found[1], int(found[2])), timeout=5).close()

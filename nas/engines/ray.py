@@ -12,14 +12,18 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import ray
-from ray.exceptions import OutOfMemoryError, RayActorError, RayError
-
 from automl.errors import UserError
-from nas.engines.cluster import begin, environment
+from nas.engines.cluster import begin, environment, needs_ray
 from nas.engines.pool import NICE, Lost, Pool, Seat
 from nas.engines.room import gpu_count, places
 from nas.job import Job, Order, Outcome, one_line
+
+try:
+    import ray
+    from ray.exceptions import OutOfMemoryError, RayActorError, RayError
+except ModuleNotFoundError:
+    needs_ray()
+    raise  # Ray is there, and something that it needs is not
 
 
 class Worker:

@@ -8,7 +8,6 @@ from automl.errors import UserError
 from experiments import export
 from experiments.compose import composed
 from experiments.export import in_order
-from experiments.trackers import optional
 from tests.experiments.runs.folders import TRIED, result, write_run
 
 
@@ -29,7 +28,7 @@ def test_what_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "there").touch()
     with pytest.raises(UserError, match=r"is there already. Set out=FILE"):
         ask(tmp_path, f"out={tmp_path}/there")
-    monkeypatch.setattr(optional, "find_spec", lambda _: None)
+    monkeypatch.setattr("automl.errors.find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"to=optuna needs a package that is not installed. Run: pip install optuna"):
         ask(tmp_path)
     assert {f.name for f in (tmp_path / "run").iterdir()} == {"result.json", "config.yaml"}, "nothing is left behind"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -119,6 +120,8 @@ REFUSED = [
 def test_what_cannot_be_done_is_one_line(given, more, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     target, *overrides = given
+    if "engine=ray" in overrides:
+        pytest.importorskip("ray", reason="ray is not installed")
     if not any(
         o.startswith(("task", "engine", "strategy", "metalearner")) for o in overrides
     ):  # else it is told where the thing is made
@@ -162,6 +165,13 @@ def test_a_wrong_option_is_told_before_the_data_are_read(option, says, tmp_path)
         start(cfg, tmp_path / "out")
     assert says in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) < 200
     assert not (tmp_path / "s.db").exists()
+
+
+def test_a_missing_ray_is_told_before_the_data_are_read_from_python_too(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    (tmp_path / "a.csv").write_text("")
+    with pytest.raises(UserError, match=r"^engine=ray needs a package .* Run: pip install 'level4\[ray\]'$"):
+        start(composed([f"data.path={tmp_path}/a.csv", "engine=ray", *FEW]), tmp_path / "out")
 
 
 @pytest.mark.parametrize(

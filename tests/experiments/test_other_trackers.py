@@ -9,7 +9,6 @@ import pytest
 from automl.errors import UserError
 from experiments.compose import composed
 from experiments.options import made
-from experiments.trackers import optional
 from experiments.trackers.mlflow import Mlflow
 from experiments.trackers.optional import harmless
 from experiments.trackers.tensorboard import TensorBoard
@@ -18,7 +17,7 @@ from tests.experiments.test_trackers import RESULT, TRIALS, use
 
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
 def test_a_package_that_is_missing_is_told_with_the_command(name, monkeypatch):
-    monkeypatch.setattr(optional, "find_spec", lambda _: None)
+    monkeypatch.setattr("automl.errors.find_spec", lambda _: None)
     with pytest.raises(
         UserError, match=f"tracker={name} needs a package that is not installed. Run: pip install {name}"
     ):

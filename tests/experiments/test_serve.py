@@ -60,7 +60,7 @@ def test_another_server_is_one_line() -> None:
 def test_without_ray_serve_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray.serve", None)
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match=r"pip install 'ray\[serve\]'"):
+    with pytest.raises(UserError, match=r"pip install 'level4\[ray-serve\]'"):
         on_ray(Settings(bundle="."))
 
 

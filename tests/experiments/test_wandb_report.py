@@ -8,7 +8,6 @@ from hydra.core.hydra_config import HydraConfig
 from automl.errors import UserError
 from experiments import wandb_report
 from experiments.compose import composed
-from experiments.trackers import optional
 from experiments.wandb_report import Asked, Report
 from tests.experiments.runs.folders import result, write_run
 
@@ -41,7 +40,7 @@ def test_offline_it_is_a_page(sweep, tmp_path, monkeypatch, capsys):
 def test_what_is_missing_is_one_line(sweep, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="holds no finished run"):
         ask(monkeypatch, tmp_path, str(tmp_path / "nowhere"), logged_in=False)
-    monkeypatch.setattr(optional, "find_spec", lambda _: None)
+    monkeypatch.setattr("automl.errors.find_spec", lambda _: None)
     with pytest.raises(UserError, match="Run: pip install wandb-workspaces"):
         ask(monkeypatch, tmp_path, str(sweep), logged_in=True)
 

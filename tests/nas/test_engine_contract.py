@@ -22,6 +22,8 @@ NAMES = [pytest.param(file.stem, marks=MARKS.get(file.stem, [])) for file in sor
 
 @pytest.fixture(scope="class", params=NAMES)
 def engine(request):
+    if request.param == "ray":
+        pytest.importorskip("ray", reason="ray is not installed")
     options = OmegaConf.load(CONF / f"{request.param}.yaml")
     if "workers" in options:
         options.workers = 1  # each takes seconds to start

@@ -11,16 +11,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-import ray
-from ray.cluster_utils import Cluster
 
 from automl.types import Budget, Prior, Trial
 from nas.engines.pool import Pool
 from nas.engines.processes import ProcessesEngine
-from nas.engines.ray import RayEngine
 from nas.job import Job
 from nas.search import search
 from nas.strategies.listed import Listed
+from tests.nas.engines import ray_engine
 from tests.nas.planted import candidates, planted_job
 
 STATUS = {"": "ok", "raise": "failed", "nan": "diverged", "memory": "oom", "kill": "failed", "hang": "timeout"}
@@ -39,7 +37,7 @@ def best(trials: list[Trial]) -> Trial:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("make", [ProcessesEngine, RayEngine])
+@pytest.mark.parametrize("make", [ProcessesEngine, ray_engine])
 def test_thirty_faults_and_the_same_best_candidate(make):
     assert len(FAULTS) == 30
     with contextlib.closing(Shutdown(make(workers=2, trial_seconds=5.0))) as engine:
@@ -69,12 +67,15 @@ def test_thirty_faults_and_the_same_best_candidate(make):
 @pytest.mark.timeout(400)
 def test_losing_a_node_loses_no_trial():
     """Two Ray nodes on this machine; one is killed while both train."""
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+    from ray.cluster_utils import Cluster
+
     count = 24
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         second = cluster.add_node(num_cpus=1)
         raylet = second.all_processes["raylet"][0].process.pid
-        engine = RayEngine(workers=2, address=cluster.address)
+        engine = ray_engine(workers=2, address=cluster.address)
         killed: list[int] = []
         finished: list[Trial] = []
 
@@ -103,11 +104,14 @@ def test_losing_a_node_loses_no_trial():
 @pytest.mark.timeout(200)
 def test_a_cluster_is_asked_for_its_cores_and_gets_the_code():
     """Nodes of two cores and of one, both on this machine; a worker of two cores fits once."""
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+    from ray.cluster_utils import Cluster
+
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     try:
         cluster.add_node(num_cpus=1)
         for threads, expected in ((1, 3), (2, 1)):
-            engine = RayEngine(threads=threads, address=cluster.address)
+            engine = ray_engine(threads=threads, address=cluster.address)
             with contextlib.closing(Shutdown(engine)):
                 engine.warm_up(wait=True)
                 assert (engine.workers, engine.gpus) == (expected, 0.0)

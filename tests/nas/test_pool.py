@@ -10,25 +10,23 @@ from types import SimpleNamespace
 import pytest
 import torch
 from nni.nas.strategy import GridSearch
-from ray.exceptions import RayError
 
 from automl.errors import UserError
 from automl.types import Budget, Candidate, Prior, Trial
 from nas.engines import pool as module
-from nas.engines import ray as on_ray
 from nas.engines.pool import LOST_STARTS, Pool, Seat
 from nas.engines.processes import Child, ProcessesEngine
-from nas.engines.ray import RayEngine
 from nas.engines.room import places
 from nas.execution import Execution
 from nas.job import Job, Order, Outcome
 from nas.search import search
 from nas.session import Session
 from nas.space import SearchSpace
+from tests.nas.engines import ray_engine
 from tests.nas.faults import faulty_job, without
 
 STATUS = {"none": "ok", "raise": "failed", "nan": "diverged", "memory": "oom", "kill": "failed", "hang": "timeout"}
-ENGINES = pytest.mark.parametrize("make", [ProcessesEngine, RayEngine])
+ENGINES = pytest.mark.parametrize("make", [ProcessesEngine, ray_engine])
 
 
 @pytest.mark.timeout(180)
@@ -97,7 +95,7 @@ class Told:
         self.answers: deque[object] = deque()
 
     def seat(self, engine: Pool, **more) -> Seat:
-        if isinstance(engine, RayEngine):
+        if not isinstance(engine, ProcessesEngine):
             actor = SimpleNamespace(evaluate=SimpleNamespace(remote=lambda order: self.orders.append(order)))
             return Seat(actor, object(), **more)
         mine, self.theirs = Pipe()
@@ -106,12 +104,13 @@ class Told:
         return Seat(child, **more)
 
 
-@pytest.fixture(params=[ProcessesEngine, RayEngine])
+@pytest.fixture(params=[ProcessesEngine, ray_engine])
 def pending(request, monkeypatch) -> Pool:
     """An engine whose only worker finds no place."""
-    monkeypatch.setattr(on_ray, "ray", SimpleNamespace(wait=nobody, cluster_resources=lambda: RESOURCES))
-    monkeypatch.setattr(ProcessesEngine, "_resources", lambda self: RESOURCES)
     engine = request.param(workers=1, gpus_per_worker=1)
+    monkeypatch.setattr(ProcessesEngine, "_resources", lambda self: RESOURCES)
+    if not isinstance(engine, ProcessesEngine):
+        monkeypatch.setattr("nas.engines.ray.ray", SimpleNamespace(wait=nobody, cluster_resources=lambda: RESOURCES))
     engine.told = Told()
     engine._seats = [engine.told.seat(engine)]
     engine._at_work = time.monotonic()
@@ -183,12 +182,16 @@ def test_starts_that_are_lost_count_in_a_row_only(pending, monkeypatch):
         seat.answer = starts.pop(0)
         return seat
 
-    lose = RayError("lost") if isinstance(pending, RayEngine) else module.Lost("lost")
     opened(pending, Budget())
     (waiting,) = pending._queue
-    monkeypatch.setattr(on_ray.ray, "wait", lambda references, timeout: (references, []))
-    monkeypatch.setattr(on_ray.ray, "get", get, raising=False)
-    monkeypatch.setattr(on_ray.ray, "kill", lambda actor: None, raising=False)
+    lose: Exception = module.Lost("lost")
+    if not isinstance(pending, ProcessesEngine):
+        from ray.exceptions import RayError
+
+        lose = RayError("lost")
+        monkeypatch.setattr("nas.engines.ray.ray.wait", lambda references, timeout: (references, []))
+        monkeypatch.setattr("nas.engines.ray.ray.get", get, raising=False)
+        monkeypatch.setattr("nas.engines.ray.ray.kill", lambda actor: None, raising=False)
     for lost in [1, LOST_STARTS] * 3:
         starts = [*[lose] * lost, 77]
         monkeypatch.setattr(pending, "_seat", lambda place, of=starts: next_seat(of))
@@ -219,7 +222,7 @@ def test_a_worker_that_still_trains_for_a_search_that_was_broken_off_is_replaced
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("make", [ProcessesEngine, pytest.param(RayEngine, marks=pytest.mark.whole)])
+@pytest.mark.parametrize("make", [ProcessesEngine, pytest.param(ray_engine, marks=pytest.mark.whole)])
 def test_a_gpu_that_is_not_there_is_told_at_once(make):
     engine = make(workers=1, gpus_per_worker=1)
     try:
@@ -238,8 +241,7 @@ def test_workers_are_as_many_as_there_are_cores_for_their_threads(make, monkeypa
 
 @ENGINES
 def test_workers_are_as_many_as_fit_on_the_gpus(make, monkeypatch):
-    monkeypatch.setattr("nas.engines.ray.gpu_count", lambda: 4)
-    monkeypatch.setattr("nas.engines.processes.gpu_count", lambda: 4)
+    monkeypatch.setattr(f"{type(make()).__module__}.gpu_count", lambda: 4)
     for each, expected in ((None, 4), (0.5, 8), (0.3, 12), (1, 4), (2, 2), (3, 1)):
         assert make(gpus_per_worker=each).workers == expected
     with pytest.raises(ValueError, match=r"gpus_per_worker=1.5 must be a whole number above 1"):

@@ -22,7 +22,6 @@ from automl.types import Budget, Candidate, Prior
 from experiments.bench import options_from
 from nas.engines.base import Engine
 from nas.engines.processes import ProcessesEngine
-from nas.engines.ray import RayEngine
 from nas.engines.sequential import SequentialEngine
 from nas.families.convnet import ConvNet
 from nas.families.mlp import MLP
@@ -116,6 +115,8 @@ class Asked:
 
 
 def run(cfg: DictConfig) -> None:
+    from nas.engines.ray import RayEngine  # an extra, whose lack is told before anything is measured
+
     options = options_from(cfg, Asked)
     torch.set_num_threads(1)
     job = small_job()

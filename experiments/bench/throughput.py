@@ -23,7 +23,6 @@ from experiments.bench.overhead import candidates, small_job
 from nas.engines.base import Engine
 from nas.engines.nni_service import NniServiceEngine
 from nas.engines.processes import ProcessesEngine
-from nas.engines.ray import RayEngine
 from nas.job import Job
 from nas.search import search
 from nas.strategies.listed import Listed
@@ -94,6 +93,8 @@ def on_nni(job: Job, wanted: Sequence[Candidate], epochs: int, workers: int) -> 
 
 
 def run(cfg: DictConfig) -> None:
+    from nas.engines.ray import RayEngine  # an extra, whose lack is told before anything is measured
+
     options = options_from(cfg, Asked)
     torch.set_num_threads(1)
     job = small_job()

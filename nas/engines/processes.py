@@ -106,6 +106,11 @@ class ProcessesEngine(Pool):
                 raise UserError(f"no worker can start: {why}. Use engine=sequential") from error
             self._nursery = Nursery(self.threads)
             child = self._nursery.child(environment)
+            for at, other in enumerate(self._seats):
+                # It has ended too, and nobody listens to who is up and has no work.
+                if at != place and other.number is None and other.pid is not None:
+                    self._dismiss(other)
+                    self._seats[at] = self._seat(at)
         seat = Seat(child)
         if self._job is not None:
             self._give(seat)

@@ -52,12 +52,13 @@ def test_every_name_of_the_shipped_file_exists(learner, tmp_path, monkeypatch) -
     from nas.family import search_axes
     from nas.recipe import training_axes
     from nas.testing.families import TASKS
+    from tests.nas.family_tasks import FAMILIES
 
     install(tmp_path, monkeypatch)  # known networks have axes where they are at hand
     pieces = replace(TASKS["text"], inputs=(replace(TASKS["text"].inputs[0], shape=(16,), pieces=2),))
     long = replace(TASKS["series"], inputs=(replace(TASKS["series"].inputs[0], shape=(1, 200)),))
     cfg = composed([f"metalearner={learner}"])
-    families = {name: instantiate(node) for name, node in cfg.family.items()}
+    families = {**FAMILIES, **{name: instantiate(node) for name, node in cfg.family.items()}}  # not searched, too
     known: dict[str, dict[str, set[str]]] = {}
     for task in (*TASKS.values(), pieces, long):
         for family, axes in search_axes(families, task, training_axes(task)).items():

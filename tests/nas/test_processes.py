@@ -84,6 +84,7 @@ class Once(Planted):
 
     marker: str = ""
     parent: bool = False
+    late: float = 0.0  # seconds
 
     def space(self, task: Task) -> OnceSpace:
         return OnceSpace(task, self)
@@ -96,16 +97,17 @@ class OnceSpace(PlantedSpace):
             return
         with contextlib.suppress(FileExistsError):
             Path(of.marker).touch(exist_ok=False)
+            time.sleep(of.late)
             os.kill(os.getppid() if of.parent else os.getpid(), signal.SIGKILL)
             time.sleep(3600)
 
 
 @pytest.mark.timeout(180)
 class TestKilled:
-    @pytest.mark.parametrize("parent", [False, True])
-    def test_it_costs_a_moment_and_no_trial(self, engine, parent, tmp_path):
-        """A worker, or the process that all of them come from."""
-        family = Once(4, marker=str(tmp_path / "killed"), parent=parent)
+    @pytest.mark.parametrize(("parent", "late"), [(False, 0.0), (True, 0.0), (True, 1.0)])
+    def test_it_costs_a_moment_and_no_trial(self, engine, parent, late, tmp_path):
+        """A worker, or the process that all of them come from: also when the other worker has no work any more."""
+        family = Once(4, marker=str(tmp_path / "killed"), parent=parent, late=late)
         trials = run(replace(planted_job(4), families={"planted": family}), engine, 4)
         assert (tmp_path / "killed").exists() and 0 in engine._tries
         assert [(t.status, t.error) for t in trials] == [("ok", "")] * 4

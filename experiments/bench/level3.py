@@ -75,7 +75,10 @@ def run(cfg: DictConfig) -> None:
 
 
 def chosen(root: Path, names: Sequence[str], each: int | None) -> list[dict[str, Any]]:
-    """What the json files say of the sets to run; modalities take turns, so that a part of them says something."""
+    """What the json files say of the sets to run: all of ``names``, else ``each`` of a modality, evenly spread.
+
+    Modalities take turns, so that a part of them says something.
+    """
     said = [json.loads(f.read_text()) for f in sorted(root.glob("*.json"))]
     said = [s for s in said if "baseline_best" in s and (not names or s["name"] in names)]
     if not said:
@@ -86,7 +89,7 @@ def chosen(root: Path, names: Sequence[str], each: int | None) -> list[dict[str,
     of = defaultdict(list)
     for s in said:
         of[kind_of(s)].append(s)
-    if each is not None:
+    if each is not None and not names:
         of = {m: [sets[int(i)] for i in np.linspace(0, len(sets) - 1, min(each, len(sets)))] for m, sets in of.items()}
     most = max(len(sets) for sets in of.values())
     return [sets[i] for i in range(most) for sets in of.values() if i < len(sets)]

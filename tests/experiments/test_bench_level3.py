@@ -48,3 +48,4 @@ def test_modalities_take_turns_and_folders_without_sets_are_said(tmp_path):
     assert [s["name"] for s in chosen(tmp_path, [], None)] == ["a", "d", "b", "c"]
     assert [s["name"] for s in chosen(tmp_path, [], 2)] == ["a", "d", "c"]
     assert [s["name"] for s in chosen(tmp_path, ["b"], None)] == ["b"]
+    assert [s["name"] for s in chosen(tmp_path, ["a", "b", "c"], 2)] == ["a", "b", "c"], "what is named is meant"

@@ -148,7 +148,7 @@ def train(
         seconds=time.monotonic() - began,
         epochs=run.epoch,
         best_epoch=run.best_epoch,
-        parameters=parameters,
+        parameters=network_size(network),  # some have grown
         state=run.best,
         mean=mean,
         std=std,

@@ -16,12 +16,14 @@ from automl.data.dataset import Part
 from automl.models.closed_form.fits import forget
 from automl.models.closed_form.forest import Forest, forest
 from automl.models.closed_form.trees import deepest
+from automl.training.predictor import network_size
+from automl.training.train import train
 from automl.types import Candidate, Input, Limits, Task
 from nas.evaluate import evaluate
 from nas.families.forest import Forests, size
 from nas.family import build, search_axes
 from nas.job import Job, Order
-from nas.testing.families import TASKS, export_agrees, options_of, rows
+from nas.testing.families import options_of
 
 TASK = Task("table", "multiclass", (Input("table", "tabular", (4,), cardinalities=(0, 7, 0, 30)),), 3, "accuracy")
 CHOICES = {"kind": "extra", "trees": 30, "leaves": 128, "smallest_leaf": 1, "columns": 1.0}
@@ -124,23 +126,6 @@ class TestBegin:
             assert (told.argmax(1) == target[2000:]).double().mean() > 0.9
             torch.testing.assert_close(told.exp().sum(1), torch.ones(1000))
 
-    def test_the_exported_graph_holds_the_forest(self):
-        task = TASKS["mixed"]
-        net = network(task)
-        (x,) = rows(task, 300)
-        with torch.no_grad():
-            net.begin([(x,)], (x[:, 0] > 0).long() + (x[:, 1] > 3).long())
-            assert len(net.eval()(x).unique(dim=0)) > 10
-        export_agrees(net, task)
-
-    def test_few_rows(self):
-        for count in (1, 2, 5):
-            x = torch.randn(count, 4).abs().floor()
-            net = network()
-            with torch.no_grad():
-                net.begin([(x,)], torch.arange(count) % 3)
-                assert net.eval()(x).isfinite().all()
-
 
 def test_wide_tables_and_many_trees_are_grown_from_fewer_rows():
     wide = dataclasses.replace(TASK, inputs=(Input("table", "tabular", (500,), cardinalities=(0,) * 500),))
@@ -176,3 +161,13 @@ def test_its_size_is_that_of_what_has_grown():
         else:
             assert outcome.status == "ok" and outcome.weights is not None
             assert len(outcome.weights) > 4 * outcome.parameters
+
+
+def test_a_training_tells_the_size_of_what_has_grown():
+    x, y = table(300)
+    part = Part((x,), y.astype(np.float32), np.arange(300))
+    task = Task("grown", "regression", (Input("table", "tabular", (5,), cardinalities=(0,) * 5),), 1, "r2")
+    net = network(task)
+    empty = network_size(net)
+    fit = train(net, task, part, part, {}, epochs=1, seed=0, device="cpu")
+    assert fit.parameters == network_size(net) > empty + 5000
